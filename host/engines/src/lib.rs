@@ -1,0 +1,1 @@
+//! Loads and runs engines: wasmtime, limits, egress, credentials.

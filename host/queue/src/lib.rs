@@ -1,0 +1,1 @@
+//! Operations, lanes, slots, retries and polls as pure code.

@@ -1,0 +1,1 @@
+//! Desired, deployed and observed state in, a plan out.

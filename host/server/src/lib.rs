@@ -1,0 +1,1 @@
+//! Runs the queue's commands; REST, events, access control.

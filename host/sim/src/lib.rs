@@ -1,0 +1,1 @@
+//! A simulated hypervisor: an HTTP server with a durable world and knobs for faults.

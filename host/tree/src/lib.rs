@@ -1,0 +1,1 @@
+//! Folders, descriptors, definitions, inheritance and origins.

@@ -1,0 +1,1 @@
+//! Write an Enginehouse engine in Rust: a struct, a trait and one macro.
