@@ -1,0 +1,34 @@
+//! What `serve` can be told.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a host is run.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// Everything that lasts: the database, the compile cache, the token, the address file.
+    pub data_dir: PathBuf,
+    /// Where the API listens. Loopback only: another address needs TLS, which is not there yet.
+    pub listen: SocketAddr,
+    /// Directory of `.wasm` engines. Default: `engines` in the data directory.
+    pub engines_dir: Option<PathBuf>,
+    /// How long a guest has to shut down before it is stopped, unless a command says otherwise.
+    pub shutdown_timeout: Duration,
+    /// How long an operation waits for something that is locked before it fails.
+    pub busy_timeout: Duration,
+}
+
+impl ServeConfig {
+    /// With default settings: loopback, port 7878.
+    #[must_use]
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878),
+            engines_dir: None,
+            shutdown_timeout: Duration::from_secs(60),
+            busy_timeout: Duration::from_secs(15 * 60),
+        }
+    }
+}
