@@ -1,1 +1,41 @@
-//! Wire types of the REST API and its client.
+//! Wire types of the REST API under `/v1`, and its client.
+//!
+//! **One way in for what changes something.** Whatever a client orders, from creating a folder to
+//! undeploying a tree, is an operation: `POST /v1/operations` with its kind, the path it is about,
+//! and its parameters. Everything else reads. See [`routes`] for the list.
+//!
+//! **How documents grow.** Members are added, never removed or given another meaning. A reader of an
+//! answer ignores what it does not know; a request with an unknown member is refused, so that a
+//! misspelt `keep_disks` destroys nothing.
+
+mod access;
+mod client;
+mod engines;
+mod error;
+mod hypervisors;
+mod info;
+mod node;
+mod operation;
+mod order;
+mod plan;
+mod problem;
+pub mod routes;
+
+pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
+pub use client::{Client, OperationFilter};
+pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
+pub use error::ClientError;
+pub use hypervisors::{CheckRequest, CheckResults, Hypervisor, HypervisorCheck, HypervisorList};
+pub use info::{Healthz, Info};
+pub use node::{
+    ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia, Status,
+    TreeNode, ViaKind,
+};
+pub use operation::{
+    ChildOperation, CreatedObject, FailedObject, LogLine, LogPage, LogSource, Operation,
+    OperationError, OperationPage, OperationResult, OperationState, Progress, RequestPage,
+    RequestRecord, Step, StepState,
+};
+pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
+pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
+pub use problem::{ErrorCode, FieldError, Problem};

@@ -1,0 +1,300 @@
+//! The client: one method for each route.
+
+use std::time::Duration;
+
+use enginehouse_model::{FullName, OperationId};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH};
+use reqwest::{Method, RequestBuilder, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{
+    Access, CheckRequest, CheckResults, ClientError, Engine, EngineList, Healthz, HypervisorList,
+    Info, LogPage, Node, Operation, OperationPage, OperationRequest, OperationState, Plan, PlanId,
+    PlanRequest, Problem, RequestPage, ResolveAs, ResolveRequest, TreeNode, routes,
+};
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long the server may take for an answer, beside what a request asks it to wait. Making a plan
+/// or checking hypervisors asks their providers, so it is not short.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// Speaks to one server. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// Ends with `/`.
+    base: Url,
+}
+
+/// Which operations to list. Default: the newest of all.
+#[derive(Clone, Debug, Default)]
+pub struct OperationFilter {
+    pub state: Option<OperationState>,
+    /// Those about this node or what is below it.
+    pub path: Option<FullName>,
+    /// Those with a lower number.
+    pub before: Option<OperationId>,
+    pub limit: Option<u32>,
+}
+
+impl Client {
+    /// # Errors
+    /// When the URL is none, or the token cannot be sent. Nothing is sent yet.
+    pub fn new(access: &Access) -> Result<Self, ClientError> {
+        let no_url = || ClientError::Url {
+            url: access.url.clone(),
+        };
+        let base = format!("{}/", access.url.trim_end_matches('/'));
+        let base = Url::parse(&base).map_err(|_| no_url())?;
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            return Err(no_url());
+        }
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", access.token))
+            .map_err(|_| ClientError::Token)?;
+        bearer.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, bearer);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        // Fails when the process has one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(ClientError::Setup)?;
+        Ok(Self { http, base })
+    }
+
+    /// The server's URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
+    /// # Errors
+    /// See [`ClientError`]; so for all methods below.
+    pub async fn healthz(&self) -> Result<Healthz, ClientError> {
+        self.get(routes::HEALTHZ, &()).await
+    }
+
+    pub async fn info(&self) -> Result<Info, ClientError> {
+        self.get(routes::INFO, &()).await
+    }
+
+    /// The tree from `path` down; `depth` levels of children, or all.
+    pub async fn tree(&self, path: &FullName, depth: Option<u32>) -> Result<TreeNode, ClientError> {
+        #[derive(Serialize)]
+        struct Query<'a> {
+            path: &'a FullName,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            depth: Option<u32>,
+        }
+        self.get(routes::TREE, &Query { path, depth }).await
+    }
+
+    pub async fn node(&self, path: &FullName) -> Result<Node, ClientError> {
+        self.get(routes::NODES, &[("path", path)]).await
+    }
+
+    /// Orders something. The operation is on disk when this returns; a quick one has ended.
+    ///
+    /// `key`: the same order sent again with it is the same operation. `revision`: refused as
+    /// `stale` when the node has another by now.
+    pub async fn order(
+        &self,
+        order: &OperationRequest,
+        key: Option<&str>,
+        revision: Option<u64>,
+    ) -> Result<Operation, ClientError> {
+        let mut request = self.request(Method::POST, routes::OPERATIONS, ANSWER)?;
+        if let Some(key) = key {
+            request = request.header(routes::IDEMPOTENCY_KEY, key);
+        }
+        if let Some(revision) = revision {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
+        }
+        self.send(request.json(order)).await
+    }
+
+    pub async fn operations(&self, filter: &OperationFilter) -> Result<OperationPage, ClientError> {
+        let mut query: Vec<(&str, String)> = Vec::new();
+        if let Some(state) = filter.state {
+            query.push(("state", state.as_str().to_owned()));
+        }
+        if let Some(path) = &filter.path {
+            query.push(("path", path.to_string()));
+        }
+        if let Some(before) = filter.before {
+            query.push(("before", before.to_string()));
+        }
+        if let Some(limit) = filter.limit {
+            query.push(("limit", limit.to_string()));
+        }
+        self.get(routes::OPERATIONS, &query).await
+    }
+
+    pub async fn operation(&self, number: OperationId) -> Result<Operation, ClientError> {
+        self.get(&numbered(routes::OPERATION, number), &()).await
+    }
+
+    /// Returns as soon as the operation has ended or needs a person, and else after `timeout`
+    /// (at most [`routes::WAIT_MAX_MS`]) with the operation as it is then.
+    pub async fn wait(
+        &self,
+        number: OperationId,
+        timeout: Duration,
+    ) -> Result<Operation, ClientError> {
+        let timeout = timeout.min(Duration::from_millis(routes::WAIT_MAX_MS));
+        let path = numbered(routes::OPERATION_WAIT, number);
+        let request = self
+            .request(Method::GET, &path, ANSWER + timeout)?
+            .query(&[("timeout_ms", timeout.as_millis().to_string())]);
+        self.send(request).await
+    }
+
+    /// Lines of the operation's log with a `seq` above `after`; of a parent, those of its children
+    /// are not among them.
+    pub async fn log(&self, number: OperationId, after: u64) -> Result<LogPage, ClientError> {
+        self.get(
+            &numbered(routes::OPERATION_LOG, number),
+            &[("after", after)],
+        )
+        .await
+    }
+
+    /// The requests that the operation made to the provider.
+    pub async fn requests(&self, number: OperationId) -> Result<RequestPage, ClientError> {
+        self.get(&numbered(routes::OPERATION_REQUESTS, number), &())
+            .await
+    }
+
+    /// Asks the operation to end where nothing is half done.
+    pub async fn cancel(&self, number: OperationId) -> Result<Operation, ClientError> {
+        let path = numbered(routes::OPERATION_CANCEL, number);
+        self.send(self.request(Method::POST, &path, ANSWER)?).await
+    }
+
+    /// Says what became of an operation that is in doubt.
+    pub async fn resolve(
+        &self,
+        number: OperationId,
+        verdict: ResolveAs,
+    ) -> Result<Operation, ClientError> {
+        let path = numbered(routes::OPERATION_RESOLVE, number);
+        self.post(&path, &ResolveRequest { verdict }).await
+    }
+
+    /// Makes a plan and stores it; nothing is carried out.
+    pub async fn plan(&self, request: &PlanRequest) -> Result<Plan, ClientError> {
+        self.post(routes::PLANS, request).await
+    }
+
+    pub async fn stored_plan(&self, id: &PlanId) -> Result<Plan, ClientError> {
+        self.get_named(routes::PLANS, &id.0).await
+    }
+
+    pub async fn engines(&self) -> Result<EngineList, ClientError> {
+        self.get(routes::ENGINES, &()).await
+    }
+
+    pub async fn engine(&self, name: &str) -> Result<Engine, ClientError> {
+        self.get_named(routes::ENGINES, name).await
+    }
+
+    /// Hypervisors defined at or below `path`.
+    pub async fn hypervisors(&self, path: &FullName) -> Result<HypervisorList, ClientError> {
+        self.get(routes::HYPERVISORS, &[("path", path)]).await
+    }
+
+    /// Asks the hypervisors how they are.
+    pub async fn check(&self, request: &CheckRequest) -> Result<CheckResults, ClientError> {
+        self.post(routes::HYPERVISORS_CHECK, request).await
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &(impl Serialize + ?Sized),
+    ) -> Result<T, ClientError> {
+        let request = self.request(Method::GET, path, ANSWER)?;
+        self.send(request.query(query)).await
+    }
+
+    /// `GET {collection}/{name}`, the name escaped.
+    async fn get_named<T: DeserializeOwned>(
+        &self,
+        collection: &str,
+        name: &str,
+    ) -> Result<T, ClientError> {
+        let mut url = self.url_of(collection)?;
+        match url.path_segments_mut() {
+            Ok(mut segments) => {
+                segments.push(name);
+            }
+            Err(()) => return Err(self.no_url()),
+        }
+        self.send(self.http.get(url).timeout(ANSWER)).await
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let request = self.request(Method::POST, path, ANSWER)?;
+        self.send(request.json(body)).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        timeout: Duration,
+    ) -> Result<RequestBuilder, ClientError> {
+        let url = self.url_of(path)?;
+        Ok(self.http.request(method, url).timeout(timeout))
+    }
+
+    fn url_of(&self, path: &str) -> Result<Url, ClientError> {
+        self.base
+            .join(path.trim_start_matches('/'))
+            .map_err(|_| self.no_url())
+    }
+
+    fn no_url(&self) -> ClientError {
+        ClientError::Url {
+            url: self.url().to_owned(),
+        }
+    }
+
+    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
+        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
+            url: self.url().to_owned(),
+            source: source.without_url(),
+        };
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(unreachable)?;
+        let not_understood = |source| ClientError::Answer {
+            url: self.url().to_owned(),
+            status: status.as_u16(),
+            source,
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|source| not_understood(Some(source)));
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Err(_) => Err(not_understood(None)),
+        }
+    }
+}
+
+fn numbered(route: &str, number: OperationId) -> String {
+    route.replace("{number}", &number.to_string())
+}

@@ -1,0 +1,158 @@
+//! What a client orders: `POST /v1/operations`, `…/resolve`.
+
+use std::fmt;
+
+use enginehouse_model::FullName;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::PlanId;
+
+/// The kinds of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OperationKind {
+    /// Makes a folder; `params.definition`.
+    CreateFolder,
+    /// Removes an empty folder.
+    RemoveFolder,
+    /// Makes a descriptor; `params.definition`.
+    Provision,
+    /// Removes a provisioned descriptor.
+    Deprovision,
+    /// Changes the definition of a folder or of a provisioned descriptor.
+    Edit,
+    /// Changes the definition of a deployed descriptor, and the machine with it. Without changes,
+    /// brings the machine to its definition; of a folder: all deployed machines below.
+    Reconfigure,
+    Deploy,
+    Undeploy,
+    Start,
+    Stop,
+    Restart,
+}
+
+impl OperationKind {
+    pub const ALL: [Self; 11] = [
+        Self::CreateFolder,
+        Self::RemoveFolder,
+        Self::Provision,
+        Self::Deprovision,
+        Self::Edit,
+        Self::Reconfigure,
+        Self::Deploy,
+        Self::Undeploy,
+        Self::Start,
+        Self::Stop,
+        Self::Restart,
+    ];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateFolder => "create-folder",
+            Self::RemoveFolder => "remove-folder",
+            Self::Provision => "provision",
+            Self::Deprovision => "deprovision",
+            Self::Edit => "edit",
+            Self::Reconfigure => "reconfigure",
+            Self::Deploy => "deploy",
+            Self::Undeploy => "undeploy",
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+impl fmt::Display for OperationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Body of `POST /v1/operations`. Kinds of machine actions on a folder mean all machines below it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRequest {
+    pub kind: OperationKind,
+    pub path: FullName,
+    #[serde(default)]
+    pub params: Params,
+}
+
+/// Parameters of an order; one that does not belong to the kind is refused.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// `create-folder`, `provision`: the whole local definition. `edit`, `reconfigure`: replaces
+    /// the local definition, except that a secret given as [`HIDDEN`](crate::HIDDEN) stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Map<String, Value>>,
+    /// `create-folder`, `provision`, `edit`, `reconfigure`: changes of single keys, in order, after
+    /// `definition`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// `undeploy`: leave all disks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keep_disks: bool,
+    /// `undeploy`, `stop`, `restart`: do not ask the guest, switch off.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// `undeploy`, `stop`, `restart`: how long the guest may take to shut down. Seconds; absent:
+    /// what the definition or the engine's default says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shutdown_timeout_s: Option<u32>,
+    /// A person said yes to what this destroys.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confirm_destructive: bool,
+    /// The plan that the person said yes to: `stale` when it would be another now. Absent: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
+}
+
+impl Params {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self == &Self::default()
+    }
+}
+
+/// A change of one key of a local definition. Maps on the way are made where they are missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Change {
+    /// Writes the value; `null` unsets what is inherited.
+    Set { key: Vec<String>, value: Value },
+    /// Removes the key from this node, so that what is inherited shows again.
+    Unset { key: Vec<String> },
+}
+
+impl Change {
+    #[must_use]
+    pub fn key(&self) -> &[String] {
+        match self {
+            Self::Set { key, .. } | Self::Unset { key } => key,
+        }
+    }
+}
+
+/// Body of `POST /v1/operations/{number}/resolve`: what a person found out about an operation that
+/// is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveRequest {
+    #[serde(rename = "as")]
+    pub verdict: ResolveAs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResolveAs {
+    /// The request took effect; go on after it.
+    Done,
+    /// End the operation as failed.
+    Failed,
+    /// The request did not take effect; send it again.
+    Retry,
+}

@@ -1,0 +1,108 @@
+//! Plans: what would be done, stored and readable.
+
+use std::fmt;
+use std::str::FromStr;
+
+use enginehouse_model::{FullName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{OperationKind, Params};
+
+/// Names a stored plan: the same plan has the same id. Lower case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PlanId(pub String);
+
+impl fmt::Display for PlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for PlanId {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Body of `POST /v1/plans`: the order that is to be planned and not carried out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRequest {
+    #[serde(default = "deploy")]
+    pub kind: OperationKind,
+    pub path: FullName,
+    #[serde(default)]
+    pub params: Params,
+}
+
+fn deploy() -> OperationKind {
+    OperationKind::Deploy
+}
+
+/// A stored plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub id: PlanId,
+    pub kind: OperationKind,
+    pub path: FullName,
+    pub made_at: Timestamp,
+    /// The plan as a person reads it.
+    pub text: String,
+    pub machines: Vec<PlanMachine>,
+    pub counts: ClassCounts,
+}
+
+/// What is to be done with one machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanMachine {
+    pub path: FullName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id: Option<String>,
+    /// In the order they are carried out; empty: nothing to do.
+    pub actions: Vec<PlanAction>,
+    /// Why nothing can be done: `disks only grow`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanAction {
+    /// `create`, `configure`, `start`, …
+    pub action: String,
+    /// `cores 2 -> 4, memory 2048 MiB -> 4096 MiB`
+    pub text: String,
+    pub class: ActionClass,
+}
+
+/// How heavy an action is, from light to heavy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ActionClass {
+    Benign,
+    Disruptive,
+    Destructive,
+    Irreversible,
+}
+
+/// How many actions of each class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClassCounts {
+    pub benign: u32,
+    pub disruptive: u32,
+    pub destructive: u32,
+    pub irreversible: u32,
+}
+
+impl ClassCounts {
+    /// Whether anything would be destroyed.
+    #[must_use]
+    pub fn destroys(&self) -> bool {
+        self.destructive > 0 || self.irreversible > 0
+    }
+}

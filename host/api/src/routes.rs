@@ -1,0 +1,57 @@
+//! The routes, as the server's router and the client both use them.
+//!
+//! | method and route | query | request | answer |
+//! | --- | --- | --- | --- |
+//! | `GET /healthz` (no token) | | | [`Healthz`](crate::Healthz) |
+//! | `GET /v1/info` | | | [`Info`](crate::Info) |
+//! | `GET /v1/tree` | `path`, `depth` | | [`TreeNode`](crate::TreeNode) |
+//! | `GET /v1/nodes` | `path` | | [`Node`](crate::Node), `ETag` |
+//! | `POST /v1/operations` | | [`OperationRequest`](crate::OperationRequest), `Idempotency-Key`, `If-Match` | 200 or 202 [`Operation`](crate::Operation) |
+//! | `GET /v1/operations` | `state`, `path`, `before`, `limit` | | [`OperationPage`](crate::OperationPage), newest first |
+//! | `GET /v1/operations/{number}` | | | [`Operation`](crate::Operation) |
+//! | `GET /v1/operations/{number}/wait` | `timeout_ms` | | [`Operation`](crate::Operation), as soon as it has ended or waits for a person, else when the time is over |
+//! | `GET /v1/operations/{number}/log` | `after`, `limit` | | [`LogPage`](crate::LogPage) |
+//! | `GET /v1/operations/{number}/requests` | | | [`RequestPage`](crate::RequestPage) |
+//! | `POST /v1/operations/{number}/cancel` | | | [`Operation`](crate::Operation) |
+//! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
+//! | `POST /v1/plans` | | [`PlanRequest`](crate::PlanRequest) | [`Plan`](crate::Plan) |
+//! | `GET /v1/plans/{id}` | | | [`Plan`](crate::Plan) |
+//! | `GET /v1/engines` | | | [`EngineList`](crate::EngineList) |
+//! | `GET /v1/engines/{name}` | | | [`Engine`](crate::Engine) |
+//! | `GET /v1/hypervisors` | `path` | | [`HypervisorList`](crate::HypervisorList) |
+//! | `POST /v1/hypervisors/check` | | [`CheckRequest`](crate::CheckRequest) | [`CheckResults`](crate::CheckResults) |
+//!
+//! Errors: [`Problem`](crate::Problem) as `application/problem+json`. An `ETag` is the node's
+//! revision in quotes; `If-Match` on an order makes it fail with `stale` when the node has another.
+
+pub const HEALTHZ: &str = "/healthz";
+pub const INFO: &str = "/v1/info";
+pub const TREE: &str = "/v1/tree";
+pub const NODES: &str = "/v1/nodes";
+pub const OPERATIONS: &str = "/v1/operations";
+pub const OPERATION: &str = "/v1/operations/{number}";
+pub const OPERATION_WAIT: &str = "/v1/operations/{number}/wait";
+pub const OPERATION_LOG: &str = "/v1/operations/{number}/log";
+pub const OPERATION_REQUESTS: &str = "/v1/operations/{number}/requests";
+pub const OPERATION_CANCEL: &str = "/v1/operations/{number}/cancel";
+pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";
+pub const PLANS: &str = "/v1/plans";
+pub const PLAN: &str = "/v1/plans/{id}";
+pub const ENGINES: &str = "/v1/engines";
+pub const ENGINE: &str = "/v1/engines/{name}";
+pub const HYPERVISORS: &str = "/v1/hypervisors";
+pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";
+
+/// Header with a key of the client's choice: the same order sent again with it is the same
+/// operation.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Media type of errors (RFC 9457).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// Longest time that `wait` takes; a longer one asked for is cut to it. Milliseconds.
+pub const WAIT_MAX_MS: u64 = 60_000;
+
+/// Operations or log lines in a page when the request does not say, and at most.
+pub const PAGE_DEFAULT: u32 = 50;
+pub const PAGE_MAX: u32 = 1000;
