@@ -1,1 +1,28 @@
 //! Desired, deployed and observed state in, a plan out.
+//!
+//! Pure, total and deterministic: no clock, no I/O, no randomness; every input has an answer, and
+//! the order of the subjects does not matter.
+//!
+//! ```text
+//! plan(&[Subject]) -> Plan                        stored, shown, approved
+//! still_needed(&PlannedAction, &MachineRecord, newest Option<&Machine>, &Rules) -> Needed
+//!                                                 before an action is sent: Yes(ActionRequest),
+//!                                                 No(reason) or Refused(reason)
+//! apply(&mut MachineRecord, &PlannedAction, &Outcome)             after it succeeded
+//! skipped(&mut MachineRecord, &PlannedAction, Option<&Machine>)   after a No
+//! adopt(&mut MachineRecord, &MachinePlan, &Config, &Rules)        what is in step already
+//! ```
+//!
+//! Three ways: *drift* is observed against deployed, a *pending change* is desired against deployed,
+//! and what is done is desired against observed. A field that the definition leaves unset is not
+//! managed and never touched; what could not be read is never written.
+
+mod ownership;
+mod plan;
+mod rules;
+mod subject;
+
+pub use ownership::{Ownership, owned};
+pub use plan::{Class, FieldChange, MachinePlan, Plan, PlannedAction, Refusal};
+pub use rules::Rules;
+pub use subject::{Intent, KeepDisks, Subject};
