@@ -1,0 +1,132 @@
+//! What the queue is told, and what it asks for.
+
+use enginehouse_model::documents::{Note, Outcome, Problem, TaskEnd};
+use enginehouse_model::{HypervisorUid, OperationId, Timestamp};
+use serde_json::Value;
+
+use crate::entry::{Entry, Final, StepSpec, Token};
+use crate::operation::Once;
+
+/// Something that happened to an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Its plan is made (no steps: there is nothing to do), or could not be.
+    Prepared(Result<Vec<StepSpec>, Problem>),
+    /// The current step is not needed.
+    NotNeeded(String),
+    /// The engine's `once` request leaves now.
+    Sending {
+        sent: enginehouse_model::documents::Sent,
+        digest: String,
+    },
+    /// Its answer.
+    Answered(Value),
+    /// The call of the engine returned. `once`: what became of the request of this call.
+    Returned { end: CallEnd, once: Box<Once> },
+    /// `settle` returned.
+    Settled(SettleEnd),
+    /// A poll returned.
+    Polled(PollEnd),
+    /// A person asks to cancel.
+    Cancel { who: String },
+    /// A person decides an operation that is in doubt: send again.
+    Retry { who: String },
+    /// A person decides an operation that is in doubt: it is over.
+    Close { who: String, state: Final },
+}
+
+/// How a call of `run` ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CallEnd {
+    Done {
+        created: Vec<String>,
+        outcome: Box<Outcome>,
+    },
+    Again {
+        token: Token,
+        created: Vec<String>,
+        note: Note,
+    },
+    Wait {
+        task: String,
+        token: Token,
+        created: Vec<String>,
+        note: Note,
+    },
+    /// The engine's typed error.
+    Problem(Problem),
+    /// The engine trapped, passed its deadline or broke the contract: it says nothing about the
+    /// provider.
+    Broken(Problem),
+    /// The call could not be made now (no instance free, engine in quarantine).
+    Deferred(Problem),
+}
+
+/// How `settle` ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettleEnd {
+    Done {
+        token: Token,
+        created: Vec<String>,
+        note: Note,
+    },
+    Pending {
+        task: String,
+        token: Token,
+        created: Vec<String>,
+        note: Note,
+    },
+    /// Believed only at or after `believable_at`.
+    NotStarted {
+        believable_at: Timestamp,
+    },
+    Unknown(String),
+    Problem(Problem),
+    Broken(Problem),
+}
+
+/// What a poll found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PollEnd {
+    Running {
+        cursor: String,
+    },
+    Ended(TaskEnd),
+    /// The provider knows no such task.
+    Lost,
+    /// The poll itself failed; the task may well go on.
+    Failed(Problem),
+}
+
+/// Something for the caller to do, after the entries are durable.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Observe and plan; answer with [`Event::Prepared`].
+    Prepare { operation: OperationId },
+    /// Call the engine for the current step; answer with [`Event::Returned`].
+    Call { operation: OperationId },
+    /// Call the engine's `settle`; answer with [`Event::Settled`].
+    Settle { operation: OperationId },
+    /// Poll these tasks of one hypervisor in one go; answer each with [`Event::Polled`].
+    Poll {
+        hypervisor: HypervisorUid,
+        operations: Vec<OperationId>,
+    },
+    /// It is over: tell who waits.
+    Finish { operation: OperationId },
+}
+
+/// Entries to make durable, then commands to carry out.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[must_use = "entries must be committed and commands carried out"]
+pub struct Output {
+    pub entries: Vec<(OperationId, Entry)>,
+    pub commands: Vec<Command>,
+}
+
+impl Output {
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.entries.append(&mut other.entries);
+        self.commands.append(&mut other.commands);
+    }
+}

@@ -1,0 +1,137 @@
+//! What is journalled of an operation.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use enginehouse_model::Timestamp;
+use enginehouse_model::documents::{Note, Outcome, Problem, Sent, TaskEnd};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::operation::Spec;
+
+/// One row of the journal. The order of the variants is the order of a life.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "kebab-case")]
+pub enum Entry {
+    /// Accepted. Always the first.
+    Queued { spec: Spec },
+    /// Left the lane's queue and holds a slot; its plan is being made.
+    Started,
+    /// The plan: the steps in order.
+    Planned { steps: Vec<StepSpec> },
+    /// The current step turned out not to be needed.
+    Skipped { reason: String },
+    /// The engine is called for the current step.
+    Called { attempt: u32 },
+    /// A `once` request is about to leave. The last moment at which nothing has happened.
+    Sending { sent: Sent, digest: String },
+    /// Its answer, whatever it says.
+    Answered { response: Value },
+    /// It had no effect: it never left, or the engine said so (`busy`, `session-expired`), or it was
+    /// found out.
+    NotSent { reason: String },
+    /// Its answer is unknown, or a task was forgotten: what happened is being found out.
+    Settling { reason: String },
+    /// The engine trapped, passed its deadline or broke the contract.
+    Broke { problem: Problem },
+    /// A phase of the step ended.
+    Moved {
+        token: Token,
+        created: Vec<String>,
+        note: Note,
+    },
+    /// The provider works on a task.
+    Waiting {
+        task: String,
+        token: Token,
+        created: Vec<String>,
+        note: Note,
+        first_poll: Timestamp,
+    },
+    /// The task ended.
+    TaskEnded { end: TaskEnd },
+    /// A graceful stop did not work in time: the step goes on by force.
+    Escalated { reason: String },
+    /// Something that may pass is in the way.
+    Postponed {
+        until: Timestamp,
+        /// The first failure of this row of failures.
+        since: Timestamp,
+        problem: Problem,
+    },
+    /// The step is complete.
+    Done {
+        created: Vec<String>,
+        outcome: Box<Outcome>,
+    },
+    /// A person asked to cancel; it ends where nothing is half done.
+    CancelRequested { who: String },
+    /// It cannot be known what happened; a person has to say.
+    Doubted { reason: String },
+    /// The person said: try again.
+    Resolved { who: String },
+    /// The end. Always the last.
+    Ended {
+        state: Final,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Problem>,
+    },
+}
+
+/// How an operation ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Final {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl Final {
+    /// In the API's words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One action of the plan, as far as the queue has to know it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepSpec {
+    /// The action's name: `create`, `configure`, …
+    pub action: String,
+    /// `cores 2 -> 4`
+    pub reason: String,
+    /// What it copies from; steps with the same template are limited together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// A graceful stop that may be repeated by force.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_escalate: bool,
+    /// The planned action whole; the queue does not look into it.
+    pub body: Value,
+}
+
+/// An engine's token: bytes to everybody else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Token(pub Vec<u8>);
+
+impl Serialize for Token {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD
+            .decode(text)
+            .map(Self)
+            .map_err(serde::de::Error::custom)
+    }
+}

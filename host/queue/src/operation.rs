@@ -1,0 +1,263 @@
+//! An operation and the state that its entries add up to.
+
+use enginehouse_model::documents::{Code, Problem, Sent, TaskEnd};
+use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::entry::{Entry, Final, StepSpec, Token};
+
+/// What was asked for. Never changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    pub number: OperationId,
+    /// `deploy`, `undeploy`, `reconfigure`, …
+    pub kind: String,
+    pub target: NodeUid,
+    /// The target's full name when it was asked for.
+    pub target_name: FullName,
+    pub who: String,
+    pub queued_at: Timestamp,
+    /// Parameters of the kind.
+    #[serde(default)]
+    pub params: Value,
+    /// The operation that this one is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<OperationId>,
+    /// Parts of this operation. One that has parts has no lane and no slot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<OperationId>,
+    /// Where it runs; absent: it needs no slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<HypervisorUid>,
+}
+
+/// A `once` request of the current call.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Once {
+    /// None was sent.
+    #[default]
+    None,
+    /// Journalled; it may have been sent.
+    Sending { sent: Sent, digest: String },
+    /// Answered.
+    Answered {
+        sent: Sent,
+        digest: String,
+        response: Value,
+    },
+}
+
+/// The current step.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepState {
+    /// What the engine is called with.
+    pub token: Option<Token>,
+    /// How the task ended that the call comes after.
+    pub ended: Option<TaskEnd>,
+    /// Calls of this phase so far.
+    pub attempt: u32,
+    /// How often the engine broke in this phase.
+    pub traps: u32,
+    /// How it broke the second time: a settlement then only records what exists.
+    pub broken: Option<Problem>,
+    /// Failures in a row that may pass, and when the first of them was.
+    pub retries: u32,
+    pub failing_since: Option<Timestamp>,
+    pub escalated: bool,
+    pub once: Once,
+    /// The phase that sent the last answered `once` request, for a task that is forgotten later.
+    pub origin: Option<(Option<Token>, Sent)>,
+}
+
+/// Where an operation is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Phase {
+    /// In its lane, or (a parent) waiting for its parts.
+    Pending,
+    /// Being planned.
+    Starting,
+    /// Between steps: the next one waits for nothing, or for the template's limit.
+    Between,
+    /// The engine is called.
+    Calling,
+    /// What became of a request is being found out.
+    Settling,
+    Waiting {
+        task: String,
+        cursor: String,
+        polls: u32,
+    },
+    Postponed {
+        until: Timestamp,
+        then: Then,
+    },
+    InDoubt {
+        reason: String,
+    },
+    Ended {
+        state: Final,
+        problem: Option<Problem>,
+    },
+}
+
+/// What a postponed operation does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Prepare,
+    Call,
+    Settle,
+}
+
+/// An operation of the queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    pub spec: Spec,
+    pub phase: Phase,
+    pub steps: Vec<StepSpec>,
+    /// Index of the current step.
+    pub step: usize,
+    pub state: StepState,
+    /// Everything that was created, as `kind id`.
+    pub created: Vec<String>,
+    pub warnings: Vec<String>,
+    /// What the engine said last.
+    pub message: String,
+    pub cancel: Option<String>,
+    /// What it waits for, while it does.
+    pub obstacle: Option<Problem>,
+    /// How its parts ended so far, by their targets' names.
+    pub parts: Vec<(String, Final, Option<Problem>)>,
+}
+
+/// An entry that does not fit the state before it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("operation {operation}: `{entry}` cannot follow the state `{phase}`")]
+pub struct Illegal {
+    pub operation: OperationId,
+    pub entry: String,
+    pub phase: String,
+}
+
+impl Operation {
+    /// The operation after its first entry.
+    pub(crate) fn queued(spec: Spec) -> Self {
+        Self {
+            spec,
+            phase: Phase::Pending,
+            steps: Vec::new(),
+            step: 0,
+            state: StepState::default(),
+            created: Vec::new(),
+            warnings: Vec::new(),
+            message: String::new(),
+            cancel: None,
+            obstacle: None,
+            parts: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn number(&self) -> OperationId {
+        self.spec.number
+    }
+
+    #[must_use]
+    pub fn current_step(&self) -> Option<&StepSpec> {
+        self.steps.get(self.step)
+    }
+
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended { .. })
+    }
+
+    /// Whether it counts against the hypervisor's limit.
+    #[must_use]
+    pub fn holds_slot(&self) -> bool {
+        self.spec.hypervisor.is_some()
+            && !matches!(
+                self.phase,
+                Phase::Pending | Phase::InDoubt { .. } | Phase::Ended { .. }
+            )
+    }
+
+    /// The template that it copies from at this moment.
+    #[must_use]
+    pub fn copies(&self) -> Option<&str> {
+        let step = self.current_step()?;
+        let copying = match &self.phase {
+            Phase::Calling | Phase::Settling | Phase::Waiting { .. } => true,
+            Phase::Postponed { then, .. } => *then != Then::Prepare,
+            Phase::Pending
+            | Phase::Starting
+            | Phase::Between
+            | Phase::InDoubt { .. }
+            | Phase::Ended { .. } => false,
+        };
+        step.template.as_deref().filter(|_| copying)
+    }
+
+    /// The state in the API's words.
+    #[must_use]
+    pub fn state_name(&self) -> &'static str {
+        match &self.phase {
+            Phase::Pending if self.spec.children.is_empty() => "pending",
+            Phase::InDoubt { .. } => "in_doubt",
+            Phase::Ended { state, .. } => state.name(),
+            Phase::Pending
+            | Phase::Starting
+            | Phase::Between
+            | Phase::Calling
+            | Phase::Settling
+            | Phase::Waiting { .. }
+            | Phase::Postponed { .. } => "running",
+        }
+    }
+
+    /// Takes one entry in.
+    ///
+    /// # Errors
+    /// When the entry does not fit the state; nothing has changed then.
+    pub fn apply(&mut self, entry: &Entry) -> Result<(), Illegal> {
+        crate::transition::apply(self, entry)
+            .map_err(|()| self.illegal(&crate::transition::entry_name(entry)))
+    }
+
+    pub(crate) fn illegal(&self, what: &str) -> Illegal {
+        Illegal {
+            operation: self.number(),
+            entry: what.to_owned(),
+            phase: crate::transition::phase_name(&self.phase).to_owned(),
+        }
+    }
+
+    pub(crate) fn part_ended(&mut self, target: String, state: Final, problem: Option<Problem>) {
+        self.parts.push((target, state, problem));
+    }
+
+    /// How a parent ends when all its parts have: as the worst of them.
+    pub(crate) fn end_of_parts(&self) -> (Final, Option<Problem>) {
+        let failed: Vec<&(String, Final, Option<Problem>)> = self
+            .parts
+            .iter()
+            .filter(|(_, state, _)| *state == Final::Failed)
+            .collect();
+        if let Some((target, _, problem)) = failed.first() {
+            let code = problem.as_ref().map_or(Code::Provider, |p| p.code);
+            let words = problem.as_ref().map_or("failed", |p| p.message.as_str());
+            let of = self.parts.len();
+            let message = format!("{} of {of} failed, first {target}: {words}", failed.len());
+            return (Final::Failed, Some(Problem::new(code, message)));
+        }
+        if self
+            .parts
+            .iter()
+            .any(|(_, state, _)| *state == Final::Cancelled)
+        {
+            return (Final::Cancelled, None);
+        }
+        (Final::Succeeded, None)
+    }
+}

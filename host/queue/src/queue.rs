@@ -1,0 +1,527 @@
+//! Lanes and slots: which operation goes on, and with what.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use enginehouse_model::documents::Problem;
+use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
+use thiserror::Error;
+
+use crate::backoff::Backoff;
+use crate::command::{Command, Event, Output, PollEnd};
+use crate::decide::decide;
+use crate::entry::{Entry, Final};
+use crate::operation::{Illegal, Once, Operation, Phase, Spec, Then};
+use crate::timers::Timers;
+
+/// Polls that fall due within this many milliseconds of each other are made together.
+const POLL_TOGETHER_MS: u64 = 150;
+/// Tasks in one batch of polls: what the contract allows.
+const POLL_BATCH: usize = 200;
+
+/// How much may go on at once at one hypervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Operations between their start and their end, tasks of the provider included.
+    pub operations: usize,
+    /// Copies of one template at the same time.
+    pub copies_per_template: usize,
+    /// How long something may be `busy` before the operation fails, milliseconds.
+    pub busy_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            operations: 16,
+            copies_per_template: 4,
+            busy_ms: 15 * 60 * 1000,
+        }
+    }
+}
+
+/// All operations that have not ended.
+#[derive(Debug, Default)]
+pub struct Queue {
+    operations: BTreeMap<OperationId, Operation>,
+    lanes: BTreeMap<NodeUid, VecDeque<OperationId>>,
+    limits: BTreeMap<HypervisorUid, Limits>,
+    default_limits: Limits,
+    timers: Timers,
+}
+
+/// How a part of an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedPart {
+    pub parent: OperationId,
+    /// Full name of the part's target.
+    pub target_name: String,
+    pub state: Final,
+    pub problem: Option<Problem>,
+}
+
+/// A journal that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LoadError {
+    #[error("operation {0} has no first entry")]
+    NoBeginning(OperationId),
+    #[error("the journal does not add up")]
+    Illegal(#[source] Illegal),
+}
+
+impl Queue {
+    #[must_use]
+    pub fn new(default_limits: Limits) -> Self {
+        Self {
+            default_limits,
+            ..Self::default()
+        }
+    }
+
+    /// The queue that the journal adds up to, and how everything goes on: what was being called is
+    /// called again, or settled when its request may have left; tasks are polled.
+    ///
+    /// `journal` has all operations that have not ended, by number; `ended_parts` how those parts
+    /// ended whose parent has not.
+    ///
+    /// # Errors
+    /// When an entry does not fit the ones before it.
+    pub fn load(
+        default_limits: Limits,
+        journal: impl IntoIterator<Item = (OperationId, Vec<Entry>)>,
+        ended_parts: impl IntoIterator<Item = EndedPart>,
+        now: Timestamp,
+    ) -> Result<(Self, Output), LoadError> {
+        let mut queue = Self::new(default_limits);
+        for (number, entries) in journal {
+            let mut entries = entries.iter();
+            let Some(Entry::Queued { spec }) = entries.next() else {
+                return Err(LoadError::NoBeginning(number));
+            };
+            let mut operation = Operation::queued(spec.clone());
+            for entry in entries {
+                operation.apply(entry).map_err(LoadError::Illegal)?;
+            }
+            if !operation.is_ended() {
+                queue.enter(operation);
+            }
+        }
+        for part in ended_parts {
+            if let Some(parent) = queue.operations.get_mut(&part.parent) {
+                parent.part_ended(part.target_name, part.state, part.problem);
+            }
+        }
+        let mut output = Output::default();
+        let numbers: Vec<OperationId> = queue.operations.keys().copied().collect();
+        for number in numbers {
+            output.append(queue.resume(number, now));
+        }
+        output.append(queue.schedule(now));
+        Ok((queue, output))
+    }
+
+    /// Sets the limits of a hypervisor. What runs already is not stopped.
+    pub fn set_limits(&mut self, hypervisor: HypervisorUid, limits: Limits) {
+        self.limits.insert(hypervisor, limits);
+    }
+
+    #[must_use]
+    pub fn get(&self, number: OperationId) -> Option<&Operation> {
+        self.operations.get(&number)
+    }
+
+    /// All operations that have not ended, by number.
+    pub fn iter(&self) -> impl Iterator<Item = &Operation> {
+        self.operations.values()
+    }
+
+    /// Operations of one lane in their order.
+    pub fn lane(&self, target: NodeUid) -> impl Iterator<Item = &Operation> {
+        self.lanes
+            .get(&target)
+            .into_iter()
+            .flatten()
+            .filter_map(|number| self.operations.get(number))
+    }
+
+    /// When [`Queue::tick`] has something to do.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// Takes operations in, parts after their parents. Their numbers are the caller's: larger than
+    /// all before.
+    pub fn submit(&mut self, specs: Vec<Spec>, now: Timestamp) -> Output {
+        let mut output = Output::default();
+        for spec in specs {
+            let number = spec.number;
+            output
+                .entries
+                .push((number, Entry::Queued { spec: spec.clone() }));
+            self.enter(Operation::queued(spec));
+        }
+        output.append(self.schedule(now));
+        output
+    }
+
+    /// Takes in what happened.
+    ///
+    /// # Errors
+    /// When the operation is not in a state in which this can happen. Nothing has changed then.
+    pub fn handle(
+        &mut self,
+        number: OperationId,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<Output, Illegal> {
+        let Some(operation) = self.operations.get(&number) else {
+            return Err(Illegal {
+                operation: number,
+                entry: "any".to_owned(),
+                phase: "ended".to_owned(),
+            });
+        };
+        let limits = self.limits_of(operation);
+        if let Event::Polled(end) = &event {
+            self.note_poll(number, end)?;
+        }
+        let Some(operation) = self.operations.get(&number) else {
+            return Ok(Output::default());
+        };
+        let entries = decide(operation, event, now, &limits);
+        let mut output = self.take(number, entries)?;
+        self.follow(number, now, &mut output);
+        output.append(self.schedule(now));
+        Ok(output)
+    }
+
+    /// What a poll found is evidence that is not journalled: the next poll finds it again.
+    fn note_poll(&mut self, number: OperationId, end: &PollEnd) -> Result<(), Illegal> {
+        let Some(operation) = self.operations.get_mut(&number) else {
+            return Ok(());
+        };
+        let Phase::Waiting { cursor, polls, .. } = &mut operation.phase else {
+            return Err(operation.illegal("polled"));
+        };
+        match end {
+            PollEnd::Running { cursor: next } => {
+                cursor.clone_from(next);
+                *polls = polls.saturating_add(1);
+                operation.obstacle = None;
+            }
+            PollEnd::Failed(problem) => {
+                *polls = polls.saturating_add(1);
+                operation.obstacle = Some(problem.clone());
+            }
+            PollEnd::Ended(_) | PollEnd::Lost => {}
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Timestamp) -> Output {
+        let mut output = Output::default();
+        let mut polls: BTreeMap<Option<HypervisorUid>, Vec<OperationId>> = BTreeMap::new();
+        let mut early = Vec::new();
+        for number in self.timers.take_due(now.plus_ms(POLL_TOGETHER_MS)) {
+            let Some(operation) = self.operations.get(&number) else {
+                continue;
+            };
+            match &operation.phase {
+                Phase::Waiting { .. } => polls
+                    .entry(operation.spec.hypervisor)
+                    .or_default()
+                    .push(number),
+                Phase::Postponed { until, .. } if *until > now => early.push((number, *until)),
+                Phase::Postponed { then, .. } => {
+                    let then = *then;
+                    output.append(self.go_on(number, then, now));
+                }
+                Phase::Pending
+                | Phase::Starting
+                | Phase::Between
+                | Phase::Calling
+                | Phase::Settling
+                | Phase::InDoubt { .. }
+                | Phase::Ended { .. } => {}
+            }
+        }
+        for (number, until) in early {
+            self.timers.set(number, until);
+        }
+        for (hypervisor, numbers) in polls {
+            let Some(hypervisor) = hypervisor else {
+                continue;
+            };
+            for batch in numbers.chunks(POLL_BATCH) {
+                output.commands.push(Command::Poll {
+                    hypervisor,
+                    operations: batch.to_vec(),
+                });
+            }
+        }
+        output
+    }
+
+    fn enter(&mut self, operation: Operation) {
+        let number = operation.number();
+        if operation.spec.children.is_empty() {
+            self.lanes
+                .entry(operation.spec.target)
+                .or_default()
+                .push_back(number);
+        }
+        self.operations.insert(number, operation);
+    }
+
+    fn limits_of(&self, operation: &Operation) -> Limits {
+        operation
+            .spec
+            .hypervisor
+            .and_then(|uid| self.limits.get(&uid))
+            .copied()
+            .unwrap_or(self.default_limits)
+    }
+
+    /// Applies entries to an operation and hands them out.
+    fn take(&mut self, number: OperationId, entries: Vec<Entry>) -> Result<Output, Illegal> {
+        let Some(operation) = self.operations.get_mut(&number) else {
+            return Ok(Output::default());
+        };
+        // All or nothing: a copy takes them first.
+        let mut after = operation.clone();
+        for entry in &entries {
+            after.apply(entry)?;
+        }
+        *operation = after;
+        Ok(Output {
+            entries: entries.into_iter().map(|entry| (number, entry)).collect(),
+            commands: Vec::new(),
+        })
+    }
+
+    /// What the new state asks for.
+    fn follow(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {
+        let Some(operation) = self.operations.get(&number) else {
+            return;
+        };
+        let last = output
+            .entries
+            .iter()
+            .rev()
+            .find(|(of, _)| *of == number)
+            .map(|(_, entry)| entry);
+        let starts_now = matches!(last, Some(Entry::Started));
+        let calls_now = matches!(last, Some(Entry::Called { .. }));
+        let settles_now = matches!(last, Some(Entry::Settling { .. }));
+        match &operation.phase {
+            Phase::Starting if starts_now => {
+                output.commands.push(Command::Prepare { operation: number });
+            }
+            Phase::Calling if calls_now => {
+                output.commands.push(Command::Call { operation: number })
+            }
+            Phase::Settling if settles_now => {
+                output.commands.push(Command::Settle { operation: number });
+            }
+            Phase::Waiting { polls, .. } => {
+                let first = output.entries.iter().find_map(|(of, entry)| match entry {
+                    Entry::Waiting { first_poll, .. } if *of == number => Some(*first_poll),
+                    _ => None,
+                });
+                let next = first.unwrap_or_else(|| {
+                    now.plus_ms(Backoff::POLL.delay_ms(number, polls.saturating_sub(1)))
+                });
+                self.timers.set(number, next);
+            }
+            Phase::Postponed { until, .. } => self.timers.set(number, *until),
+            Phase::Ended { .. } => self.leave(number, now, output),
+            Phase::Pending
+            | Phase::Starting
+            | Phase::Between
+            | Phase::Calling
+            | Phase::Settling
+            | Phase::InDoubt { .. } => self.timers.clear(number),
+        }
+    }
+
+    /// An ended operation leaves; its parent may end with it.
+    fn leave(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {
+        self.timers.clear(number);
+        output.commands.push(Command::Finish { operation: number });
+        let Some(operation) = self.operations.remove(&number) else {
+            return;
+        };
+        if let Some(lane) = self.lanes.get_mut(&operation.spec.target) {
+            lane.retain(|other| *other != number);
+            if lane.is_empty() {
+                self.lanes.remove(&operation.spec.target);
+            }
+        }
+        let Phase::Ended { state, problem } = &operation.phase else {
+            return;
+        };
+        let Some(parent) = operation.spec.parent else {
+            return;
+        };
+        let Some(parent_operation) = self.operations.get_mut(&parent) else {
+            return;
+        };
+        parent_operation.part_ended(
+            operation.spec.target_name.to_string(),
+            *state,
+            problem.clone(),
+        );
+        if self.parts_are_over(parent) {
+            output.append(self.end_parent(parent, now));
+        }
+    }
+
+    fn parts_are_over(&self, parent: OperationId) -> bool {
+        self.operations.get(&parent).is_some_and(|operation| {
+            operation
+                .spec
+                .children
+                .iter()
+                .all(|child| !self.operations.contains_key(child))
+        })
+    }
+
+    fn end_parent(&mut self, parent: OperationId, now: Timestamp) -> Output {
+        let Some(operation) = self.operations.get(&parent) else {
+            return Output::default();
+        };
+        let (state, problem) = operation.end_of_parts();
+        let mut output = self
+            .take(parent, vec![Entry::Ended { state, problem }])
+            .unwrap_or_default();
+        self.follow(parent, now, &mut output);
+        output
+    }
+
+    /// Continues a postponed operation.
+    fn go_on(&mut self, number: OperationId, then: Then, now: Timestamp) -> Output {
+        let Some(operation) = self.operations.get(&number) else {
+            return Output::default();
+        };
+        let entry = match then {
+            Then::Prepare => Entry::Started,
+            Then::Call => Entry::Called {
+                attempt: operation.state.attempt + 1,
+            },
+            Then::Settle => Entry::Settling {
+                reason: "asked again".to_owned(),
+            },
+        };
+        let mut output = self.take(number, vec![entry]).unwrap_or_default();
+        self.follow(number, now, &mut output);
+        output
+    }
+
+    /// After a restart.
+    fn resume(&mut self, number: OperationId, now: Timestamp) -> Output {
+        let Some(operation) = self.operations.get(&number) else {
+            return Output::default();
+        };
+        let mut output = Output::default();
+        match &operation.phase {
+            Phase::Pending if !operation.spec.children.is_empty() => {
+                if self.parts_are_over(number) {
+                    output.append(self.end_parent(number, now));
+                }
+            }
+            Phase::Starting => output.commands.push(Command::Prepare { operation: number }),
+            Phase::Calling => {
+                let entry = match &operation.state.once {
+                    Once::Sending { .. } => Entry::Settling {
+                        reason: "the host ended before the answer".to_owned(),
+                    },
+                    Once::None | Once::Answered { .. } => Entry::Called {
+                        attempt: operation.state.attempt + 1,
+                    },
+                };
+                output.append(self.take(number, vec![entry]).unwrap_or_default());
+                self.follow(number, now, &mut output);
+            }
+            Phase::Settling => output.commands.push(Command::Settle { operation: number }),
+            Phase::Waiting { .. } => self.timers.set(number, now),
+            Phase::Postponed { until, .. } => self.timers.set(number, *until),
+            Phase::Pending | Phase::Between | Phase::InDoubt { .. } | Phase::Ended { .. } => {}
+        }
+        output
+    }
+
+    /// Starts what may start: the first of each lane while its hypervisor has slots, and the next
+    /// step of what is between two.
+    fn schedule(&mut self, now: Timestamp) -> Output {
+        let mut output = Output::default();
+        let mut slots: BTreeMap<HypervisorUid, usize> = BTreeMap::new();
+        let mut copies: BTreeMap<(HypervisorUid, String), usize> = BTreeMap::new();
+        for operation in self.operations.values() {
+            let Some(hypervisor) = operation.spec.hypervisor else {
+                continue;
+            };
+            if operation.holds_slot() {
+                *slots.entry(hypervisor).or_default() += 1;
+            }
+            if let Some(template) = operation.copies() {
+                *copies.entry((hypervisor, template.to_owned())).or_default() += 1;
+            }
+        }
+        let ready: Vec<OperationId> = self
+            .operations
+            .values()
+            .filter(|operation| match operation.phase {
+                Phase::Between => true,
+                Phase::Pending => {
+                    operation.spec.children.is_empty()
+                        && self
+                            .lanes
+                            .get(&operation.spec.target)
+                            .and_then(VecDeque::front)
+                            == Some(&operation.number())
+                }
+                Phase::Starting
+                | Phase::Calling
+                | Phase::Settling
+                | Phase::Waiting { .. }
+                | Phase::Postponed { .. }
+                | Phase::InDoubt { .. }
+                | Phase::Ended { .. } => false,
+            })
+            .map(Operation::number)
+            .collect();
+        for number in ready {
+            let Some(operation) = self.operations.get(&number) else {
+                continue;
+            };
+            let limits = self.limits_of(operation);
+            let entry = if operation.phase == Phase::Pending {
+                if let Some(hypervisor) = operation.spec.hypervisor {
+                    let taken = slots.entry(hypervisor).or_default();
+                    if *taken >= limits.operations {
+                        continue;
+                    }
+                    *taken += 1;
+                }
+                Entry::Started
+            } else {
+                let template = operation
+                    .current_step()
+                    .and_then(|step| step.template.clone());
+                if let (Some(hypervisor), Some(template)) = (operation.spec.hypervisor, template) {
+                    let taken = copies.entry((hypervisor, template)).or_default();
+                    if *taken >= limits.copies_per_template {
+                        continue;
+                    }
+                    *taken += 1;
+                }
+                Entry::Called { attempt: 1 }
+            };
+            let mut taken = self.take(number, vec![entry]).unwrap_or_default();
+            self.follow(number, now, &mut taken);
+            output.append(taken);
+        }
+        output
+    }
+}
