@@ -1,1 +1,48 @@
 //! What must last: SQLite behind one commit.
+//!
+//! **The principle.** Memory decides, the store remembers. Everything the host works with is loaded
+//! at [`Store::open`]; afterwards the only write is a [`Commit`]: expected revisions, rows, and the
+//! [`Fence`] that the writer was given. Memory is a cache of a committed [`Sequence`].
+//!
+//! **Order.** [`Store::submit`] queues in the order of the calls and returns at once, so the owner
+//! of the memory submits under its own lock and awaits the ticket outside of it. One thread takes
+//! all that is queued into one transaction: one fsync for many commits. A commit that conflicts is
+//! left out and the others stand.
+//!
+//! **When the disk fails.** A transaction that fails as a whole (disk full, I/O error) fails every
+//! commit in it, and from then on every commit is refused: the owner's memory is ahead of the disk.
+//! [`Store::reset`] answers what the disk has, with a new fence; commits that carry the old one stay
+//! refused. An acknowledged commit is on disk (`synchronous=FULL`), whatever happens next. A commit
+//! that failed with an I/O error may still turn out to be there after a crash.
+//!
+//! **One process.** The data directory is locked for as long as the store is open.
+//!
+//! Which table is for what, and how it is pruned: [`schema`].
+
+mod apply;
+mod commit;
+mod document;
+mod load;
+mod open;
+mod query;
+pub mod schema;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod store_tests;
+
+pub use commit::{
+    Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, JournalRow, OperationRow, PlanRow,
+    Prune, RowKey, Sequence, Table, Write,
+};
+pub use document::{Document, DocumentError};
+pub use load::{Loaded, Row, UnfinishedOperation};
+pub use open::{OpenError, Opening};
+pub use query::{
+    ExecutedEntry, JournalEntry, OperationFilter, PageCursor, ReadError, StoredOperation,
+    StoredPlan,
+};
+pub use store::{CommitTicket, Stats, Store};

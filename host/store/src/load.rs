@@ -1,0 +1,107 @@
+//! What the host's memory begins with.
+
+use enginehouse_model::{InstallationId, OperationId};
+use rusqlite::Connection;
+
+use crate::query::{self, ReadError};
+use crate::{Document, query::unsigned};
+use crate::{Epoch, Fence, JournalEntry, Sequence, StoredOperation, Table};
+
+/// A document with its key and revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub key: String,
+    pub revision: u64,
+    pub document: Document,
+}
+
+/// An operation that has not ended, with its journal, oldest line first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnfinishedOperation {
+    pub operation: StoredOperation,
+    pub journal: Vec<JournalEntry>,
+}
+
+/// Everything that lasts and that the host works with. Rows are ordered by key, operations by number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub installation: InstallationId,
+    /// The database was made just now.
+    pub first: bool,
+    /// To be carried by every commit that is decided on this.
+    pub fence: Fence,
+    pub sequence: Sequence,
+    /// The highest number that an operation ever had, also one that was pruned; 0: there was none.
+    pub last_operation: OperationId,
+    pub meta: Vec<Row>,
+    pub nodes: Vec<Row>,
+    pub machines: Vec<Row>,
+    pub reservations: Vec<Row>,
+    pub tokens: Vec<Row>,
+    pub providers: Vec<Row>,
+    pub unfinished: Vec<UnfinishedOperation>,
+}
+
+/// Reads all of it in one transaction.
+pub(crate) fn load(
+    connection: &Connection,
+    generation: u64,
+    first: bool,
+) -> Result<Loaded, ReadError> {
+    let transaction = connection.unchecked_transaction()?;
+    let (id, epoch, sequence): (String, i64, i64) =
+        transaction.query_row("SELECT id, epoch, sequence FROM installation", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    let installation = id.parse().map_err(|_| ReadError::Value {
+        table: "installation",
+        what: "id",
+    })?;
+    let last_operation: i64 = transaction.query_row(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operation'",
+        [],
+        |row| row.get(0),
+    )?;
+    let mut unfinished = Vec::new();
+    for operation in query::unfinished(&transaction)? {
+        let journal = query::journal(&transaction, operation.id)?;
+        unfinished.push(UnfinishedOperation { operation, journal });
+    }
+    Ok(Loaded {
+        installation,
+        first,
+        fence: Fence {
+            epoch: Epoch(unsigned("installation", "epoch", epoch)?),
+            generation,
+        },
+        sequence: Sequence(unsigned("installation", "sequence", sequence)?),
+        last_operation: OperationId(unsigned("operation", "number", last_operation)?),
+        meta: documents(&transaction, Table::Meta)?,
+        nodes: documents(&transaction, Table::Node)?,
+        machines: documents(&transaction, Table::Machine)?,
+        reservations: documents(&transaction, Table::Reservation)?,
+        tokens: documents(&transaction, Table::Token)?,
+        providers: documents(&transaction, Table::Provider)?,
+        unfinished,
+    })
+}
+
+fn documents(connection: &Connection, table: Table) -> Result<Vec<Row>, ReadError> {
+    let name = table.name();
+    let mut statement = connection.prepare(&format!(
+        "SELECT key, revision, version, body FROM {name} ORDER BY key"
+    ))?;
+    let mut rows = statement.query([])?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(Row {
+            key: row.get(0)?,
+            revision: unsigned(name, "revision", row.get(1)?)?,
+            document: Document {
+                version: row.get(2)?,
+                body: row.get(3)?,
+            },
+        });
+    }
+    Ok(documents)
+}

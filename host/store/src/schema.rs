@@ -1,0 +1,109 @@
+//! The tables: what each is for and how it is pruned.
+//!
+//! | table | is | holds | pruned |
+//! | --- | --- | --- | --- |
+//! | `installation` | truth | one row: installation id, epoch, last sequence | never |
+//! | `meta` | truth | settings of the installation by name | never |
+//! | `node` | truth | folders and descriptors | with the node |
+//! | `machine` | truth | machine records | with the machine, once its destruction is confirmed |
+//! | `token` | truth | API access tokens, the secret hashed | when revoked |
+//! | `reservation` | truth | numbers reserved on a hypervisor | when the operation that holds it ends |
+//! | `operation` | truth while unfinished, then evidence | operations, with what lists filter by | `Prune::Operations` |
+//! | `operation_target` | with `operation` | which operations a UID has | with its operation |
+//! | `journal` | truth while its operation is unfinished, then evidence | intents and outcomes of steps | `Prune::Journal` |
+//! | `plan` | truth while an unfinished operation carries it out, then evidence | plans by digest | `Prune::Plans` |
+//! | `executed` | evidence | one line for each ended operation | `Prune::Executed` |
+//! | `provider` | cache | what the last check of a hypervisor found | with its hypervisor entry |
+//!
+//! Numbers of operations and journal rows come from `AUTOINCREMENT` tables, which remember the
+//! highest number also when its row is pruned: no number is used twice.
+
+use rusqlite::Connection;
+
+use crate::Table;
+
+/// Marks the file as ours: `engh`.
+pub(crate) const APPLICATION_ID: i32 = 0x656e_6768;
+
+/// Version of the schema that this program writes: `user_version` of the database.
+pub const VERSION: u32 = 1;
+
+const TABLES: &str = "
+CREATE TABLE installation (
+    only     INTEGER PRIMARY KEY CHECK (only = 1),
+    id       TEXT    NOT NULL,
+    epoch    INTEGER NOT NULL,
+    sequence INTEGER NOT NULL
+);
+
+CREATE TABLE operation (
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    revision  INTEGER NOT NULL,
+    state     TEXT    NOT NULL,
+    queued_at INTEGER NOT NULL,
+    ended_at  INTEGER,
+    plan      TEXT,
+    version   INTEGER NOT NULL,
+    body      TEXT    NOT NULL
+);
+CREATE INDEX operation_unfinished ON operation (number) WHERE ended_at IS NULL;
+CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX operation_state ON operation (state, number);
+
+CREATE TABLE operation_target (
+    target TEXT    NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (target, number)
+) WITHOUT ROWID;
+CREATE INDEX operation_target_number ON operation_target (number);
+
+CREATE TABLE journal (
+    seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+    operation INTEGER NOT NULL,
+    host      TEXT    NOT NULL,
+    epoch     INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    version   INTEGER NOT NULL,
+    body      TEXT    NOT NULL
+);
+CREATE INDEX journal_operation ON journal (operation, seq);
+
+CREATE TABLE plan (
+    id      TEXT    PRIMARY KEY,
+    used_at INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    body    TEXT    NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX plan_used ON plan (used_at);
+
+CREATE TABLE executed (
+    operation  INTEGER PRIMARY KEY,
+    kind       TEXT    NOT NULL,
+    targets    TEXT    NOT NULL,
+    who        TEXT    NOT NULL,
+    queued_at  INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at   INTEGER NOT NULL,
+    outcome    TEXT    NOT NULL,
+    message    TEXT
+);
+CREATE INDEX executed_ended ON executed (ended_at);
+";
+
+/// Makes the tables of version 1 in an empty database. The caller holds the transaction.
+pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    for table in Table::ALL {
+        let name = table.name();
+        connection.execute_batch(&format!(
+            "CREATE TABLE {name} (
+                key      TEXT    PRIMARY KEY,
+                revision INTEGER NOT NULL,
+                version  INTEGER NOT NULL,
+                body     TEXT    NOT NULL
+            ) WITHOUT ROWID;"
+        ))?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}

@@ -1,0 +1,244 @@
+//! The handle that the rest of the host holds.
+
+use std::fs::File;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use enginehouse_model::OperationId;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::load::{self, Loaded};
+use crate::query::{
+    self, ExecutedEntry, JournalEntry, OperationFilter, PageCursor, ReadError, StoredOperation,
+    StoredPlan,
+};
+use crate::writer::{Counters, Message, Writer};
+use crate::{Commit, CommitError, OpenError, Opening, Sequence, open};
+
+/// The open store. Clones share it; the last one to go waits until all that was submitted is written.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    /// `None` only while dropping.
+    queue: Option<Sender<Message>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Arc<Mutex<Connection>>,
+    counters: Arc<Counters>,
+    /// Held until the writer has ended.
+    _lock: File,
+}
+
+/// What a submitted commit came to. It is carried out also when nobody waits for it.
+#[must_use = "a commit is only certain once its ticket says so"]
+pub struct CommitTicket(oneshot::Receiver<Result<Sequence, CommitError>>);
+
+/// How much was written since the store was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Commits applied.
+    pub commits: u64,
+    /// Transactions, that is fsyncs of the log, that they took.
+    pub transactions: u64,
+}
+
+impl Store {
+    /// Opens the data directory, or makes it (mode 0700, files 0600). Blocks while it loads.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. A database that is damaged, of a newer version or not writable is never
+    /// replaced by a new one.
+    pub fn open(dir: &Path, opening: &Opening) -> Result<(Self, Loaded), OpenError> {
+        let opened = open::open(dir, opening)?;
+        let path = opened.path;
+        let loaded = load::load(&opened.writer, 1, opened.first).map_err(|error| match error {
+            ReadError::Database(source) => OpenError::database(&path, source),
+            ReadError::Value { .. } | ReadError::Closed => OpenError::Damaged {
+                path: path.clone(),
+                detail: error.to_string(),
+            },
+        })?;
+        let counters = Arc::new(Counters::default());
+        let writer = Writer {
+            connection: opened.writer,
+            path: path.clone(),
+            host: opening.host.clone(),
+            epoch: loaded.fence.epoch,
+            sequence: loaded.sequence,
+            generation: loaded.fence.generation,
+            broken: None,
+            counters: Arc::clone(&counters),
+        };
+        let (queue, messages) = mpsc::channel();
+        let writer = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(&messages))
+            .map_err(|source| OpenError::Directory {
+                what: "start the writer thread of",
+                path,
+                source,
+            })?;
+        let inner = Inner {
+            queue: Some(queue),
+            writer: Some(writer),
+            reader: Arc::new(Mutex::new(opened.reader)),
+            counters,
+            _lock: opened.lock,
+        };
+        Ok((Self(Arc::new(inner)), loaded))
+    }
+
+    /// Queues a commit, in the order of these calls, and returns at once.
+    pub fn submit(&self, commit: Commit) -> CommitTicket {
+        let (answer, ticket) = oneshot::channel();
+        // A writer that is gone drops the answer, which the ticket reports as closed.
+        self.send(Message::Commit {
+            commit: Box::new(commit),
+            answer,
+        });
+        CommitTicket(ticket)
+    }
+
+    /// Submits and waits.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub async fn commit(&self, commit: Commit) -> Result<Sequence, CommitError> {
+        self.submit(commit).await
+    }
+
+    /// Loads again what is on disk and makes it possible to write again after a failure. Commits
+    /// that carry an older fence are refused from here on.
+    ///
+    /// # Errors
+    /// When the database cannot be read; everything stays refused then.
+    pub async fn reset(&self) -> Result<Loaded, ReadError> {
+        let (answer, loaded) = oneshot::channel();
+        self.send(Message::Reset { answer });
+        loaded.await.map_err(|_| ReadError::Closed)?
+    }
+
+    /// Changes the bound that [`Opening::max_pages`] set.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn limit_pages(&self, max_pages: Option<u32>) -> Result<(), ReadError> {
+        let (answer, limited) = oneshot::channel();
+        self.send(Message::LimitPages { max_pages, answer });
+        limited.await.map_err(|_| ReadError::Closed)?
+    }
+
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            commits: self.0.counters.commits.load(Ordering::Relaxed),
+            transactions: self.0.counters.transactions.load(Ordering::Relaxed),
+        }
+    }
+
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn operation(&self, id: OperationId) -> Result<Option<StoredOperation>, ReadError> {
+        self.read(move |reader| query::operation(reader, id)).await
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn operations(
+        &self,
+        filter: OperationFilter,
+        page: PageCursor,
+    ) -> Result<Vec<StoredOperation>, ReadError> {
+        self.read(move |reader| query::operation_page(reader, &filter, page))
+            .await
+    }
+
+    /// Oldest line first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn journal(&self, id: OperationId) -> Result<Vec<JournalEntry>, ReadError> {
+        self.read(move |reader| query::journal(reader, id)).await
+    }
+
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn plan(&self, id: String) -> Result<Option<StoredPlan>, ReadError> {
+        self.read(move |reader| query::plan(reader, &id)).await
+    }
+
+    /// The log of ended operations, highest number first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn executed(&self, page: PageCursor) -> Result<Vec<ExecutedEntry>, ReadError> {
+        self.read(move |reader| query::executed_page(reader, page))
+            .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let reader = Arc::clone(&self.0.reader);
+        tokio::task::spawn_blocking(move || {
+            // Queries leave nothing behind in the connection, also when one panicked.
+            query(&reader.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await
+        .map_err(|_| ReadError::Closed)?
+    }
+
+    fn send(&self, message: Message) {
+        if let Some(queue) = &self.0.queue {
+            let _ = queue.send(message);
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so; there is nobody left to tell.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl CommitTicket {
+    /// Waits without an async runtime. Must not be called from within one.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    pub fn wait(self) -> Result<Sequence, CommitError> {
+        self.0.blocking_recv().unwrap_or(Err(CommitError::Closed))
+    }
+}
+
+impl Future for CommitTicket {
+    type Output = Result<Sequence, CommitError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|answer| answer.unwrap_or(Err(CommitError::Closed)))
+    }
+}
