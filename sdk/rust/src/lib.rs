@@ -1,1 +1,54 @@
 //! Write an Enginehouse engine in Rust: a struct, a trait and one macro.
+
+#[cfg(target_arch = "wasm32")]
+mod component;
+mod cx;
+mod encoding;
+mod engine;
+mod error;
+mod export;
+mod host;
+pub mod loose;
+#[doc(hidden)]
+pub mod path;
+mod reply;
+mod request;
+mod settings;
+mod step;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+pub use cx::{Cx, Level};
+pub use engine::{Assess, Engine, TaskQuery, TaskState, TaskStatus};
+pub use enginehouse_documents as documents;
+pub use error::{Error, Result};
+pub use host::{Effect, Location};
+pub use path::Path;
+pub use reply::Reply;
+pub use request::{Effectless, Request};
+pub use settings::{machine_settings, settings_schema};
+pub use step::{Fate, Next, Object, Settled, Step};
+
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use component::Exported as __Exported;
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use component::bindings as __bindings;
+
+/// Everything that an engine's source needs: `use enginehouse_sdk::prelude::*;`
+pub mod prelude {
+    pub use crate::documents::{
+        Action, ActionRequest, Assessment, AuthScheme, ChangeClass, Code, Config, Coverage,
+        Description, Disk, EndpointDescription, FieldAssessment, FieldRule, Gap, Health, Machine,
+        MachineRef, Nic, Note, Outcome, Page, Placement, Power, PowerState, Problem, Question,
+        Sent, TaskEnd, TaskReport,
+    };
+    pub use crate::{
+        Assess, Cx, Effect, Engine, Error, Fate, Level, Location, Next, Object, Path, Reply,
+        Request, Result, Settled, Step, TaskQuery, TaskState, TaskStatus, debug, info, loose,
+        machine_settings, path, settings_schema, warn,
+    };
+    pub use schemars::JsonSchema;
+    pub use serde::{Deserialize, Serialize};
+}

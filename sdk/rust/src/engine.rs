@@ -1,0 +1,159 @@
+//! The trait that makes a struct an engine.
+
+use enginehouse_documents::{
+    ActionRequest, Assessment, Description, Health, Machine, MachineRef, Page, Question, Sent,
+    TaskEnd, TaskReport,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Cx, Result, Settled, Step};
+
+/// An engine: one kind of hypervisor or cloud, spoken to over HTTP.
+///
+/// All functions are without `self`: an engine remembers nothing between calls, each may run in a
+/// fresh instance. What an action has to remember goes into its [`Engine::Phase`].
+///
+/// Every function but [`Engine::run`] may send `read` requests only.
+pub trait Engine: 'static {
+    /// The memory of an action between two calls of `run`: usually an enum, one variant for each
+    /// phase. It is stored as JSON (at most 64 KiB) and read back perhaps by a newer version of this
+    /// engine: add variants and optional members, do not rename. Use `()` when every action is done
+    /// in one call.
+    type Phase: Serialize + DeserializeOwned;
+
+    /// What the engine is. Called once when it is loaded; the same every time.
+    fn describe() -> Description;
+
+    /// Is the provider there, do the credentials work, what is its version and its identity?
+    fn check(cx: &Cx) -> Result<Health>;
+
+    /// One page of all machines, also those that are not ours, without a request for each.
+    /// `cursor`: `None` for the first page, then `next` of the page before. A part of the provider
+    /// that is away is a gap in the coverage, no error.
+    fn list(cx: &Cx, cursor: Option<&str>) -> Result<Page>;
+
+    /// The machines with these ids, whole, in the same order; at most 200. An item's error is
+    /// `not-found` only if the provider says so.
+    fn read(cx: &Cx, ids: &[MachineRef]) -> Result<Vec<Result<Machine>>>;
+
+    /// One phase of an action; `phase` is `None` at the start. At most one `once` request in each
+    /// call. After `busy` or `session-expired` it counts as without effect and is tried again; any
+    /// other error ends the action, and names with [`crate::Error::created`] what exists.
+    fn run(
+        cx: &Cx,
+        action: &ActionRequest,
+        phase: Option<Self::Phase>,
+    ) -> Result<Step<Self::Phase>>;
+
+    /// The host does not know what became of `sent`, a `once` request of the phase that began with
+    /// `phase`: find out by reading.
+    fn settle(
+        cx: &Cx,
+        action: &ActionRequest,
+        phase: Option<Self::Phase>,
+        sent: Sent,
+    ) -> Result<Settled<Self::Phase>>;
+
+    /// States of many tasks, in the same order, with as few requests as the provider allows; at
+    /// most 200.
+    fn poll(cx: &Cx, tasks: &[TaskQuery]) -> Result<Vec<TaskState>>;
+}
+
+/// An engine that says how heavy a change is where a schema cannot: `export!(Mine, assess)`.
+pub trait Assess: Engine {
+    /// A class for each field. Pure: there is no hypervisor to ask. A field that it does not mention
+    /// keeps its class from the description, or is destructive.
+    fn assess(question: &Question) -> Result<Assessment>;
+}
+
+/// A task to ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskQuery {
+    /// As given to [`Step::wait`].
+    pub task: String,
+    /// What the poll before this one answered; empty the first time.
+    pub cursor: String,
+}
+
+/// Whether a task goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskStatus {
+    Running,
+    Ended,
+    /// The provider knows no such task: the step is settled.
+    Lost,
+}
+
+impl TaskStatus {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Ended => "ended",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+/// What a poll found out about one task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskState {
+    pub status: TaskStatus,
+    /// Where to go on reading the task's log. At most 1 KiB.
+    pub cursor: String,
+    pub report: TaskReport,
+}
+
+impl TaskState {
+    fn new(status: TaskStatus, report: TaskReport) -> Self {
+        Self {
+            status,
+            cursor: String::new(),
+            report,
+        }
+    }
+
+    /// It goes on.
+    #[must_use]
+    pub fn running() -> Self {
+        Self::new(TaskStatus::Running, TaskReport::default())
+    }
+
+    /// It ended, well if `end` has no problem.
+    #[must_use]
+    pub fn ended(end: TaskEnd) -> Self {
+        let report = TaskReport {
+            end: Some(end),
+            ..TaskReport::default()
+        };
+        Self::new(TaskStatus::Ended, report)
+    }
+
+    /// The provider knows no such task.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self::new(TaskStatus::Lost, TaskReport::default())
+    }
+
+    /// 0 to 100, where the provider or its log says it.
+    #[must_use]
+    pub fn percent(mut self, percent: impl Into<Option<u8>>) -> Self {
+        self.report.percent = percent.into().map(|percent| percent.min(100));
+        self
+    }
+
+    /// New lines of the task's log, since the cursor.
+    #[must_use]
+    pub fn lines<L: Into<String>>(mut self, lines: impl IntoIterator<Item = L>) -> Self {
+        self.report.lines.extend(lines.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where to go on reading the task's log. At most 1 KiB.
+    #[must_use]
+    pub fn cursor(mut self, cursor: impl ToString) -> Self {
+        self.cursor = cursor.to_string();
+        self
+    }
+}
