@@ -5,7 +5,7 @@ use enginehouse_model::{HypervisorUid, OperationId, Timestamp};
 use serde_json::Value;
 
 use crate::entry::{Entry, Final, StepSpec, Token};
-use crate::operation::Once;
+use crate::operation::Operation;
 
 /// Something that happened to an operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +21,12 @@ pub enum Event {
     },
     /// Its answer.
     Answered(Value),
-    /// The call of the engine returned. `once`: what became of the request of this call.
-    Returned { end: CallEnd, once: Box<Once> },
+    /// It provably had no effect.
+    NotSent(String),
+    /// What the engine is asked to do, with everything filled in that only now is known.
+    Filled(Value),
+    /// The call of the engine returned. What became of its request was told before.
+    Returned(CallEnd),
     /// `settle` returned.
     Settled(SettleEnd),
     /// A poll returned.
@@ -117,16 +121,20 @@ pub enum Command {
 }
 
 /// Entries to make durable, then commands to carry out.
+///
+/// `ended` holds the operations that left the queue with these entries.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "entries must be committed and commands carried out"]
 pub struct Output {
     pub entries: Vec<(OperationId, Entry)>,
     pub commands: Vec<Command>,
+    pub ended: Vec<Operation>,
 }
 
 impl Output {
     pub(crate) fn append(&mut self, mut other: Self) {
         self.entries.append(&mut other.entries);
         self.commands.append(&mut other.commands);
+        self.ended.append(&mut other.ended);
     }
 }

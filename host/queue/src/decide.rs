@@ -26,7 +26,9 @@ pub(crate) fn decide(
         }
         Event::Sending { sent, digest } => vec![Entry::Sending { sent, digest }],
         Event::Answered(response) => vec![Entry::Answered { response }],
-        Event::Returned { end, once } => after_call(operation, end, &once, now, limits),
+        Event::NotSent(reason) => vec![Entry::NotSent { reason }],
+        Event::Filled(request) => vec![Entry::Filled { request }],
+        Event::Returned(end) => after_call(operation, end, now, limits),
         Event::Settled(end) => after_settle(operation, end, now),
         Event::Polled(end) => after_poll(operation, end),
         Event::Cancel { who } => {
@@ -113,13 +115,8 @@ fn end_if_over(operation: &Operation, next: usize) -> Option<Entry> {
     }
 }
 
-fn after_call(
-    operation: &Operation,
-    end: CallEnd,
-    once: &Once,
-    now: Timestamp,
-    limits: &Limits,
-) -> Vec<Entry> {
+fn after_call(operation: &Operation, end: CallEnd, now: Timestamp, limits: &Limits) -> Vec<Entry> {
+    let once = &operation.state.once;
     let again = |attempt| Entry::Called { attempt };
     match end {
         CallEnd::Done { created, outcome } => {
@@ -145,7 +142,7 @@ fn after_call(
             created,
             note,
         } => vec![waiting(task, token, created, note, now)],
-        CallEnd::Problem(problem) => after_problem_of_call(operation, problem, once, now, limits),
+        CallEnd::Problem(problem) => after_problem_of_call(operation, problem, now, limits),
         CallEnd::Broken(problem) => {
             let second = operation.state.traps > 0;
             let mut entries = vec![Entry::Broke {
@@ -203,10 +200,10 @@ fn postponed(operation: &Operation, problem: Problem, now: Timestamp, least_ms: 
 fn after_problem_of_call(
     operation: &Operation,
     problem: Problem,
-    once: &Once,
     now: Timestamp,
     limits: &Limits,
 ) -> Vec<Entry> {
+    let once = &operation.state.once;
     let without_effect = matches!(problem.code, Code::Busy | Code::SessionExpired);
     let escalates = problem.code == Code::Busy
         && !operation.state.escalated

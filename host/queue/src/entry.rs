@@ -23,6 +23,8 @@ pub enum Entry {
     Skipped { reason: String },
     /// The engine is called for the current step.
     Called { attempt: u32 },
+    /// What the engine is asked to do in this step, the same through all its phases.
+    Filled { request: Value },
     /// A `once` request is about to leave. The last moment at which nothing has happened.
     Sending { sent: Sent, digest: String },
     /// Its answer, whatever it says.

@@ -52,6 +52,8 @@ pub enum Once {
 /// The current step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepState {
+    /// What the engine is asked to do, once that is filled in.
+    pub request: Option<Value>,
     /// What the engine is called with.
     pub token: Option<Token>,
     /// How the task ended that the call comes after.

@@ -296,7 +296,7 @@ impl Queue {
         *operation = after;
         Ok(Output {
             entries: entries.into_iter().map(|entry| (number, entry)).collect(),
-            commands: Vec::new(),
+            ..Output::default()
         })
     }
 
@@ -358,20 +358,24 @@ impl Queue {
                 self.lanes.remove(&operation.spec.target);
             }
         }
-        let Phase::Ended { state, problem } = &operation.phase else {
-            return;
+        let part = match (&operation.phase, operation.spec.parent) {
+            (Phase::Ended { state, problem }, Some(parent)) => EndedPart {
+                parent,
+                target_name: operation.spec.target_name.to_string(),
+                state: *state,
+                problem: problem.clone(),
+            },
+            _ => {
+                output.ended.push(operation);
+                return;
+            }
         };
-        let Some(parent) = operation.spec.parent else {
-            return;
-        };
+        output.ended.push(operation);
+        let parent = part.parent;
         let Some(parent_operation) = self.operations.get_mut(&parent) else {
             return;
         };
-        parent_operation.part_ended(
-            operation.spec.target_name.to_string(),
-            *state,
-            problem.clone(),
-        );
+        parent_operation.part_ended(part.target_name, part.state, part.problem);
         if self.parts_are_over(parent) {
             output.append(self.end_parent(parent, now));
         }

@@ -44,6 +44,10 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.state.attempt = *attempt;
             operation.phase = Phase::Calling;
         }
+        Entry::Filled { request } => {
+            fits(operation, |phase| matches!(phase, Phase::Calling))?;
+            operation.state.request = Some(request.clone());
+        }
         Entry::Sending { sent, digest } => {
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
             if operation.state.once != Once::None {
@@ -81,9 +85,10 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 ) || matches!(phase, Phase::Postponed { then, .. } if *then == Then::Settle)
             })?;
             if let Phase::Waiting { .. } = operation.phase {
-                let Some((token, sent)) = operation.state.origin.take() else {
+                let Some((token, mut sent)) = operation.state.origin.take() else {
                     return Err(());
                 };
+                sent.lost = true;
                 operation.state.token = token;
                 operation.state.ended = sent.after.clone();
                 operation.state.once = Once::Sending {
@@ -220,6 +225,7 @@ fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], not
         Once::None => before.origin,
     };
     operation.state = StepState {
+        request: before.request,
         token: Some(token.clone()),
         escalated: before.escalated,
         origin,

@@ -138,6 +138,9 @@ pub struct Sent {
     /// How the task ended, if the call it belongs to came after one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<TaskEnd>,
+    /// Its answer was known and named a task, but the provider no longer knows that task.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lost: bool,
 }
 
 /// Argument of `assess`.
