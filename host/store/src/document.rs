@@ -1,16 +1,28 @@
 //! A JSON document with the version of its shape.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// What a row holds: JSON text, and the version of its shape, which the owner of the document counts
 /// up when a reader of the old shape could no longer read it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Document {
     pub version: u16,
     /// JSON.
     pub body: String,
+}
+
+/// Without the body: definitions hold passwords, and what is shown for debugging ends in logs.
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Document")
+            .field("version", &self.version)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A document could not be written or read.

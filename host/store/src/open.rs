@@ -120,6 +120,7 @@ pub(crate) fn open(dir: &Path, opening: &Opening) -> Result<Opened, OpenError> {
         }
         create(dir, &path, opening)?;
     }
+    check_length(dir, &path)?;
     let writer = connect(&path)?;
     check(&writer, &path)?;
     let configured = writer
@@ -241,6 +242,48 @@ fn create(dir: &Path, path: &Path, opening: &Opening) -> Result<(), OpenError> {
     File::open(dir)
         .and_then(|dir| dir.sync_all())
         .map_err(failed("sync", dir))
+}
+
+/// Whether the file is as long as its header says. SQLite itself takes a last page that is cut short
+/// as filled with zeros. Where a log is left from a crash, it holds what the file may lack.
+fn check_length(dir: &Path, path: &Path) -> Result<(), OpenError> {
+    let log = dir.join(format!("{DATABASE}-wal"));
+    match fs::metadata(&log) {
+        Ok(log) if log.len() > 0 => return Ok(()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("look at", &log)(error)),
+    }
+    let mut file = File::open(path).map_err(failed("open", path))?;
+    let length = file.metadata().map_err(failed("look at", path))?.len();
+    let damaged = |detail| {
+        Err(OpenError::Damaged {
+            path: path.to_owned(),
+            detail,
+        })
+    };
+    // The database header (SQLite, "Database File Format", section 1.3).
+    let mut header = [0; 100];
+    match file.read_exact(&mut header) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return damaged(format!("only {length} bytes"));
+        }
+        Err(error) => return Err(failed("read", path)(error)),
+    }
+    if !header.starts_with(b"SQLite format 3\0") {
+        return damaged("it does not begin like a database".to_owned());
+    }
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    let expected = u64::from(pages) * page_size;
+    if length != expected {
+        return damaged(format!("{length} bytes long instead of {expected}"));
+    }
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, OpenError> {
