@@ -161,7 +161,7 @@ macro_rules! path {
             assert!(
                 $crate::path::placeholders($template)
                     == <[&str]>::len(&[$(::std::stringify!($value)),*]),
-                "a path needs one value for each `{}`"
+                "a path needs as many values as placeholders"
             );
         }
         $crate::path::Path::fill($template, &[$(&$value as &dyn ::std::fmt::Display),*])
