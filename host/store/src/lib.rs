@@ -32,6 +32,10 @@ mod writer;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod query_tests;
+#[cfg(test)]
 mod store_tests;
 
 pub use commit::{
