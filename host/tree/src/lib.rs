@@ -1,1 +1,70 @@
 //! Folders, descriptors, definitions, inheritance and origins.
+//!
+//! A [`Node`] holds what people wrote on it (its [`Definition`]); a [`Tree`] holds the nodes and,
+//! for each, what results from inheritance ([`Computed`]), with the [`Origin`] of every value:
+//!
+//! ```text
+//! computed(node) = computed(parent) <- prototype named at this level <- local values
+//! ```
+//!
+//! The crate is pure: no clock, no randomness, no I/O. Uids come from the caller. An edit is
+//! checked as a whole, for the node and for all below it, before anything changes; it answers with
+//! a [`Change`] that says which nodes to write, and that [`Tree::revert`] takes back when they
+//! could not be written.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `written`, `entries`, `record`, `leaf` | one key: how it is read, written, inherited, shown |
+//! | `values`, `guest`, `rules`, `hypervisor` | the keys there are |
+//! | `definition`, `key_path`, `problem` | a node's document, single keys of it, what is wrong |
+//! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
+//! | `state`, `node` | descriptors, their states and edges |
+//! | `tree`, `edit`, `error` | all of them together, and edits |
+
+mod address;
+mod cascade;
+mod computed;
+mod definition;
+mod edit;
+mod entries;
+mod error;
+mod guest;
+mod hypervisor;
+mod key_path;
+mod leaf;
+mod nearest;
+mod node;
+mod origin;
+mod problem;
+mod record;
+mod resolve;
+mod rules;
+mod secret;
+mod state;
+mod tree;
+mod values;
+mod written;
+
+pub use address::{Address, AddressError, Scheme};
+pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
+pub use definition::Definition;
+pub use edit::Change;
+pub use entries::Entries;
+pub use error::{EditError, LoadError, LookupError};
+pub use guest::{Domain, GuestComputed, GuestValues, Shape};
+pub use hypervisor::{Auth, Fingerprint, HypervisorEntry, Limits, Tls};
+pub use key_path::{KeyEdit, KeyPath, KeyPathError};
+pub use leaf::{Filled, Gateway, Json, Mac, NicAddresses, Size, Text, Texts, Vlan};
+pub use node::{DescriptorBody, LastOperation, Node, NodeKind};
+pub use origin::{Origin, Traced, Via};
+pub use problem::{DefinitionErrors, Problem, ProblemKind};
+pub use resolve::ResolveError;
+pub use rules::{Approvals, OnFailure, Policy, RuleComputed, RuleValues};
+pub use secret::{Secret, Secrets};
+pub use state::{Event, Next, Refused, Status, next};
+pub use tree::Tree;
+pub use values::{
+    DiskComputed, DiskValues, MachineComputed, MachineValues, NicComputed, NicValues,
+    PlacementComputed, PlacementValues,
+};
+pub use written::Written;

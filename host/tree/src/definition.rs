@@ -1,0 +1,211 @@
+//! What is written on a node.
+
+use std::fmt;
+
+use enginehouse_model::FullName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use crate::entries::Entries;
+use crate::hypervisor::HypervisorEntry;
+use crate::key_path::{KeyEdit, KeyPath};
+use crate::leaf::{Filled, Texts};
+use crate::problem::{DefinitionErrors, Problem, Reader};
+use crate::rules::RuleValues;
+use crate::secret::Secrets;
+use crate::values::MachineValues;
+use crate::written::Written;
+
+/// A definition: what a person wrote on one node, in one spelling.
+///
+/// Its JSON form reads back to an equal definition, secrets included; [`Definition::redacted`] is
+/// the one to show.
+#[derive(Clone, Default, PartialEq)]
+pub struct Definition {
+    /// Connections, by name and whole.
+    pub hypervisors: Written<Entries<HypervisorEntry>>,
+    /// Resolved at this level.
+    pub use_hypervisor: Written<Filled>,
+    /// Names of hypervisors. It only narrows what is allowed above; `null` changes nothing.
+    pub filter_hypervisors_allow: Written<Texts>,
+    /// Bundles of the machine's keys, by name and whole.
+    pub prototypes: Written<Entries<MachineValues>>,
+    /// Resolved at this level.
+    pub use_prototype: Written<Filled>,
+    pub machine: MachineValues,
+    pub rules: RuleValues,
+}
+
+const OWN_KEYS: [&str; 5] = [
+    "hypervisors",
+    "use_hypervisor",
+    "filter_hypervisors_allow",
+    "prototypes",
+    "use_prototype",
+];
+
+impl Definition {
+    /// Reads the definition of `node`.
+    ///
+    /// # Errors
+    /// With everything that is wrong in it.
+    pub fn parse(node: &FullName, document: &Value) -> Result<Self, DefinitionErrors> {
+        Self::from_json(document).map_err(|problems| DefinitionErrors {
+            node: node.clone(),
+            problems,
+        })
+    }
+
+    /// Like [`Definition::parse`], for no node in particular.
+    ///
+    /// # Errors
+    /// With everything that is wrong in it.
+    pub fn from_json(document: &Value) -> Result<Self, Vec<Problem>> {
+        let mut at = Reader::default();
+        let definition = Self::read(document, &mut at);
+        let problems = at.finish();
+        match definition {
+            Some(definition) if problems.is_empty() => Ok(definition),
+            _ => Err(problems),
+        }
+    }
+
+    fn read(document: &Value, at: &mut Reader) -> Option<Self> {
+        let members = at.members(document, "an object with the keys of a definition")?;
+        at.only(
+            members,
+            OWN_KEYS
+                .iter()
+                .chain(MachineValues::KEYS)
+                .chain(RuleValues::KEYS)
+                .copied(),
+        );
+        Some(Self {
+            hypervisors: Written::read(members, "hypervisors", at),
+            use_hypervisor: Written::read(members, "use_hypervisor", at),
+            filter_hypervisors_allow: Written::read(members, "filter_hypervisors_allow", at),
+            prototypes: Written::read(members, "prototypes", at),
+            use_prototype: Written::read(members, "use_prototype", at),
+            machine: MachineValues::read_members(members, at),
+            rules: RuleValues::read_members(members, at),
+        })
+    }
+
+    /// The document, with secrets: for the store alone.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        self.json(Secrets::Shown)
+    }
+
+    /// The document with `"(secret)"` in place of secrets.
+    #[must_use]
+    pub fn redacted(&self) -> Value {
+        self.json(Secrets::Hidden)
+    }
+
+    fn json(&self, secrets: Secrets) -> Value {
+        let mut members = Map::new();
+        let to = &mut members;
+        self.hypervisors.write("hypervisors", to, secrets);
+        self.use_hypervisor.write("use_hypervisor", to, secrets);
+        self.filter_hypervisors_allow
+            .write("filter_hypervisors_allow", to, secrets);
+        self.prototypes.write("prototypes", to, secrets);
+        self.use_prototype.write("use_prototype", to, secrets);
+        self.machine.write_members(to, secrets);
+        self.rules.write_members(to, secrets);
+        Value::Object(members)
+    }
+
+    /// This definition of `node` with single keys changed, in order.
+    ///
+    /// # Errors
+    /// When a key cannot be changed, or what results is no definition.
+    pub fn edited(
+        &self,
+        node: &FullName,
+        edits: &[(KeyPath, KeyEdit)],
+    ) -> Result<Self, DefinitionErrors> {
+        let mut document = self.to_json();
+        for (path, edit) in edits {
+            document = edit_key(document, path, edit).map_err(|problem| DefinitionErrors {
+                node: node.clone(),
+                problems: vec![problem],
+            })?;
+        }
+        Self::parse(node, &document)
+    }
+
+    /// Names of the hypervisor entries that are written here, without those set to `null`.
+    pub(crate) fn hypervisor_names(&self) -> impl Iterator<Item = &String> {
+        self.hypervisors
+            .set()
+            .into_iter()
+            .flat_map(|entries| &entries.0)
+            .filter_map(|(name, entry)| entry.as_ref().map(|_| name))
+    }
+}
+
+fn edit_key(document: Value, path: &KeyPath, edit: &KeyEdit) -> Result<Value, Problem> {
+    let with = |value: Option<Value>| {
+        let mut document = document.clone();
+        path.edit(&mut document, value).map(|()| document)
+    };
+    match edit {
+        KeyEdit::Remove => with(None),
+        KeyEdit::Set(value) => with(Some(value.clone())),
+        KeyEdit::Type(text) => {
+            let as_text = || with(Some(Value::String(text.clone())));
+            match serde_json::from_str::<Value>(text) {
+                Err(_) | Ok(Value::String(_)) => as_text(),
+                Ok(value) => {
+                    let as_json = with(Some(value))?;
+                    if fits(&as_json, path) {
+                        return Ok(as_json);
+                    }
+                    let as_text = as_text()?;
+                    // Where neither fits, the error is about what was meant to be JSON.
+                    Ok(if fits(&as_text, path) {
+                        as_text
+                    } else {
+                        as_json
+                    })
+                }
+            }
+        }
+    }
+}
+
+/// Whether nothing is wrong at or below a key.
+fn fits(document: &Value, path: &KeyPath) -> bool {
+    match Definition::from_json(document) {
+        Ok(_) => true,
+        Err(problems) => !problems
+            .iter()
+            .any(|problem| problem.key.keys().starts_with(&path.normalised_keys())),
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Definition({})", self.redacted())
+    }
+}
+
+/// With secrets: see [`Definition::to_json`].
+impl Serialize for Definition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_json().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Definition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let document = Value::deserialize(deserializer)?;
+        Self::from_json(&document).map_err(|problems| {
+            let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            serde::de::Error::custom(text.join("; "))
+        })
+    }
+}

@@ -1,0 +1,122 @@
+//! Maps that are inherited entry by entry.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use crate::Line;
+use crate::key_path::below;
+use crate::origin::Origin;
+use crate::problem::{Reader, found};
+use crate::secret::Secrets;
+use crate::written::Part;
+
+/// Entries as they were written, in that order; `None` is `null`: the inherited entry does not
+/// count here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entries<T>(pub IndexMap<String, Option<T>>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Self(IndexMap::new())
+    }
+}
+
+impl<T: Part> Part for Entries<T> {
+    /// Shared with the parent until a level says something of it.
+    type Computed = Arc<BTreeMap<String, T::Computed>>;
+
+    fn read(value: &Value, at: &mut Reader) -> Option<Self> {
+        let members = at.members(value, "an object of named entries")?;
+        let mut entries = IndexMap::with_capacity(members.len());
+        for (name, value) in members {
+            at.within(name, |at| {
+                if let Some(expected) = wrong_name(name, T::NAMED) {
+                    at.expected(expected, found(&Value::String(name.clone())), None);
+                }
+                if value.is_null() {
+                    entries.insert(name.clone(), None);
+                } else if let Some(value) = T::read(value, at) {
+                    entries.insert(name.clone(), Some(value));
+                }
+            });
+        }
+        Some(Self(entries))
+    }
+
+    fn json(&self, secrets: Secrets) -> Value {
+        let members: Map<String, Value> = self
+            .0
+            .iter()
+            .map(|(name, entry)| {
+                let value = entry
+                    .as_ref()
+                    .map_or(Value::Null, |entry| entry.json(secrets));
+                (name.clone(), value)
+            })
+            .collect();
+        Value::Object(members)
+    }
+
+    fn apply(&self, slot: &mut Option<Self::Computed>, origin: &Origin) {
+        if self.0.is_empty() {
+            return;
+        }
+        let computed = Arc::make_mut(slot.get_or_insert_default());
+        for (name, entry) in &self.0 {
+            let mut inherited = computed.remove(name);
+            match entry {
+                None => inherited = None,
+                Some(entry) => entry.apply(&mut inherited, origin),
+            }
+            if let Some(value) = inherited {
+                computed.insert(name.clone(), value);
+            }
+        }
+        if computed.is_empty() {
+            *slot = None;
+        }
+    }
+
+    fn forget_prototypes(slot: &mut Option<Self::Computed>) {
+        let Some(shared) = slot else { return };
+        let kept: BTreeMap<_, _> = shared
+            .iter()
+            .filter_map(|(name, value)| {
+                let mut kept = Some(value.clone());
+                T::forget_prototypes(&mut kept);
+                kept.map(|kept| (name.clone(), kept))
+            })
+            .collect();
+        *slot = if kept.is_empty() {
+            None
+        } else {
+            Some(Arc::new(kept))
+        };
+    }
+
+    fn lines(computed: &Self::Computed, path: &str, lines: &mut Vec<Line>) {
+        for (name, value) in computed.iter() {
+            T::lines(value, &below(path, name), lines);
+        }
+    }
+}
+
+/// What a key should have been, where it is none.
+pub(crate) fn wrong_name(name: &str, named: bool) -> Option<&'static str> {
+    const LONGEST: usize = 253;
+    let length_fits = (1..=LONGEST).contains(&name.len());
+    if !named {
+        let plain = length_fits && !name.chars().any(char::is_control);
+        return (!plain).then_some("a key of 1 to 253 characters");
+    }
+    let fits = length_fits
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    (!fits)
+        .then_some("a name of letters, digits, `-`, `_` and `.`, beginning with a letter or digit")
+}

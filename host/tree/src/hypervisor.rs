@@ -1,0 +1,369 @@
+//! A hypervisor entry. It is defined whole at one node: were entries merged, a child could replace
+//! `host` and inherit `password`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use enginehouse_model::documents::AuthScheme;
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use crate::address::Address;
+use crate::entries::wrong_name;
+use crate::guest::{optional, put};
+use crate::leaf::Filled;
+use crate::problem::{ProblemKind, Reader, found};
+use crate::secret::{Secret, Secrets, without_secrets};
+use crate::written::{Leaf, Part};
+use crate::{Line, Origin, Traced};
+
+/// A connection, as one node defines it.
+#[derive(Clone, Default, PartialEq)]
+pub struct HypervisorEntry {
+    /// The engine, by its name or an alias, in lower case.
+    pub kind: Option<Filled>,
+    pub host: Option<Address>,
+    pub user: Option<Filled>,
+    pub password: Option<Secret>,
+    /// Absent: the best scheme of the engine that what is given here suffices for.
+    pub auth: Option<Auth>,
+    /// Endpoints beside `host`.
+    pub endpoints: IndexMap<String, Address>,
+    pub tls: Tls,
+    pub limits: Limits,
+    /// The engine's own settings of a connection, checked against its schema by the host.
+    pub settings: Map<String, Value>,
+}
+
+/// How the password is presented.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    pub scheme: AuthScheme,
+    /// Which header, for the scheme `header`; the host checks it against its list.
+    pub header: Option<String>,
+}
+
+/// Whom to believe to be the hypervisor.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Absent: yes.
+    pub verify: Option<bool>,
+    /// PEM file on the host with the authorities to trust.
+    pub ca_file: Option<Filled>,
+    /// SHA-256 of the certificate: 64 hexadecimal digits, lower case.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// See [`Tls::fingerprint`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub Arc<str>);
+
+/// How much at once. Absent: the host's own limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Operations.
+    pub concurrent: Option<u32>,
+    /// Clones of one template.
+    pub clones_per_template: Option<u32>,
+    /// HTTP requests.
+    pub requests: Option<u32>,
+}
+
+const KEYS: [&str; 9] = [
+    "type",
+    "host",
+    "user",
+    "password",
+    "auth",
+    "endpoints",
+    "tls",
+    "limits",
+    "settings",
+];
+/// Other spellings, after the keys they stand for.
+const ALIASES: [(&str, &str); 3] = [
+    ("type", "hypervisor_type"),
+    ("user", "username"),
+    ("tls", "verify_ssl"),
+];
+
+impl HypervisorEntry {
+    pub(crate) fn read(value: &Value, at: &mut Reader) -> Option<Self> {
+        let members = at.members(value, "an object with type, host, user, password, …")?;
+        at.only(
+            members,
+            KEYS.into_iter()
+                .chain(ALIASES.into_iter().map(|(_, alias)| alias)),
+        );
+        let verify_ssl = members.contains_key("verify_ssl");
+        let tls_verify = members
+            .get("tls")
+            .is_some_and(|tls| tls.get("verify").is_some());
+        for (key, alias) in ALIASES {
+            let twice = match key {
+                "tls" => verify_ssl && tls_verify,
+                _ => members.contains_key(key) && members.contains_key(alias),
+            };
+            if twice {
+                let other = if key == "tls" { "tls.verify" } else { key };
+                at.within(alias, |at| {
+                    at.note(ProblemKind::Twice {
+                        other: other.to_owned(),
+                    });
+                });
+            }
+        }
+        let mut kind = optional::<Filled>(members, "type", at);
+        if kind.is_none() {
+            kind = optional(members, "hypervisor_type", at);
+        }
+        let mut user = optional::<Filled>(members, "user", at);
+        if user.is_none() {
+            user = optional(members, "username", at);
+        }
+        let mut tls = object(members, "tls", at, Tls::read).unwrap_or_default();
+        if verify_ssl && tls.verify.is_none() {
+            tls.verify = optional(members, "verify_ssl", at);
+        }
+        Some(Self {
+            kind: kind.map(|Filled(kind)| Filled(kind.trim().to_lowercase().into())),
+            host: optional(members, "host", at),
+            user,
+            password: optional(members, "password", at),
+            auth: optional(members, "auth", at),
+            endpoints: object(members, "endpoints", at, read_endpoints).unwrap_or_default(),
+            tls,
+            limits: object(members, "limits", at, Limits::read).unwrap_or_default(),
+            settings: object(members, "settings", at, |settings, _| settings.clone())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// The entry's document, in the spelling of the table.
+    #[must_use]
+    pub fn json(&self, secrets: Secrets) -> Value {
+        let mut members = Map::new();
+        put(&mut members, "type", self.kind.as_ref(), secrets);
+        put(&mut members, "host", self.host.as_ref(), secrets);
+        put(&mut members, "user", self.user.as_ref(), secrets);
+        put(&mut members, "password", self.password.as_ref(), secrets);
+        put(&mut members, "auth", self.auth.as_ref(), secrets);
+        if !self.endpoints.is_empty() {
+            let endpoints: Map<String, Value> = self
+                .endpoints
+                .iter()
+                .map(|(name, address)| (name.clone(), json!(address.to_string())))
+                .collect();
+            members.insert("endpoints".to_owned(), Value::Object(endpoints));
+        }
+        put_object(&mut members, "tls", self.tls.json());
+        put_object(&mut members, "limits", self.limits.json());
+        let settings = match secrets {
+            Secrets::Shown => Value::Object(self.settings.clone()),
+            Secrets::Hidden => without_secrets(&Value::Object(self.settings.clone())),
+        };
+        if let Value::Object(settings) = settings {
+            put_object(&mut members, "settings", settings);
+        }
+        Value::Object(members)
+    }
+}
+
+fn put_object(members: &mut Map<String, Value>, key: &str, object: Map<String, Value>) {
+    if !object.is_empty() {
+        members.insert(key.to_owned(), Value::Object(object));
+    }
+}
+
+fn object<T>(
+    members: &Map<String, Value>,
+    key: &str,
+    at: &mut Reader,
+    read: impl FnOnce(&Map<String, Value>, &mut Reader) -> T,
+) -> Option<T> {
+    let value = members.get(key).filter(|value| !value.is_null())?;
+    at.within(key, |at| {
+        at.members(value, "an object")
+            .map(|members| read(members, at))
+    })
+}
+
+fn read_endpoints(members: &Map<String, Value>, at: &mut Reader) -> IndexMap<String, Address> {
+    let mut endpoints = IndexMap::new();
+    for (name, value) in members {
+        at.within(name, |at| {
+            if let Some(expected) = wrong_name(name, true) {
+                at.expected(expected, found(&json!(name)), None);
+            } else if name == "host" {
+                at.note(ProblemKind::Twice {
+                    other: "host".to_owned(),
+                });
+            }
+            if let Some(address) = Address::read(value, at) {
+                endpoints.insert(name.clone(), address);
+            }
+        });
+    }
+    endpoints
+}
+
+impl Tls {
+    fn read(members: &Map<String, Value>, at: &mut Reader) -> Self {
+        at.only(members, ["verify", "ca_file", "fingerprint"]);
+        Self {
+            verify: optional(members, "verify", at),
+            ca_file: optional(members, "ca_file", at),
+            fingerprint: optional(members, "fingerprint", at),
+        }
+    }
+
+    fn json(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        put(&mut members, "verify", self.verify.as_ref(), Secrets::Shown);
+        put(
+            &mut members,
+            "ca_file",
+            self.ca_file.as_ref(),
+            Secrets::Shown,
+        );
+        put(
+            &mut members,
+            "fingerprint",
+            self.fingerprint.as_ref(),
+            Secrets::Shown,
+        );
+        members
+    }
+}
+
+impl Limits {
+    fn read(members: &Map<String, Value>, at: &mut Reader) -> Self {
+        at.only(members, ["concurrent", "clones_per_template", "requests"]);
+        Self {
+            concurrent: optional(members, "concurrent", at),
+            clones_per_template: optional(members, "clones_per_template", at),
+            requests: optional(members, "requests", at),
+        }
+    }
+
+    fn json(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        put(
+            &mut members,
+            "concurrent",
+            self.concurrent.as_ref(),
+            Secrets::Shown,
+        );
+        put(
+            &mut members,
+            "clones_per_template",
+            self.clones_per_template.as_ref(),
+            Secrets::Shown,
+        );
+        put(
+            &mut members,
+            "requests",
+            self.requests.as_ref(),
+            Secrets::Shown,
+        );
+        members
+    }
+}
+
+impl Leaf for Fingerprint {
+    const EXPECTED: &'static str =
+        "a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons";
+
+    fn from_json(value: &Value) -> Result<Self, Option<String>> {
+        let text = value.as_str().ok_or(None)?.trim().to_ascii_lowercase();
+        let digits: String = text
+            .strip_prefix("sha256:")
+            .unwrap_or(&text)
+            .chars()
+            .filter(|c| *c != ':')
+            .collect();
+        if digits.len() == 64 && digits.chars().all(|c| c.is_ascii_hexdigit()) {
+            Ok(Self(digits.into()))
+        } else {
+            Err(None)
+        }
+    }
+
+    fn json(&self, _: Secrets) -> Value {
+        json!(self.0)
+    }
+}
+
+impl Leaf for Auth {
+    const EXPECTED: &'static str = "none, basic, bearer, proxmox-token, proxmox-ticket, or {\"scheme\": \"header\", \"header\": NAME}";
+
+    fn from_json(value: &Value) -> Result<Self, Option<String>> {
+        let (scheme, header) = match value {
+            Value::String(_) => (value, None),
+            Value::Object(members) => {
+                if members.keys().any(|key| key != "scheme" && key != "header") {
+                    return Err(None);
+                }
+                let header = match members.get("header") {
+                    None | Some(Value::Null) => None,
+                    Some(header) => Some(header.as_str().ok_or(None)?.to_ascii_lowercase()),
+                };
+                (members.get("scheme").ok_or(None)?, header)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => return Err(None),
+        };
+        let scheme: AuthScheme = serde_json::from_value(scheme.clone()).map_err(|_| None)?;
+        match (scheme == AuthScheme::Header, header.is_some()) {
+            (true, false) => Err(Some(
+                "the scheme `header` needs the header's name".to_owned(),
+            )),
+            (false, true) => Err(Some("only the scheme `header` takes a header".to_owned())),
+            (true, true) | (false, false) => Ok(Self { scheme, header }),
+        }
+    }
+
+    fn json(&self, _: Secrets) -> Value {
+        match &self.header {
+            Some(header) => json!({ "scheme": self.scheme, "header": header }),
+            None => json!(self.scheme),
+        }
+    }
+}
+
+/// As a whole: the entry of the nearest level that defines the name.
+impl Part for HypervisorEntry {
+    type Computed = Traced<Self>;
+    const NAMED: bool = true;
+
+    fn read(value: &Value, at: &mut Reader) -> Option<Self> {
+        Self::read(value, at)
+    }
+
+    fn json(&self, secrets: Secrets) -> Value {
+        self.json(secrets)
+    }
+
+    fn apply(&self, slot: &mut Option<Traced<Self>>, origin: &Origin) {
+        *slot = Some(Traced {
+            value: self.clone(),
+            origin: origin.clone(),
+        });
+    }
+
+    fn forget_prototypes(_: &mut Option<Traced<Self>>) {}
+
+    fn lines(computed: &Traced<Self>, path: &str, lines: &mut Vec<Line>) {
+        lines.push(Line {
+            key: path.to_owned(),
+            value: computed.value.json(Secrets::Hidden).to_string(),
+            origin: computed.origin.clone(),
+        });
+    }
+}
+
+/// Without secrets.
+impl fmt::Debug for HypervisorEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HypervisorEntry({})", self.json(Secrets::Hidden))
+    }
+}

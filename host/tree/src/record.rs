@@ -1,0 +1,129 @@
+//! Records: objects with fixed keys, inherited key by key.
+
+/// Makes two types of one list of keys: what is written, and what is computed of it.
+macro_rules! record {
+    (
+        $(#[$written_doc:meta])* $written:ident,
+        $(#[$computed_doc:meta])* $computed:ident,
+        $expected:literal,
+        { $( $(#[$key_doc:meta])* $key:ident: $kind:ty, )* }
+    ) => {
+        $(#[$written_doc])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct $written {
+            $( $(#[$key_doc])* pub $key: $crate::Written<$kind>, )*
+        }
+
+        $(#[$computed_doc])*
+        #[derive(Clone, Debug)]
+        pub struct $computed {
+            /// The level that said there is one.
+            pub origin: $crate::Origin,
+            $( $(#[$key_doc])* pub $key: Option<<$kind as $crate::written::Part>::Computed>, )*
+        }
+
+        impl $written {
+            pub(crate) const KEYS: &'static [&'static str] = &[$( stringify!($key), )*];
+
+            pub(crate) fn read_members(
+                members: &serde_json::Map<String, serde_json::Value>,
+                at: &mut $crate::problem::Reader,
+            ) -> Self {
+                Self {
+                    $( $key: $crate::Written::read(members, stringify!($key), at), )*
+                }
+            }
+
+            pub(crate) fn write_members(
+                &self,
+                members: &mut serde_json::Map<String, serde_json::Value>,
+                secrets: $crate::Secrets,
+            ) {
+                $( self.$key.write(stringify!($key), members, secrets); )*
+            }
+
+            /// Whether nothing is written, not even `null`.
+            #[must_use]
+            pub fn is_silent(&self) -> bool {
+                true $( && self.$key.is_absent() )*
+            }
+        }
+
+        impl $computed {
+            pub(crate) fn new(origin: $crate::Origin) -> Self {
+                Self { origin, $( $key: None, )* }
+            }
+
+            pub(crate) fn is_empty(&self) -> bool {
+                true $( && self.$key.is_none() )*
+            }
+
+            pub(crate) fn take(&mut self, written: &$written, origin: &$crate::Origin) {
+                if self.origin.via().is_some() && origin.via().is_none() {
+                    self.origin = origin.clone();
+                }
+                $( written.$key.apply(&mut self.$key, origin); )*
+            }
+
+            pub(crate) fn forget(&mut self) {
+                $( <$kind as $crate::written::Part>::forget_prototypes(&mut self.$key); )*
+            }
+
+            pub(crate) fn add_lines(&self, path: &str, lines: &mut Vec<$crate::Line>) {
+                $(
+                    if let Some(value) = &self.$key {
+                        let key = $crate::key_path::below(path, stringify!($key));
+                        <$kind as $crate::written::Part>::lines(value, &key, lines);
+                    }
+                )*
+            }
+        }
+
+        impl $crate::written::Part for $written {
+            type Computed = $computed;
+            const NAMED: bool = true;
+
+            fn read(
+                value: &serde_json::Value,
+                at: &mut $crate::problem::Reader,
+            ) -> Option<Self> {
+                let members = at.members(value, $expected)?;
+                at.only(members, Self::KEYS.iter().copied());
+                Some(Self::read_members(members, at))
+            }
+
+            fn json(&self, secrets: $crate::Secrets) -> serde_json::Value {
+                let mut members = serde_json::Map::new();
+                self.write_members(&mut members, secrets);
+                serde_json::Value::Object(members)
+            }
+
+            fn apply(&self, slot: &mut Option<$computed>, origin: &$crate::Origin) {
+                slot.get_or_insert_with(|| $computed::new(origin.clone()))
+                    .take(self, origin);
+            }
+
+            fn forget_prototypes(slot: &mut Option<$computed>) {
+                if let Some(computed) = slot {
+                    computed.forget();
+                    if computed.is_empty() && computed.origin.via().is_some() {
+                        *slot = None;
+                    }
+                }
+            }
+
+            fn lines(computed: &$computed, path: &str, lines: &mut Vec<$crate::Line>) {
+                if computed.is_empty() {
+                    lines.push($crate::Line {
+                        key: path.to_owned(),
+                        value: "{}".to_owned(),
+                        origin: computed.origin.clone(),
+                    });
+                }
+                computed.add_lines(path, lines);
+            }
+        }
+    };
+}
+
+pub(crate) use record;

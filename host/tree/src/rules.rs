@@ -1,0 +1,138 @@
+//! Keys that say how the host treats a machine. The planner and the queue carry them out.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::leaf::Texts;
+use crate::record::record;
+use crate::secret::Secrets;
+use crate::written::Leaf;
+
+record! {
+    /// What one level says of the treatment of its machines.
+    RuleValues,
+    RuleComputed,
+    "an object of rules",
+    {
+        /// Full names of descriptors that must be deployed before.
+        depends_on: Texts,
+        /// Destroying needs signatures.
+        protect: bool,
+        /// Which repair of drift may run alone.
+        policy: Policy,
+        /// Pending changes run alone, under the same policy.
+        follow: bool,
+        approvals: Approvals,
+        on_failure: OnFailure,
+    }
+}
+
+/// Which repair of drift may run without a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Policy {
+    Observe,
+    #[default]
+    Benign,
+    Disruptive,
+}
+
+impl Leaf for Policy {
+    const EXPECTED: &'static str = "`observe`, `benign` or `disruptive`";
+
+    fn from_json(value: &Value) -> Result<Self, Option<String>> {
+        match value.as_str() {
+            Some("observe") => Ok(Self::Observe),
+            Some("benign") => Ok(Self::Benign),
+            Some("disruptive") => Ok(Self::Disruptive),
+            Some("destructive") => {
+                Err(Some("what destroys never runs without a person".to_owned()))
+            }
+            _ => Err(None),
+        }
+    }
+
+    fn json(&self, _: Secrets) -> Value {
+        json!(match self {
+            Self::Observe => "observe",
+            Self::Benign => "benign",
+            Self::Disruptive => "disruptive",
+        })
+    }
+}
+
+/// What becomes of what a failed operation has made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    #[default]
+    Keep,
+    Rollback,
+}
+
+impl Leaf for OnFailure {
+    const EXPECTED: &'static str = "`keep` or `rollback`";
+
+    fn from_json(value: &Value) -> Result<Self, Option<String>> {
+        match value.as_str() {
+            Some("keep") => Ok(Self::Keep),
+            Some("rollback") => Ok(Self::Rollback),
+            _ => Err(None),
+        }
+    }
+
+    fn json(&self, _: Secrets) -> Value {
+        json!(match self {
+            Self::Keep => "keep",
+            Self::Rollback => "rollback",
+        })
+    }
+}
+
+/// Signatures that gated actions need. Inherited as a whole: the number means nothing without the
+/// keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approvals {
+    /// At least 1, at most as many as there are keys.
+    pub need: u32,
+    /// Public keys as in `authorized_keys`.
+    pub keys: Arc<[String]>,
+}
+
+impl Leaf for Approvals {
+    const EXPECTED: &'static str =
+        "an object with need (a number) and keys (a list of public keys)";
+
+    fn from_json(value: &Value) -> Result<Self, Option<String>> {
+        let members = value.as_object().ok_or(None)?;
+        if let Some(other) = members
+            .keys()
+            .find(|key| !["need", "keys"].contains(&key.as_str()))
+        {
+            return Err(Some(format!(
+                "not `{}`",
+                other.chars().take(40).collect::<String>()
+            )));
+        }
+        let (Some(need), Some(keys)) = (members.get("need"), members.get("keys")) else {
+            return Err(Some("both are needed".to_owned()));
+        };
+        let need =
+            u32::from_json(need).map_err(|_| Some("need is a number, 1 or more".to_owned()))?;
+        let Texts(keys) = Texts::from_json(keys)?;
+        if usize::try_from(need).is_ok_and(|need| need > keys.len()) {
+            return Err(Some(format!(
+                "{need} signatures cannot come from {} keys",
+                keys.len()
+            )));
+        }
+        Ok(Self { need, keys })
+    }
+
+    fn json(&self, _: Secrets) -> Value {
+        json!({ "need": self.need, "keys": self.keys })
+    }
+
+    fn shown(&self) -> String {
+        format!("{} of {} keys", self.need, self.keys.len())
+    }
+}
