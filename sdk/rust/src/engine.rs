@@ -30,7 +30,8 @@ pub trait Engine: 'static {
 
     /// One page of all machines, also those that are not ours, without a request for each.
     /// `cursor`: `None` for the first page, then `next` of the page before. A part of the provider
-    /// that is away is a gap in the coverage, no error.
+    /// that is away is a gap in the coverage, no error. `conflict`: the cursor is no longer valid;
+    /// the host begins again without one, once.
     fn list(cx: &Cx, cursor: Option<&str>) -> Result<Page>;
 
     /// The machines with these ids, whole, in the same order; at most 200. An item's error is
@@ -38,8 +39,12 @@ pub trait Engine: 'static {
     fn read(cx: &Cx, ids: &[MachineRef]) -> Result<Vec<Result<Machine>>>;
 
     /// One phase of an action; `phase` is `None` at the start. At most one `once` request in each
-    /// call. After `busy` or `session-expired` it counts as without effect and is tried again; any
-    /// other error ends the action, and names with [`crate::Error::created`] what exists.
+    /// call. After `busy` or `session-expired` it counts as without effect, and the phase is run
+    /// again. After `unreachable` the phase is run again too, unless a `once` request of it may have
+    /// arrived: then it is settled. Any other error ends the action, and names with
+    /// [`crate::Error::created`] what exists.
+    ///
+    /// `destroy` of a machine that is not there is done.
     fn run(
         cx: &Cx,
         action: &ActionRequest,
@@ -47,7 +52,8 @@ pub trait Engine: 'static {
     ) -> Result<Step<Self::Phase>>;
 
     /// The host does not know what became of `sent`, a `once` request of the phase that began with
-    /// `phase`: find out by reading.
+    /// `phase`: find out by reading. Also asked when a task is [`TaskStatus::Lost`]; then
+    /// `sent.lost` is true, and "pending" with that same task is no answer.
     fn settle(
         cx: &Cx,
         action: &ActionRequest,
@@ -56,7 +62,8 @@ pub trait Engine: 'static {
     ) -> Result<Settled<Self::Phase>>;
 
     /// States of many tasks, in the same order, with as few requests as the provider allows; at
-    /// most 200.
+    /// most 200. A part of the provider that is away hides nothing of the others: its tasks are
+    /// running, with nothing to report. `unreachable` only when nothing answered.
     fn poll(cx: &Cx, tasks: &[TaskQuery]) -> Result<Vec<TaskState>>;
 }
 

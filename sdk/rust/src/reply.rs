@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(
             error.message(),
             "GET /nodes answered 200 with unexpected JSON at data[1].cpus: invalid type: string \
-             \"x\", expected u32 at line 1 column 32; the body begins with \
+             \"x\", expected u32 at line 1 column 31; the body begins with \
              {\"data\":[{\"cpus\":2},{\"cpus\":\"x\"}]}"
         );
     }
