@@ -17,12 +17,25 @@
 //! and what is done is desired against observed. A field that the definition leaves unset is not
 //! managed and never touched; what could not be read is never written.
 
+mod compare;
+mod disks;
+mod draft;
+mod execution;
+mod field;
+mod nics;
 mod ownership;
 mod plan;
+mod planner;
+mod power;
+mod render;
 mod rules;
 mod subject;
+mod undeploy;
 
-pub use ownership::{Ownership, owned};
+pub use execution::{Needed, adopt, apply, skipped, still_needed};
+pub use ownership::{Ownership, owned, recognise};
 pub use plan::{Class, FieldChange, MachinePlan, Plan, PlannedAction, Refusal};
+pub use planner::plan;
+pub use render::render;
 pub use rules::Rules;
 pub use subject::{Intent, KeepDisks, Subject};

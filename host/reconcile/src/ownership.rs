@@ -65,6 +65,21 @@ pub fn owned(record: &MachineRecord, observed: &Machine) -> Ownership {
     }
 }
 
+/// Writes the incarnation of a machine onto its record at first sight: when the record has its id
+/// but, as its creation broke off, no incarnation yet, and it carries the very mark of that
+/// creation. Says whether it did. Without it such a machine could never be undeployed.
+pub fn recognise(record: &mut MachineRecord, observed: &Machine) -> bool {
+    let marked = observed.mark.as_deref().and_then(|mark| mark.parse().ok()) == Some(record.mark);
+    let (Some(identity), Some(incarnation)) = (&mut record.identity, &observed.incarnation) else {
+        return false;
+    };
+    let first = identity.machine_id == observed.id && identity.incarnation.is_none();
+    if first && marked {
+        identity.incarnation = Some(incarnation.clone());
+    }
+    first && marked
+}
+
 fn unclear(id: &str, what: &str) -> Ownership {
     Ownership::Unclear(format!(
         "machine {id} cannot be told from a copy or a stranger: {what}"

@@ -1,0 +1,215 @@
+//! Desired, deployed and observed, field by field.
+//!
+//! | desired | deployed | observed | |
+//! | --- | --- | --- | --- |
+//! | a | a | a | nothing |
+//! | a | b | b | pending change, to be written |
+//! | a | a | b | drift, to be written |
+//! | a | b | a | in step: deployed becomes a without a request |
+//! | a | b | c | both drift and pending change, to be written |
+//! | unset | b | any | no longer managed: deployed forgets it; a label is removed, as it was ours |
+
+use enginehouse_model::documents::{Assessment, Config, Machine};
+use serde_json::Value;
+
+use crate::field::{Field, Seen};
+use crate::rules::Weight;
+use crate::{Class, FieldChange, Refusal, Rules};
+
+/// The state that a comparison is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Sides<'a> {
+    /// With sizes as the provider holds them.
+    pub desired: &'a Config,
+    pub deployed: &'a Config,
+    pub observed: Option<&'a Machine>,
+    pub rules: &'a Rules,
+    pub assessment: Option<&'a Assessment>,
+}
+
+impl Sides<'_> {
+    /// Whether the machine's configuration was read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.observed
+            .is_some_and(|machine| machine.config.is_some())
+    }
+}
+
+/// What came out of it.
+#[derive(Default)]
+pub(crate) struct Findings {
+    pub drift: Vec<FieldChange>,
+    pub pending: Vec<FieldChange>,
+    pub in_step: Vec<FieldChange>,
+    pub refused: Vec<Refusal>,
+    pub notes: Vec<String>,
+    /// What a configure has to write.
+    pub write: Vec<Write>,
+}
+
+/// A plain field that is to be written.
+pub(crate) struct Write {
+    pub change: FieldChange,
+    pub word: String,
+    pub weight: Weight,
+    /// What the engine's assessment says about it; may be empty.
+    pub because: String,
+}
+
+/// A value on the three sides, with a text for each.
+pub(crate) struct Triple {
+    pub key: String,
+    pub desired: Value,
+    pub deployed: Option<Value>,
+    pub observed: Seen,
+    pub show_desired: String,
+    pub show_deployed: String,
+    pub show_observed: String,
+}
+
+impl Triple {
+    fn change(&self, from: &str, to: &str) -> FieldChange {
+        FieldChange {
+            field: self.key.clone(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }
+    }
+}
+
+impl Findings {
+    /// Sorts one value into drift, pending and in step. Returns the change to make, if any.
+    pub(crate) fn sort(&mut self, triple: &Triple) -> Option<FieldChange> {
+        let is_pending = triple.deployed.as_ref().unwrap_or(&Value::Null) != &triple.desired;
+        let Seen::Is(observed) = &triple.observed else {
+            if is_pending {
+                self.pending
+                    .push(triple.change(&triple.show_deployed, &triple.show_desired));
+            }
+            return None;
+        };
+        if observed == &triple.desired {
+            if is_pending {
+                self.in_step
+                    .push(triple.change(&triple.show_deployed, &triple.show_desired));
+            }
+            return None;
+        }
+        if is_pending {
+            self.pending
+                .push(triple.change(&triple.show_deployed, &triple.show_desired));
+        }
+        if triple.deployed.as_ref().is_some_and(|d| d != observed) {
+            self.drift
+                .push(triple.change(&triple.show_deployed, &triple.show_observed));
+        }
+        Some(triple.change(&triple.show_observed, &triple.show_desired))
+    }
+}
+
+/// Compares the plain fields.
+pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
+    for field in Field::all(sides.desired, sides.deployed) {
+        let desired = field.read(sides.desired);
+        let removes = matches!(field, Field::Label(_));
+        if desired.is_none() && !removes {
+            forget(&field, sides, findings);
+            continue;
+        }
+        let triple = triple(&field, sides);
+        let was_pending = findings.pending.len();
+        if field.is_for_creation() {
+            for_creation(&triple, findings);
+            continue;
+        }
+        match findings.sort(&triple) {
+            Some(change) => findings.write.push(write(&field, change, sides)),
+            None if findings.pending.len() > was_pending && sides.is_read() => {
+                findings.notes.push(format!(
+                    "{} is not shown by the hypervisor, and what cannot be read is not written",
+                    field.word()
+                ));
+            }
+            None => {}
+        }
+    }
+}
+
+fn triple(field: &Field, sides: &Sides<'_>) -> Triple {
+    let key = field.key();
+    let canonical = |value: &Value| sides.rules.canonical(&key, value);
+    let show = |value: Option<&Value>| field.show(value, sides.rules);
+    let desired = field.read(sides.desired);
+    let deployed = field.read(sides.deployed);
+    let observed = field.observe(sides.observed);
+    Triple {
+        desired: desired.as_ref().map_or(Value::Null, canonical),
+        deployed: deployed.as_ref().map(canonical),
+        show_desired: show(desired.as_ref()),
+        show_deployed: show(deployed.as_ref()),
+        show_observed: match &observed {
+            Seen::Is(value) => show(Some(value)),
+            Seen::Unread => "unknown".to_owned(),
+        },
+        observed: match &observed {
+            Seen::Is(value) => Seen::Is(canonical(value)),
+            Seen::Unread => Seen::Unread,
+        },
+        key,
+    }
+}
+
+fn write(field: &Field, change: FieldChange, sides: &Sides<'_>) -> Write {
+    let because = sides
+        .assessment
+        .and_then(|assessment| assessment.fields.get(&change.field))
+        .map(|answer| answer.reason.clone())
+        .unwrap_or_default();
+    Write {
+        weight: sides.rules.weight(&change.field, sides.assessment),
+        word: field.word(),
+        because,
+        change,
+    }
+}
+
+/// What the definition no longer has is no longer managed. How the machine was made stays on
+/// record.
+fn forget(field: &Field, sides: &Sides<'_>, findings: &mut Findings) {
+    if field.is_for_creation() {
+        return;
+    }
+    let deployed = field.read(sides.deployed);
+    findings.in_step.push(FieldChange {
+        field: field.key(),
+        from: field.show(deployed.as_ref(), sides.rules),
+        to: "not managed".to_owned(),
+    });
+}
+
+/// A field that counts when the machine is made: where the machine is otherwise by now (moved by
+/// its cluster, say), that is no drift.
+fn for_creation(triple: &Triple, findings: &mut Findings) {
+    if triple.deployed.as_ref() == Some(&triple.desired) {
+        return;
+    }
+    let change = triple.change(&triple.show_deployed, &triple.show_desired);
+    if triple.observed == Seen::Is(triple.desired.clone()) {
+        findings.in_step.push(change);
+        return;
+    }
+    findings.pending.push(change.clone());
+    findings.refused.push(Refusal {
+        subject: triple.key.clone(),
+        change: Some(change),
+        class: Class::Destructive,
+        reason: replace(&triple.key),
+    });
+}
+
+/// Why a change that takes another machine is not made.
+pub(crate) fn replace(key: &str) -> String {
+    format!(
+        "{key} takes another machine: replace is not done by reconfigure yet: undeploy and deploy"
+    )
+}

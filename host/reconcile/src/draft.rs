@@ -1,0 +1,225 @@
+//! One machine's plan while it is being made.
+
+use enginehouse_model::MachineRecord;
+use enginehouse_model::documents::{Action, ActionRequest, Config, Machine, MachineRef};
+
+use crate::field::word;
+use crate::{Class, FieldChange, MachinePlan, Ownership, PlannedAction, Refusal, Subject, owned};
+
+pub(crate) struct Draft<'a> {
+    pub subject: &'a Subject<'a>,
+    pub plan: MachinePlan,
+}
+
+/// The machine that an action is about: on record, seen, and not somebody else's.
+#[derive(Clone, Copy)]
+pub(crate) struct Present<'a> {
+    pub record: &'a MachineRecord,
+    pub observed: &'a Machine,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(subject: &'a Subject<'a>) -> Self {
+        let recorded = subject
+            .record
+            .and_then(|record| record.identity.as_ref())
+            .map(|identity| identity.machine_id.clone());
+        let observed = || subject.observed.map(|machine| machine.id.clone());
+        Self {
+            subject,
+            plan: MachinePlan {
+                name: subject.name.clone(),
+                node: subject.node,
+                machine: subject
+                    .machine
+                    .or_else(|| subject.record.map(|record| record.uid)),
+                hypervisor: subject.hypervisor,
+                hypervisor_name: subject.hypervisor_name.to_owned(),
+                machine_id: recorded.or_else(observed).filter(|id| !id.is_empty()),
+                actions: Vec::new(),
+                drift: Vec::new(),
+                pending: Vec::new(),
+                in_step: Vec::new(),
+                refused: Vec::new(),
+                notes: Vec::new(),
+                nothing_because: None,
+            },
+        }
+    }
+
+    /// Adds an action, or the refusal when the engine has no such action. Says whether it was
+    /// added.
+    pub(crate) fn act(&mut self, action: Action, class: Class, reason: String) -> bool {
+        let name = action.name();
+        if !self.supports(name, class) {
+            return false;
+        }
+        let machine = match action {
+            Action::Create { .. } => None,
+            Action::Configure { .. }
+            | Action::Start
+            | Action::Stop { .. }
+            | Action::Restart { .. }
+            | Action::Destroy { .. }
+            | Action::DiskAdd { .. }
+            | Action::DiskGrow { .. } => self.machine_ref(),
+        };
+        self.plan.actions.push(PlannedAction {
+            order: 0,
+            request: ActionRequest { machine, action },
+            disk: None,
+            class,
+            reason,
+            fields: Vec::new(),
+        });
+        true
+    }
+
+    /// As [`Self::act`], with the fields that it changes.
+    pub(crate) fn change(
+        &mut self,
+        action: Action,
+        class: Class,
+        reason: String,
+        fields: Vec<FieldChange>,
+        disk: Option<String>,
+    ) -> bool {
+        let added = self.act(action, class, reason);
+        if added && let Some(action) = self.plan.actions.last_mut() {
+            action.fields = fields;
+            action.disk = disk;
+        }
+        added
+    }
+
+    /// Refuses when the engine lacks what a description calls `action`.
+    pub(crate) fn supports(&mut self, action: &str, class: Class) -> bool {
+        let has = self.subject.rules.supports(action);
+        if !has {
+            let engine = self.subject.rules.engine();
+            self.refuse(
+                action,
+                class,
+                format!("the engine {engine} cannot do `{action}`"),
+            );
+        }
+        has
+    }
+
+    pub(crate) fn refuse(&mut self, subject: &str, class: Class, reason: impl Into<String>) {
+        self.plan.refused.push(Refusal {
+            subject: subject.to_owned(),
+            change: None,
+            class,
+            reason: reason.into(),
+        });
+    }
+
+    /// The machine to act upon; refused when there is none, it is not seen, or it is not ours.
+    pub(crate) fn present(&mut self, action: &str, class: Class) -> Option<Present<'a>> {
+        let hypervisor = self.subject.hypervisor_name;
+        let Some(record) = self.subject.record else {
+            let reason = match self.subject.observed {
+                None => "there is no machine yet: `deploy` makes it".to_owned(),
+                Some(machine) => format!(
+                    "machine {} on {hypervisor} is not on record for this descriptor",
+                    machine.id
+                ),
+            };
+            self.refuse(action, class, reason);
+            return None;
+        };
+        let Some(observed) = self.subject.observed else {
+            let reason = match &record.identity {
+                None => "its creation did not end: `deploy` goes on with it".to_owned(),
+                Some(identity) => format!(
+                    "machine {} is on record, but was not seen on {hypervisor}; nothing is created again by itself",
+                    identity.machine_id
+                ),
+            };
+            self.refuse(action, class, reason);
+            return None;
+        };
+        match owned(record, observed) {
+            Ownership::NotOurs(reason) => {
+                self.refuse(action, class, reason);
+                None
+            }
+            Ownership::Ours | Ownership::Unclear(_) => {
+                if let Some(lock) = &observed.lock {
+                    self.plan
+                        .notes
+                        .push(format!("the hypervisor holds it locked: {lock}"));
+                }
+                Some(Present { record, observed })
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self, nothing: &str) -> MachinePlan {
+        if self.plan.actions.is_empty() && self.plan.refused.is_empty() {
+            self.plan.nothing_because = Some(nothing.to_owned());
+        }
+        self.plan
+    }
+
+    fn machine_ref(&self) -> Option<MachineRef> {
+        machine_ref(self.subject.record, self.subject.observed)
+    }
+}
+
+/// What an engine is told of the machine: by record, and where it was seen last.
+pub(crate) fn machine_ref(
+    record: Option<&MachineRecord>,
+    observed: Option<&Machine>,
+) -> Option<MachineRef> {
+    let recorded = record
+        .and_then(|record| record.identity.as_ref())
+        .map(enginehouse_model::Identity::machine_ref);
+    let seen = observed.map(|machine| MachineRef {
+        id: machine.id.clone(),
+        kind: machine.kind.clone(),
+        host: machine.host.clone(),
+    });
+    match (recorded, seen) {
+        (Some(recorded), Some(seen)) => Some(MachineRef {
+            kind: recorded.kind.or(seen.kind),
+            host: seen.host.or(recorded.host),
+            id: recorded.id,
+        }),
+        (recorded, seen) => recorded.or(seen),
+    }
+}
+
+/// `cores 2 -> 4, memory 2048 MiB -> 4096 MiB`
+pub(crate) fn reason(fields: &[FieldChange]) -> String {
+    let parts: Vec<String> = fields
+        .iter()
+        .map(|change| format!("{} {} -> {}", word(&change.field), change.from, change.to))
+        .collect();
+    parts.join(", ")
+}
+
+/// Sizes as the provider holds them. Those that come out as nothing are refused and left out.
+pub(crate) fn as_held(draft: &mut Draft<'_>, desired: &Config) -> Config {
+    let mut held = desired.clone();
+    let rules = draft.subject.rules;
+    let mut fit = |key: String, size: &mut Option<u64>| {
+        if let Some(bytes) = *size {
+            let truncated = rules.truncate(&key, bytes);
+            *size = (truncated > 0).then_some(truncated);
+            if truncated == 0 {
+                draft.refuse(
+                    &key,
+                    Class::Benign,
+                    format!("{bytes} bytes is less than the hypervisor can hold"),
+                );
+            }
+        }
+    };
+    fit("memory".to_owned(), &mut held.memory);
+    for (name, disk) in &mut held.disks {
+        fit(format!("disks.{name}.size"), &mut disk.size);
+    }
+    held
+}

@@ -1,0 +1,312 @@
+//! From subjects to a plan.
+//!
+//! Per machine: configuration before disks before run state, so that a machine starts with what
+//! it is to have. What the engine cannot do is refused by name; a refusal that would leave an
+//! action pointless leaves no action.
+
+use std::cmp::Ordering;
+
+use enginehouse_model::documents::{Action, Config, Power, PowerState};
+use enginehouse_model::{Bytes, MachineRecord};
+
+use crate::compare::{Findings, Sides, Write, plain_fields, replace};
+use crate::draft::{Draft, Present, as_held, reason};
+use crate::field::{Field, UNSET};
+use crate::rules::Weight;
+use crate::undeploy::undeploy;
+use crate::{
+    Class, FieldChange, Intent, MachinePlan, Ownership, Plan, Refusal, Subject, disks, nics, owned,
+    power,
+};
+
+/// Plans each subject for what it is about. The order of subjects does not matter.
+#[must_use]
+pub fn plan(subjects: &[Subject<'_>]) -> Plan {
+    let mut machines: Vec<MachinePlan> = subjects.iter().map(plan_machine).collect();
+    machines.sort_by(in_plan_order);
+    let actions = machines.iter_mut().flat_map(|machine| &mut machine.actions);
+    for (order, action) in (1..).zip(actions) {
+        action.order = order;
+    }
+    Plan { machines }
+}
+
+/// By hypervisor; numeric ids first, by value; other ids by bytes; those without one last, by name.
+fn in_plan_order(a: &MachinePlan, b: &MachinePlan) -> Ordering {
+    let id = |plan: &MachinePlan| match &plan.machine_id {
+        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) => {
+            // Longer is larger once leading zeros are gone; no number is too large for that.
+            let digits = id.trim_start_matches('0').to_owned();
+            (0, digits.len(), digits, id.clone())
+        }
+        Some(id) => (1, 0, id.clone(), String::new()),
+        None => (2, 0, String::new(), String::new()),
+    };
+    a.hypervisor_name
+        .cmp(&b.hypervisor_name)
+        .then_with(|| a.hypervisor.cmp(&b.hypervisor))
+        .then_with(|| id(a).cmp(&id(b)))
+        .then_with(|| a.name.cmp(&b.name))
+        .then_with(|| a.node.cmp(&b.node))
+}
+
+fn plan_machine(subject: &Subject<'_>) -> MachinePlan {
+    let draft = Draft::new(subject);
+    match subject.intent {
+        Intent::Deploy => deploy(draft),
+        Intent::Reconfigure => reconfigure(draft, false),
+        Intent::Observe => observe(draft),
+        Intent::Start => power::start(draft),
+        Intent::Stop { graceful } => power::stop(draft, graceful),
+        Intent::Restart { graceful } => power::restart(draft, graceful),
+        Intent::Undeploy { keep } => undeploy(draft, keep),
+    }
+}
+
+/// Whether the machine's creation has yet to succeed: nothing of it was written down as deployed.
+pub(crate) fn is_unfinished(record: &MachineRecord) -> bool {
+    record.identity.is_none() || record.deployed == Config::default()
+}
+
+fn deploy(mut draft: Draft<'_>) -> MachinePlan {
+    let (record, observed) = (draft.subject.record, draft.subject.observed);
+    match (record, observed) {
+        (None, Some(_)) => {
+            draft.present("create", Class::Benign);
+            draft.finish("")
+        }
+        (None, None) => create(draft),
+        (Some(record), observed) if is_unfinished(record) => {
+            let other = observed.map(|machine| owned(record, machine));
+            if let Some(Ownership::NotOurs(reason)) = other {
+                draft.refuse("create", Class::Benign, reason);
+                return draft.finish("");
+            }
+            create(draft)
+        }
+        (Some(_), _) => reconfigure(draft, true),
+    }
+}
+
+/// Create, grow what the image made too small, start.
+fn create(mut draft: Draft<'_>) -> MachinePlan {
+    let Some(desired) = draft.subject.desired else {
+        draft.refuse("create", Class::Benign, "there is no definition to go by");
+        return draft.finish("");
+    };
+    let how = match desired.base_image {
+        Some(_) => "create.from-image",
+        None => "create.from-scratch",
+    };
+    let held = as_held(&mut draft, desired);
+    draft.supports(how, Class::Benign);
+    if !draft.plan.refused.is_empty() {
+        return draft.finish("");
+    }
+    let fields: Vec<FieldChange> = Field::all(&held, &Config::default())
+        .iter()
+        .map(|field| FieldChange {
+            field: field.key(),
+            from: UNSET.to_owned(),
+            to: field.show(field.read(&held).as_ref(), draft.subject.rules),
+        })
+        .collect();
+    let action = Action::Create {
+        desired: Box::new(held.clone()),
+    };
+    let text = new_machine(&held);
+    if !draft.change(action, Class::Benign, text, fields, None) {
+        return draft.finish("");
+    }
+    // Without an image the engine makes the disks itself, in their size.
+    let image_disks = held.disks.iter().filter(|_| held.base_image.is_some());
+    for (name, disk) in image_disks {
+        let Some(size) = disk.size else { continue };
+        let fields = vec![FieldChange {
+            field: format!("disks.{name}.size"),
+            from: "the image's".to_owned(),
+            to: Bytes(size).to_string(),
+        }];
+        let action = Action::DiskGrow {
+            slot: String::new(),
+            size,
+        };
+        let text = format!("grow {name} to {}, if the image's is smaller", Bytes(size));
+        draft.change(action, Class::Benign, text, fields, Some(name.clone()));
+    }
+    match held.power {
+        Some(Power::Stopped) => {}
+        Some(Power::Running) => power::add_start(&mut draft, "stopped"),
+        None => power::add_first_start(&mut draft, "stopped"),
+    }
+    draft.finish("")
+}
+
+/// `new machine from d12, cores 4, memory 4096 MiB`
+fn new_machine(desired: &Config) -> String {
+    let mut parts = vec![match &desired.base_image {
+        Some(image) => format!("new machine from {image}"),
+        None => "new machine from scratch".to_owned(),
+    }];
+    parts.extend(desired.vcpu.map(|cores| format!("cores {cores}")));
+    let memory = desired.memory.map(|bytes| Bytes(bytes).in_mib());
+    parts.extend(memory.map(|memory| format!("memory {memory}")));
+    parts.join(", ")
+}
+
+/// Brings a machine that is there to the definition. `first`: it may never have been started.
+fn reconfigure(mut draft: Draft<'_>, first: bool) -> MachinePlan {
+    let Some(desired) = draft.subject.desired else {
+        draft.refuse(
+            "configure",
+            Class::Benign,
+            "there is no definition to go by",
+        );
+        return draft.finish("");
+    };
+    let Some(present) = draft.present("configure", Class::Benign) else {
+        return draft.finish("");
+    };
+    let held = as_held(&mut draft, desired);
+    let (findings, steps) = compare(&mut draft, &held, present.record);
+    let writes = report(&mut draft, findings);
+    let restart = configure(&mut draft, &held, present, writes);
+    for step in steps {
+        let (disk, fields) = (Some(step.disk), vec![step.change]);
+        draft.change(step.action, Class::Benign, step.reason, fields, disk);
+    }
+    power::bring(&mut draft, &held, present, first, restart);
+    draft.finish(if draft_is_read(present) {
+        "it is as it is defined"
+    } else {
+        "its run state is as it is defined; nothing else could be compared"
+    })
+}
+
+fn draft_is_read(present: Present<'_>) -> bool {
+    present.observed.config.is_some()
+}
+
+/// Only compares, so nothing is refused either.
+fn observe(mut draft: Draft<'_>) -> MachinePlan {
+    let (Some(desired), Some(record)) = (draft.subject.desired, draft.subject.record) else {
+        return draft.finish("there is no machine to compare with a definition");
+    };
+    if let Some(Ownership::NotOurs(reason) | Ownership::Unclear(reason)) =
+        draft.subject.observed.map(|machine| owned(record, machine))
+    {
+        draft.plan.notes.push(reason);
+    }
+    let held = as_held(&mut draft, desired);
+    let (findings, _) = compare(&mut draft, &held, record);
+    report(&mut draft, findings);
+    power::compare(&mut draft, held.power, record.deployed.power);
+    draft.plan.refused.clear();
+    draft.finish("it was only compared")
+}
+
+fn compare(
+    draft: &mut Draft<'_>,
+    held: &Config,
+    record: &MachineRecord,
+) -> (Findings, Vec<disks::DiskStep>) {
+    let sides = Sides {
+        desired: held,
+        deployed: &record.deployed,
+        observed: draft.subject.observed,
+        rules: draft.subject.rules,
+        assessment: draft.subject.assessment,
+    };
+    let mut findings = Findings::default();
+    if draft.subject.observed.is_some() && !sides.is_read() {
+        findings.notes.push(
+            "the configuration could not be read: only the run state was compared".to_owned(),
+        );
+    }
+    plain_fields(&sides, &mut findings);
+    let steps = disks::compare(&sides, &record.slots, &mut findings);
+    nics::compare(&sides, &record.slots, &mut findings);
+    (findings, steps)
+}
+
+/// Puts findings into the plan; what is to be written is handed back.
+fn report(draft: &mut Draft<'_>, findings: Findings) -> Vec<Write> {
+    draft.plan.drift.extend(findings.drift);
+    draft.plan.pending.extend(findings.pending);
+    draft.plan.in_step.extend(findings.in_step);
+    draft.plan.refused.extend(findings.refused);
+    draft.plan.notes.extend(findings.notes);
+    findings.write
+}
+
+/// One action for each class. Says which fields wait for a restart.
+fn configure(
+    draft: &mut Draft<'_>,
+    held: &Config,
+    present: Present<'_>,
+    writes: Vec<Write>,
+) -> Vec<String> {
+    // A machine that stands still takes anything without noticing.
+    let stands = present.observed.power == PowerState::Stopped;
+    let mut classes: [Vec<Write>; 3] = Default::default();
+    for write in writes {
+        let [benign, disruptive, destructive] = &mut classes;
+        match write.weight {
+            Weight::InPlace => benign.push(write),
+            Weight::Restart if stands => benign.push(write),
+            Weight::Restart => disruptive.push(write),
+            Weight::Unknown => destructive.push(write),
+            Weight::Replace => draft.plan.refused.push(Refusal {
+                subject: write.change.field.clone(),
+                reason: with_because(replace(&write.change.field), &write),
+                change: Some(write.change),
+                class: Class::Destructive,
+            }),
+        }
+    }
+    let mut restart = Vec::new();
+    let by_class = [Class::Benign, Class::Disruptive, Class::Destructive];
+    for (class, writes) in by_class.into_iter().zip(classes) {
+        if writes.is_empty() {
+            continue;
+        }
+        let action = Action::Configure {
+            desired: Box::new(held.clone()),
+            changed: writes.iter().map(|w| w.change.field.clone()).collect(),
+            observed: Some(Box::new(present.observed.clone())),
+        };
+        let words: Vec<String> = writes.iter().map(|write| write.word.clone()).collect();
+        let text = because(class, &writes);
+        let fields = writes.into_iter().map(|write| write.change).collect();
+        if draft.change(action, class, text, fields, None) && class == Class::Disruptive {
+            restart = words;
+        }
+    }
+    restart
+}
+
+fn because(class: Class, writes: &[Write]) -> String {
+    let parts: Vec<String> = writes
+        .iter()
+        .map(|write| {
+            let text = reason(std::slice::from_ref(&write.change));
+            match class {
+                Class::Destructive => with_because(
+                    format!("{text} (the engine does not say how heavy this is)"),
+                    write,
+                ),
+                Class::Benign | Class::Disruptive | Class::Irreversible => {
+                    with_because(text, write)
+                }
+            }
+        })
+        .collect();
+    parts.join(", ")
+}
+
+fn with_because(text: String, write: &Write) -> String {
+    match write.because.as_str() {
+        "" => text,
+        because => format!("{text} ({because})"),
+    }
+}

@@ -1,0 +1,125 @@
+//! Undeploy: stop what runs, then destroy it, but only what is ours beyond doubt.
+//!
+//! All or nothing: a machine that could be stopped but not destroyed is not stopped either.
+
+use std::collections::BTreeSet;
+
+use enginehouse_model::documents::{Action, PowerState};
+
+use crate::draft::{Draft, Present};
+use crate::{Class, KeepDisks, MachinePlan, Ownership, owned, power};
+
+const DESTROY: &str = "destroy";
+
+pub(crate) fn undeploy(mut draft: Draft<'_>, keep: KeepDisks) -> MachinePlan {
+    let begun = draft.subject.record.filter(|r| r.identity.is_some());
+    if begun.is_none() && draft.subject.observed.is_none() {
+        return draft.finish("there is no machine on record to destroy");
+    }
+    let Some(present) = draft.present(DESTROY, Class::Destructive) else {
+        return draft.finish("");
+    };
+    match owned(present.record, present.observed) {
+        Ownership::Ours => {}
+        Ownership::NotOurs(reason) | Ownership::Unclear(reason) => {
+            draft.refuse(DESTROY, Class::Destructive, reason);
+        }
+    }
+    let kept = kept(&mut draft, present, keep);
+    draft.supports(DESTROY, Class::Destructive);
+    let stop = match present.observed.power {
+        PowerState::Running => Some("running"),
+        PowerState::Paused => Some("paused"),
+        PowerState::Stopped => None,
+        PowerState::Unknown => {
+            let text = "its run state is unknown: it is destroyed without being stopped first";
+            draft.plan.notes.push(text.to_owned());
+            None
+        }
+    };
+    if stop.is_some() {
+        draft.supports("stop", Class::Disruptive);
+    }
+    if !draft.plan.refused.is_empty() {
+        return draft.finish("");
+    }
+    if let Some(state) = stop {
+        let graceful = draft.subject.rules.supports("stop.graceful");
+        power::add_stop(&mut draft, state, graceful);
+    }
+    let (slots, text) = match kept {
+        Kept::None => (Vec::new(), "with its disks".to_owned()),
+        Kept::Slots { slots, text } => (slots, format!("its disks are kept: {text}")),
+    };
+    draft.act(Action::Destroy { keep: slots }, Class::Destructive, text);
+    draft.finish("")
+}
+
+enum Kept {
+    None,
+    Slots { slots: Vec<String>, text: String },
+}
+
+/// Which slots survive. Refused where one of them is not known, or the engine cannot keep any.
+fn kept(draft: &mut Draft<'_>, present: Present<'_>, keep: KeepDisks) -> Kept {
+    let (record, observed) = (present.record, present.observed);
+    let mut slots = BTreeSet::new();
+    let mut shown = Vec::new();
+    // A mark in either place counts: a disk too many is kept rather than one too few.
+    let defined = draft.subject.desired.map(|desired| &desired.disks);
+    let names: BTreeSet<&String> = defined
+        .into_iter()
+        .flatten()
+        .chain(&record.deployed.disks)
+        .filter(|(_, disk)| match keep {
+            KeepDisks::Marked => disk.keep == Some(true),
+            KeepDisks::All => true,
+        })
+        .map(|(name, _)| name)
+        .filter(|name| {
+            record.deployed.disks.contains_key(*name) || record.slots.contains_key(*name)
+        })
+        .collect();
+    for name in names {
+        match record.slots.get(name) {
+            Some(slot) => {
+                shown.push(format!("{name} ({slot})"));
+                slots.insert(slot.clone());
+            }
+            None => draft.refuse(
+                DESTROY,
+                Class::Destructive,
+                format!("disk {name} is to be kept, but it is not known which slot of the machine holds it"),
+            ),
+        }
+    }
+    if keep == KeepDisks::All {
+        if observed.config.is_none() {
+            draft.refuse(
+                DESTROY,
+                Class::Destructive,
+                "its disks are to be kept, but its configuration could not be read, so it is not known which it has",
+            );
+        }
+        let seen = observed
+            .config
+            .iter()
+            .flat_map(|config| config.disks.keys());
+        for slot in seen {
+            if slots.insert(slot.clone()) {
+                shown.push(slot.clone());
+            }
+        }
+    }
+    let asked = keep == KeepDisks::All || !slots.is_empty();
+    if asked {
+        draft.supports("destroy.keep-disks", Class::Destructive);
+    }
+    if slots.is_empty() {
+        return Kept::None;
+    }
+    Kept::Slots {
+        slots: slots.into_iter().collect(),
+        text: shown.join(", "),
+    }
+}
