@@ -146,6 +146,6 @@ impl Create {
                 nic.label
             )));
         }
-        self.disks.iter().try_for_each(check_disk)
+        Ok(())
     }
 }

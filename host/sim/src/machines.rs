@@ -175,11 +175,9 @@ impl World {
         // A disk that the image has keeps its size; the others are added.
         let of_image = disks.len();
         for disk in body.disks {
-            if !disks
-                .iter()
-                .take(of_image)
-                .any(|have: &Disk| have.label == disk.label)
-            {
+            let is_there = |have: &Disk| have.label == disk.label;
+            if !disks.iter().take(of_image).any(is_there) {
+                body::check_disk(&disk)?;
                 disks.push(disk);
             }
         }
@@ -446,6 +444,7 @@ impl World {
             .any(|deaf| deaf == "*" || *deaf == id || Some(deaf.as_str()) == name);
         if deaf || self.knobs.task_time(kind) > timeout {
             let ending = Ending::Failed {
+                code: "guest-timeout".to_owned(),
                 message: format!("the guest did not stop within {timeout} ms"),
                 leave_half: false,
             };

@@ -70,7 +70,10 @@ impl World {
             let (result, warnings, error) = match &task.ending {
                 Ending::Done { warnings } if warnings.is_empty() => ("ok", &[][..], None),
                 Ending::Done { warnings } => ("warning", &warnings[..], None),
-                Ending::Failed { message, .. } => ("error", &[][..], Some(message)),
+                Ending::Failed { code, message, .. } => {
+                    let error = json!({"code": code, "message": message});
+                    ("error", &[][..], Some(error))
+                }
             };
             shown["result"] = json!(result);
             shown["warnings"] = json!(warnings);

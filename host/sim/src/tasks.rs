@@ -21,6 +21,7 @@ impl World {
     ) -> u64 {
         let ending = match &verdict.task_error {
             Some((message, leave_half)) => Ending::Failed {
+                code: "failed".to_owned(),
                 message: message.clone(),
                 leave_half: *leave_half,
             },

@@ -55,7 +55,8 @@ pub struct Image {
 pub struct Disk {
     /// The client's name for it; the provider's own is the slot (`disk0`).
     pub label: String,
-    /// Bytes.
+    /// Bytes. A new machine's disk that its image has may leave it out.
+    #[serde(default)]
     pub size: u64,
     #[serde(default = "local")]
     pub storage: String,
@@ -175,8 +176,15 @@ pub struct Task {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Ending {
-    Done { warnings: Vec<String> },
-    Failed { message: String, leave_half: bool },
+    Done {
+        warnings: Vec<String>,
+    },
+    Failed {
+        /// `failed`, or `guest-timeout` when a guest did not stop in time.
+        code: String,
+        message: String,
+        leave_half: bool,
+    },
 }
 
 /// What a task does to its machine when it ends well.

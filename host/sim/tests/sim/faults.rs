@@ -155,7 +155,7 @@ async fn tasks_end_with_an_error_or_a_warning() {
         .map(|task| &task["result"])
         .collect();
     assert_eq!(results, ["error", "error", "warning"]);
-    assert_eq!(tasks["tasks"][0]["error"], "no space left");
+    assert_eq!(tasks["tasks"][0]["error"]["message"], "no space left");
     assert_eq!(tasks["tasks"][2]["warnings"], json!(["slow disk"]));
     let world = sim.world();
     assert!(world.machine("m-1").is_none());
@@ -195,7 +195,10 @@ async fn a_deaf_guest_runs_on_until_it_is_switched_off() {
     );
     pass(1).await;
     let (_, task) = get(&sim, "/v1/tasks/t-3").await.unwrap();
-    assert_eq!(task["error"], "the guest did not stop within 5000 ms");
+    assert_eq!(
+        task["error"],
+        json!({"code": "guest-timeout", "message": "the guest did not stop within 5000 ms"})
+    );
     assert_eq!(
         get(&sim, "/v1/machines/m-1").await.unwrap().1["power"],
         "running"
