@@ -43,9 +43,9 @@ impl ClientError {
                  --server or --data"
                     .to_owned(),
             ),
-            Self::Answer { .. } => {
-                Some("is that an Enginehouse server, of the same version as this client?".to_owned())
-            }
+            Self::Answer { .. } => Some(
+                "is that an Enginehouse server, of the same version as this client?".to_owned(),
+            ),
             Self::Url { .. } => Some("write it as http://127.0.0.1:7878".to_owned()),
             Self::Token => Some("the token file holds one line of plain text".to_owned()),
             Self::Setup(_) => None,

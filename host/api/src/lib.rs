@@ -29,7 +29,7 @@ pub use hypervisors::{CheckRequest, CheckResults, Hypervisor, HypervisorCheck, H
 pub use info::{Healthz, Info};
 pub use node::{
     ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia, Status,
-    TreeNode, ViaKind,
+    TreeNode,
 };
 pub use operation::{
     ChildOperation, CreatedObject, FailedObject, LogLine, LogPage, LogSource, Operation,

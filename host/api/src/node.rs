@@ -11,7 +11,7 @@ use crate::OperationKind;
 use crate::operation::OperationState;
 
 /// What stands in the place of every secret.
-pub const HIDDEN: &str = "(hidden)";
+pub const HIDDEN: &str = "(secret)";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,17 +124,9 @@ pub struct Origin {
 /// The prototype or hypervisor that a value came through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OriginVia {
-    pub kind: ViaKind,
     pub name: String,
     /// The node that defines it.
     pub defined_at: FullName,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ViaKind {
-    Prototype,
-    Hypervisor,
 }
 
 impl fmt::Display for Origin {

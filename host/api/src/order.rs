@@ -86,7 +86,7 @@ pub struct OperationRequest {
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
     /// `create-folder`, `provision`: the whole local definition. `edit`, `reconfigure`: replaces
-    /// the local definition, except that a secret given as [`HIDDEN`](crate::HIDDEN) stays.
+    /// the local definition; [`HIDDEN`](crate::HIDDEN) in the place of a secret is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub definition: Option<Map<String, Value>>,
     /// `create-folder`, `provision`, `edit`, `reconfigure`: changes of single keys, in order, after
