@@ -10,7 +10,7 @@ use crate::Line;
 use crate::key_path::below;
 use crate::origin::Origin;
 use crate::problem::{Reader, found};
-use crate::secret::Secrets;
+use crate::secret::{HIDDEN, Secrets, is_secret_key, without_secrets};
 use crate::written::Part;
 
 /// Entries as they were written, in that order; `None` is `null`: the inherited entry does not
@@ -57,7 +57,11 @@ impl<T: Part> Part for Entries<T> {
                 (name.clone(), value)
             })
             .collect();
-        Value::Object(members)
+        let object = Value::Object(members);
+        match secrets {
+            Secrets::Hidden if T::SECRET_BY_KEY => without_secrets(&object),
+            Secrets::Hidden | Secrets::Shown => object,
+        }
     }
 
     fn apply(&self, slot: &mut Option<Self::Computed>, origin: &Origin) {
@@ -99,7 +103,13 @@ impl<T: Part> Part for Entries<T> {
 
     fn lines(computed: &Self::Computed, path: &str, lines: &mut Vec<Line>) {
         for (name, value) in computed.iter() {
+            let first = lines.len();
             T::lines(value, &below(path, name), lines);
+            if T::SECRET_BY_KEY && is_secret_key(name) {
+                for line in lines.iter_mut().skip(first) {
+                    line.value = HIDDEN.to_owned();
+                }
+            }
         }
     }
 }

@@ -67,6 +67,12 @@ pub struct Limits {
     pub clones_per_template: Option<u32>,
     /// HTTP requests.
     pub requests: Option<u32>,
+    /// Seconds for one HTTP request and its answer.
+    pub request_timeout_s: Option<u32>,
+    /// Seconds that a guest is given to shut down before it is switched off.
+    pub shutdown_timeout_s: Option<u32>,
+    /// Seconds for which something that is locked is tried again.
+    pub busy_timeout_s: Option<u32>,
 }
 
 const KEYS: [&str; 9] = [
@@ -238,34 +244,39 @@ impl Tls {
 
 impl Limits {
     fn read(members: &Map<String, Value>, at: &mut Reader) -> Self {
-        at.only(members, ["concurrent", "clones_per_template", "requests"]);
+        at.only(
+            members,
+            [
+                "concurrent",
+                "clones_per_template",
+                "requests",
+                "request_timeout_s",
+                "shutdown_timeout_s",
+                "busy_timeout_s",
+            ],
+        );
         Self {
             concurrent: optional(members, "concurrent", at),
             clones_per_template: optional(members, "clones_per_template", at),
             requests: optional(members, "requests", at),
+            request_timeout_s: optional(members, "request_timeout_s", at),
+            shutdown_timeout_s: optional(members, "shutdown_timeout_s", at),
+            busy_timeout_s: optional(members, "busy_timeout_s", at),
         }
     }
 
     fn json(&self) -> Map<String, Value> {
         let mut members = Map::new();
-        put(
-            &mut members,
-            "concurrent",
-            self.concurrent.as_ref(),
-            Secrets::Shown,
-        );
-        put(
-            &mut members,
-            "clones_per_template",
-            self.clones_per_template.as_ref(),
-            Secrets::Shown,
-        );
-        put(
-            &mut members,
-            "requests",
-            self.requests.as_ref(),
-            Secrets::Shown,
-        );
+        for (key, value) in [
+            ("concurrent", self.concurrent),
+            ("clones_per_template", self.clones_per_template),
+            ("requests", self.requests),
+            ("request_timeout_s", self.request_timeout_s),
+            ("shutdown_timeout_s", self.shutdown_timeout_s),
+            ("busy_timeout_s", self.busy_timeout_s),
+        ] {
+            put(&mut members, key, value.as_ref(), Secrets::Shown);
+        }
         members
     }
 }

@@ -35,7 +35,9 @@ pub enum KeyEdit {
 }
 
 impl KeyPath {
-    pub(crate) fn from_keys(keys: Vec<String>) -> Self {
+    /// The path with these parts, as they are.
+    #[must_use]
+    pub fn from_keys(keys: Vec<String>) -> Self {
         Self(keys)
     }
 

@@ -7,7 +7,7 @@ use enginehouse_model::Bytes;
 use enginehouse_model::documents::Power;
 use serde_json::{Value, json};
 
-use crate::secret::{Secrets, is_secret_key, without_secrets};
+use crate::secret::{Secrets, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
 
@@ -268,6 +268,7 @@ pub struct Json(pub Arc<Value>);
 
 impl Part for Json {
     type Computed = Traced<Self>;
+    const SECRET_BY_KEY: bool = true;
 
     fn read(value: &Value, _: &mut crate::problem::Reader) -> Option<Self> {
         Some(Self(Arc::new(value.clone())))
@@ -292,15 +293,9 @@ impl Part for Json {
     }
 
     fn lines(computed: &Traced<Self>, path: &str, lines: &mut Vec<Line>) {
-        // Only here is the key's own name known to be a secret's.
-        let last = path.rsplit('.').next().unwrap_or(path);
-        let value = if is_secret_key(last) {
-            "(secret)".to_owned()
-        } else {
-            match computed.value.json(Secrets::Hidden) {
-                Value::String(text) => text,
-                other => other.to_string(),
-            }
+        let value = match computed.value.json(Secrets::Hidden) {
+            Value::String(text) => text,
+            other => other.to_string(),
         };
         lines.push(Line {
             key: path.to_owned(),

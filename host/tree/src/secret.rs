@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::written::Leaf;
 
 /// What stands where a secret is not shown.
-const HIDDEN: &str = "(secret)";
+pub(crate) const HIDDEN: &str = "(secret)";
 
 /// Whether a document is made with its secrets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

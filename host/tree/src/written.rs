@@ -24,6 +24,8 @@ pub trait Part: Clone {
 
     /// Whether the keys of a map of these are names that other keys refer to.
     const NAMED: bool = false;
+    /// Whether a key tells that its value is a secret.
+    const SECRET_BY_KEY: bool = false;
 
     fn read(value: &Value, at: &mut Reader) -> Option<Self>;
     fn json(&self, secrets: Secrets) -> Value;

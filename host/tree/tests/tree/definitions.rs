@@ -1,0 +1,242 @@
+//! Definitions as people write them, and what they are told when they write them wrong.
+
+use enginehouse_model::FullName;
+use enginehouse_tree::{Definition, KeyEdit};
+use serde_json::{Value, json};
+
+fn node() -> FullName {
+    "/web/vm1".parse().unwrap()
+}
+
+fn errors(definition: Value) -> Vec<String> {
+    let error = Definition::parse(&node(), &definition).unwrap_err();
+    assert!(error.to_string().starts_with("definition of `/web/vm1`: "));
+    error.problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_key_of_the_table_is_read_and_written_back() {
+    let written = json!({
+        "hypervisors": {
+            "pve": {
+                "type": "proxmox", "host": "https://pve1:8006", "user": "root@pam",
+                "password": {"env": "PVE"}, "auth": "proxmox-ticket",
+                "endpoints": {"storage": "http://10.0.0.9:81/api"},
+                "tls": {"verify": false, "ca_file": "/etc/pve.pem", "fingerprint": "ab".repeat(32)},
+                "limits": {"concurrent": 4, "clones_per_template": 1, "requests": 8},
+                "settings": {"pool": "a"}
+            },
+            "old": null
+        },
+        "use_hypervisor": "pve",
+        "filter_hypervisors_allow": ["pve", "other"],
+        "prototypes": {"small": {"vcpu": 1, "memory": "1 GiB", "labels": {"size": "s"}}},
+        "use_prototype": null,
+        "base_image": "debian-12", "vcpu": 2, "memory": "4 GiB", "description": "",
+        "power": "running",
+        "labels": {"app.kubernetes.io/name": "web", "gone": null},
+        "placement": {"host": "pve1", "cluster": "c", "pool": "p", "folder": "f"},
+        "disks": {"root": {"size": "32 GiB", "storage": "local", "storage_class": "fast", "bus": "scsi", "keep": true}, "swap": null},
+        "nics": {"lan": {"network": "vmbr0", "vlan": 12, "mac": "02:00:00:00:00:01", "adapter": "virtio", "addresses": ["192.0.2.10/24", "2001:db8::1/64", "dhcp"], "gateway": "192.0.2.1"}},
+        "guest": {"hostname": "vm1", "users": [{"name": "a", "password": "x"}], "ssh_keys": ["ssh-ed25519 A"], "dns": {"servers": ["192.0.2.53"]}, "domain": {"domain": "d", "ou": "o", "account": "a", "password": "secret"}, "user_data": "#cloud-config\n"},
+        "settings": {"tags": ["a"], "cpu": {"type": "host"}, "agent": null},
+        "depends_on": ["/web/db"], "protect": true, "policy": "observe", "follow": false,
+        "approvals": {"need": 1, "keys": ["ssh-ed25519 A", "ssh-ed25519 B"]},
+        "on_failure": "rollback"
+    });
+    let definition = Definition::parse(&node(), &written).unwrap();
+    assert_eq!(definition.to_json(), written);
+    assert_eq!(
+        Definition::from_json(&definition.to_json()).unwrap(),
+        definition
+    );
+}
+
+#[test]
+fn other_spellings_mean_the_same() {
+    let one = json!({"hypervisors": {"h": {
+        "hypervisor_type": "ProxMox", "username": "root", "verify_ssl": false, "host": "HTTPS://PVE1:8006/"}},
+        "memory": "8192MiB", "disks": {"root": {"size": "8G"}}, "nics": {"n": {"mac": "02-00-00-00-00-AB"}}});
+    let other = json!({"hypervisors": {"h": {
+        "type": "proxmox", "user": "root", "tls": {"verify": false}, "host": "https://pve1:8006"}},
+        "memory": "8GiB", "disks": {"root": {"size": "8GB"}}, "nics": {"n": {"mac": "02:00:00:00:00:ab"}}});
+    let parse = |value| Definition::from_json(&value).unwrap();
+    assert_eq!(parse(one), parse(other));
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_each_with_its_place() {
+    let found = errors(json!({
+        "memroy": "4GiB", "memory": 4096, "vcpu": 0, "power": "on", "colour": 1,
+        "disks": {"root": {"size": "8GX", "sise": "1G"}, "-x": {}},
+        "nics": {"n": {"vlan": 4095, "mac": "nope", "addresses": ["10.0.0.1"], "gateway": 1}},
+        "labels": {"a": 1}, "prototypes": {"p": {"use_prototype": "q", "vcpu": "2"}},
+        "hypervisors": {"h": {"hots": "a", "type": "x", "hypervisor_type": "y", "limits": {"requests": -1}}},
+        "approvals": {"need": 2, "keys": ["a"]}, "policy": "destructive", "use_hypervisor": ["h"]
+    }));
+    let expected = [
+        "`memroy`: unknown key, did you mean `memory`?",
+        "`colour`: unknown key, known here: hypervisors, use_hypervisor,",
+        "`hypervisors.h.hots`: unknown key, did you mean `host`?",
+        "`hypervisors.h.hypervisor_type`: says the same as `type`; keep one of them",
+        "`hypervisors.h.limits.requests`: expected a whole number, 1 or more, found the number -1",
+        "`use_hypervisor`: expected a text that is not empty, on one line, found a list",
+        "`prototypes.p.use_prototype`: unknown key",
+        "`prototypes.p.vcpu`: expected a whole number, 1 or more, found the text \"2\"",
+        "`vcpu`: expected a whole number, 1 or more, found the number 0",
+        "`memory`: expected a size with a unit, such as 8GiB, found the number 4096 (write 4096MiB or 4096GiB for one of these)",
+        "`power`: expected `running` or `stopped`, found the text \"on\"",
+        "`labels.a`: expected a text, found the number 1",
+        "`disks.root.sise`: unknown key, did you mean `size`?",
+        "`disks.root.size`: expected a size with a unit, such as 8GiB, found the text \"8GX\" (`GX` is no unit of size: use KiB, MiB, GiB or TiB)",
+        "`disks.-x`: expected a name of letters, digits, `-`, `_` and `.`, beginning with a letter or digit, found the text \"-x\"",
+        "`nics.n.vlan`: expected a VLAN tag, 1 to 4094, found the number 4095",
+        "`nics.n.mac`: expected a hardware address",
+        "`nics.n.addresses`: expected a list of addresses with prefix length, such as 192.0.2.10/24, or `dhcp`, found a list (not this one: the text \"10.0.0.1\")",
+        "`nics.n.gateway`: expected an IP address, found the number 1",
+        "`policy`: expected `observe`, `benign` or `disruptive`, found the text \"destructive\" (what destroys never runs without a person)",
+        "`approvals`: expected an object with need (a number) and keys (a list of public keys), found an object (2 signatures cannot come from 1 keys)",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}\n{expected}");
+    }
+}
+
+#[test]
+fn what_is_no_object_or_too_much_ends_in_a_short_error() {
+    assert_eq!(
+        errors(json!([1])),
+        ["expected an object with the keys of a definition, found a list"]
+    );
+    let many: serde_json::Map<String, Value> = (0..10_000)
+        .map(|n| (format!("{n:0>300}"), json!(1)))
+        .collect();
+    let found = errors(Value::Object(many));
+    assert_eq!(found.len(), 100);
+    assert!(found[0].len() < 600, "{}", found[0]);
+    let text = errors(json!({"memory": "x".repeat(1_000_000)})).concat();
+    assert!(text.len() < 400, "{text}");
+}
+
+#[test]
+fn secrets_are_in_no_output_and_no_error() {
+    let secret = "hunter2hunter2";
+    let definition = Definition::parse(&node(), &json!({
+        "hypervisors": {"h": {"host": "a", "password": secret, "settings": {"api_token": secret}}},
+        "guest": {"domain": {"password": secret}, "users": [{"name": "a", "password": secret}]},
+        "settings": {"cipassword": secret, "cloud": {"secret": [secret]}},
+    }))
+    .unwrap();
+    assert!(definition.to_json().to_string().contains(secret));
+    let redacted = definition.redacted();
+    assert_eq!(redacted["hypervisors"]["h"]["password"], "(secret)");
+    assert!(!format!("{definition:?}").contains(secret));
+    assert!(!redacted.to_string().contains(secret), "{redacted}");
+    for wrong in [
+        json!({"hypervisors": {"h": {"password": [secret]}}}),
+        json!({"hypervisors": {"h": {"password": {"evn": secret}}}}),
+        json!({"hypervisors": {"h": {"host": format!("https://root:{secret}@pve")}}}),
+        json!({"guest": {"domain": {"password": {"a": secret}}}}),
+    ] {
+        let found = errors(wrong).concat();
+        assert!(!found.contains(secret), "{found}");
+    }
+    // What output shows in its place cannot become the password by being sent back.
+    let found = errors(json!({"hypervisors": {"h": {"password": "(secret)"}}})).concat();
+    assert!(found.contains("leave the key out"), "{found}");
+}
+
+fn edited(start: Value, edits: &[(&str, KeyEdit)]) -> Result<Value, String> {
+    let edits: Vec<_> = edits
+        .iter()
+        .map(|(path, edit)| (path.parse().unwrap(), edit.clone()))
+        .collect();
+    Definition::from_json(&start)
+        .unwrap()
+        .edited(&node(), &edits)
+        .map(|definition| definition.to_json())
+        .map_err(|error| error.to_string())
+}
+
+fn typed(text: &str) -> KeyEdit {
+    KeyEdit::Type(text.to_owned())
+}
+
+#[test]
+fn single_keys_are_set_unset_and_removed() {
+    let start = json!({"memory": "4 GiB", "vcpu": 2, "disks": {"root": {"size": "8 GiB"}}});
+    let result = edited(
+        start,
+        &[
+            ("memory", typed("16GiB")),
+            ("vcpu", KeyEdit::Remove),
+            ("description", typed("2024")),
+            ("labels.app.name", typed("null ")),
+            ("disks.root.size", KeyEdit::Set(json!("32G"))),
+            ("disks.data.keep", typed("true")),
+            ("settings.tags", typed("[\"a\"]")),
+            ("power", typed("null")),
+            ("hypervisors.h.username", typed("root")),
+            ("hypervisors.h.verify_ssl", typed("false")),
+        ],
+    );
+    assert_eq!(
+        result.unwrap(),
+        json!({
+            "hypervisors": {"h": {"user": "root", "tls": {"verify": false}}},
+            "memory": "16 GiB", "description": "2024", "power": null,
+            "labels": {"app.name": null},
+            "disks": {"root": {"size": "32 GiB"}, "data": {"keep": true}},
+            "settings": {"tags": ["a"]}
+        })
+    );
+}
+
+#[test]
+fn an_edit_that_cannot_be_made_says_why() {
+    for (start, path, edit, reason) in [
+        (
+            json!({}),
+            "memory",
+            typed("16"),
+            "expected a size with a unit, such as 8GiB, found the number 16",
+        ),
+        (
+            json!({}),
+            "memroy",
+            typed("16GiB"),
+            "did you mean `memory`?",
+        ),
+        (
+            json!({}),
+            "memory",
+            KeyEdit::Remove,
+            "nothing is written there",
+        ),
+        (
+            json!({}),
+            "disks.root.size",
+            KeyEdit::Remove,
+            "nothing is written there",
+        ),
+        (
+            json!({"disks": null}),
+            "disks.root.size",
+            typed("1G"),
+            "`disks` is null here",
+        ),
+        (
+            json!({"vcpu": 1}),
+            "vcpu.x",
+            typed("1"),
+            "only an object has keys",
+        ),
+    ] {
+        let error = edited(start, &[(path, edit)]).unwrap_err();
+        assert!(
+            error.contains(reason) && error.contains("/web/vm1"),
+            "{error}"
+        );
+    }
+}
