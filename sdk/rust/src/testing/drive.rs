@@ -169,8 +169,8 @@ impl Hypervisor {
     }
 
     /// Drives an action to its end as the host would: `run` with each phase, `poll` until a task has
-    /// ended, and `settle` when a task is lost, or when a call failed after the answer to its `once`
-    /// request was lost. `settle` is asked once, after the request's deadline and the visibility lag
+    /// ended, and `settle` when a task is lost, when a call failed after the answer to its `once`
+    /// request was lost, or when it was `unreachable` after a `once` request. `settle` is asked once, after the request's deadline and the visibility lag
     /// have passed on the test's clock. `busy`, `session-expired` and `unreachable` are tried again
     /// as often as [`Hypervisor::attempts`] says.
     ///
@@ -277,31 +277,31 @@ impl<E: Engine> Drive<'_, E> {
                 phase::<E>(token.as_deref()),
             );
             let once = hand.once.into_inner();
-            let error = match (result, once) {
-                (Ok(done), once) => {
+            let error = match result {
+                Ok(done) => {
                     let origin = once.map(|(sent, _)| Box::new(Origin { token, sent }));
                     return self.take(done, origin);
                 }
-                (Err(_), Some((sent, true))) => {
-                    let origin = Box::new(Origin {
-                        token: token.clone(),
-                        sent,
-                    });
-                    match self.settle(origin)? {
-                        Some(then) => return Ok(Some(then)),
-                        None => continue,
-                    }
-                }
-                (Err(error), Some((_, false)) | None) => error,
+                Err(error) => error,
+            };
+            let arrived = match once {
+                Some((sent, lost)) if lost || error.is(Code::Unreachable) => Some(sent),
+                Some(_) | None => None,
             };
             let transient = matches!(
                 error.code(),
                 Code::Busy | Code::SessionExpired | Code::Unreachable
             );
-            if !transient || attempt >= self.hypervisor.attempts {
+            if let Some(sent) = arrived {
+                let token = token.clone();
+                if let Some(then) = self.settle(Box::new(Origin { token, sent }))? {
+                    return Ok(Some(then));
+                }
+            } else if transient && attempt < self.hypervisor.attempts {
+                self.hypervisor.advance(POLL_EVERY);
+            } else {
                 return Err(error);
             }
-            self.hypervisor.advance(POLL_EVERY);
         }
     }
 

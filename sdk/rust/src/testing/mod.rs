@@ -45,6 +45,8 @@ mod hand;
 mod hypervisor;
 mod recorded;
 mod script;
+#[cfg(test)]
+mod tests;
 
 pub use answer::Answer;
 pub use drive::Ended;
