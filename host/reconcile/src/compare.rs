@@ -25,6 +25,9 @@ pub(crate) struct Sides<'a> {
     pub observed: Option<&'a Machine>,
     pub rules: &'a Rules,
     pub assessment: Option<&'a Assessment>,
+    /// What the machine's creation achieved was not written down: what only counts then is taken
+    /// to be as defined.
+    pub resumed: bool,
 }
 
 impl Sides<'_> {
@@ -119,7 +122,7 @@ pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
         let triple = triple(&field, sides);
         let was_pending = findings.pending.len();
         if field.is_for_creation() {
-            for_creation(&triple, findings);
+            for_creation(&triple, sides.resumed, findings);
             continue;
         }
         match findings.sort(&triple) {
@@ -189,12 +192,12 @@ fn forget(field: &Field, sides: &Sides<'_>, findings: &mut Findings) {
 
 /// A field that counts when the machine is made: where the machine is otherwise by now (moved by
 /// its cluster, say), that is no drift.
-fn for_creation(triple: &Triple, findings: &mut Findings) {
+fn for_creation(triple: &Triple, resumed: bool, findings: &mut Findings) {
     if triple.deployed.as_ref() == Some(&triple.desired) {
         return;
     }
     let change = triple.change(&triple.show_deployed, &triple.show_desired);
-    if triple.observed == Seen::Is(triple.desired.clone()) {
+    if resumed || triple.observed == Seen::Is(triple.desired.clone()) {
         findings.in_step.push(change);
         return;
     }

@@ -4,6 +4,7 @@ use enginehouse_model::MachineRecord;
 use enginehouse_model::documents::{Action, ActionRequest, Config, Machine, MachineRef};
 
 use crate::field::word;
+use crate::planner::is_unfinished;
 use crate::{Class, FieldChange, MachinePlan, Ownership, PlannedAction, Refusal, Subject, owned};
 
 pub(crate) struct Draft<'a> {
@@ -132,6 +133,10 @@ impl<'a> Draft<'a> {
         let Some(observed) = self.subject.observed else {
             let reason = match &record.identity {
                 None => "its creation did not end: `deploy` goes on with it".to_owned(),
+                Some(identity) if is_unfinished(record) => format!(
+                    "machine {} of an unfinished creation is on record, but was not seen on {hypervisor}; once the hypervisor says that it is not there, its id is taken off the record and `deploy` makes it anew",
+                    identity.machine_id
+                ),
                 Some(identity) => format!(
                     "machine {} is on record, but was not seen on {hypervisor}; nothing is created again by itself",
                     identity.machine_id

@@ -233,7 +233,10 @@ fn created(record: &mut MachineRecord, desired: &Config, observed: Option<&Machi
             .slots
             .get(name)
             .and_then(|slot| size_of(observed, slot));
-        disk.size = seen.or(disk.size.filter(|_| !from_image));
+        // A size that nobody asked for is not managed.
+        disk.size = disk
+            .size
+            .and_then(|wanted| seen.or((!from_image).then_some(wanted)));
     }
     record.deployed = deployed;
 }
@@ -314,7 +317,14 @@ fn adopt_disk(record: &mut MachineRecord, name: &str, desired: &Config, rules: &
     }
 }
 
+/// `name` is a nic whose creation was not written down, or `NIC.MEMBER`.
 fn adopt_nic(record: &mut MachineRecord, name: &str, desired: &Config) {
+    if let Some(wanted) = desired.nics.get(name) {
+        let nics = &mut record.deployed.nics;
+        nics.entry(name.to_owned())
+            .or_insert_with(|| wanted.clone());
+        return;
+    }
     let Some((name, member)) = name.rsplit_once('.') else {
         return;
     };

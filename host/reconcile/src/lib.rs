@@ -39,3 +39,6 @@ pub use planner::plan;
 pub use render::render;
 pub use rules::Rules;
 pub use subject::{Intent, KeepDisks, Subject};
+
+#[cfg(test)]
+mod tests;

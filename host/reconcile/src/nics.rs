@@ -47,6 +47,11 @@ pub(crate) fn compare(
                     .and_then(|(config, slot)| config.nics.get(slot));
                 members(name, desired, deployed, observed, findings);
             }
+            (Some(_), None) if sides.resumed => findings.in_step.push(FieldChange {
+                field: format!("nics.{name}"),
+                from: UNSET.to_owned(),
+                to: "as made".to_owned(),
+            }),
             (Some(_), None) => refuse(findings, name, "not there", "added", Class::Benign),
             (None, Some(_)) => refuse(findings, name, "deployed", UNSET, Class::Destructive),
             (None, None) => {}

@@ -6,7 +6,7 @@
 //! What only cannot be seen leaves it unclear: such a machine may be configured, never destroyed.
 
 use enginehouse_model::documents::Machine;
-use enginehouse_model::{MachineRecord, Mark};
+use enginehouse_model::{Identity, MachineRecord, Mark};
 
 /// Whose machine it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,19 +65,33 @@ pub fn owned(record: &MachineRecord, observed: &Machine) -> Ownership {
     }
 }
 
-/// Writes the incarnation of a machine onto its record at first sight: when the record has its id
-/// but, as its creation broke off, no incarnation yet, and it carries the very mark of that
-/// creation. Says whether it did. Without it such a machine could never be undeployed.
+/// Writes onto the record what a creation that broke off has made: its id, where that is not on
+/// record yet, and its incarnation at first sight. Only for a machine that carries the very mark of
+/// that creation; says whether it did. Without it such a machine could never be undeployed.
+///
+/// Marks are copied by clones: the caller makes sure that no other machine of the hypervisor
+/// carries this one. With two of them both are held.
 pub fn recognise(record: &mut MachineRecord, observed: &Machine) -> bool {
     let marked = observed.mark.as_deref().and_then(|mark| mark.parse().ok()) == Some(record.mark);
-    let (Some(identity), Some(incarnation)) = (&mut record.identity, &observed.incarnation) else {
+    let Some(incarnation) = observed.incarnation.clone().filter(|_| marked) else {
         return false;
     };
-    let first = identity.machine_id == observed.id && identity.incarnation.is_none();
-    if first && marked {
-        identity.incarnation = Some(incarnation.clone());
+    match &mut record.identity {
+        Some(identity) if identity.machine_id == observed.id && identity.incarnation.is_none() => {
+            identity.incarnation = Some(incarnation);
+            true
+        }
+        Some(_) => false,
+        identity => {
+            *identity = Some(Identity {
+                machine_id: observed.id.clone(),
+                kind: observed.kind.clone(),
+                host: observed.host.clone(),
+                incarnation: Some(incarnation),
+            });
+            true
+        }
     }
-    first && marked
 }
 
 fn unclear(id: &str, what: &str) -> Ownership {

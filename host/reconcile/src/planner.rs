@@ -54,7 +54,7 @@ fn plan_machine(subject: &Subject<'_>) -> MachinePlan {
     let draft = Draft::new(subject);
     match subject.intent {
         Intent::Deploy => deploy(draft),
-        Intent::Reconfigure => reconfigure(draft, false),
+        Intent::Reconfigure => reconfigure(draft, Start::Reconfigure),
         Intent::Observe => observe(draft),
         Intent::Start => power::start(draft),
         Intent::Stop { graceful } => power::stop(draft, graceful),
@@ -69,23 +69,52 @@ pub(crate) fn is_unfinished(record: &MachineRecord) -> bool {
 }
 
 fn deploy(mut draft: Draft<'_>) -> MachinePlan {
-    let (record, observed) = (draft.subject.record, draft.subject.observed);
-    match (record, observed) {
-        (None, Some(_)) => {
-            draft.present("create", Class::Benign);
+    match (draft.subject.record, draft.subject.observed) {
+        (None, None) => create(draft),
+        (Some(record), None) if record.identity.is_none() => create(draft),
+        (Some(record), Some(observed)) if record.identity.is_none() => {
+            // Creating beside it could make the machine twice.
+            let reason = format!(
+                "machine {} may be what its unfinished creation made, but its id is not on record",
+                observed.id
+            );
+            draft.refuse("create", Class::Benign, reason);
             draft.finish("")
         }
-        (None, None) => create(draft),
-        (Some(record), observed) if is_unfinished(record) => {
-            let other = observed.map(|machine| owned(record, machine));
-            if let Some(Ownership::NotOurs(reason)) = other {
-                draft.refuse("create", Class::Benign, reason);
-                return draft.finish("");
-            }
-            create(draft)
-        }
-        (Some(_), _) => reconfigure(draft, true),
+        (Some(record), Some(_)) if is_unfinished(record) => resume(draft, record),
+        (None, Some(_)) | (Some(_), _) => reconfigure(draft, Start::Deploy),
     }
+}
+
+/// Goes on with a machine that is there, although its creation was never reported as a success.
+/// What counts at creation is taken to be as defined.
+fn resume(mut draft: Draft<'_>, record: &MachineRecord) -> MachinePlan {
+    let desired = draft.subject.desired;
+    let disks = desired.into_iter().flat_map(|desired| desired.disks.keys());
+    // Its disks cannot be told apart, and adding one that it has already would be wrong.
+    if disks
+        .into_iter()
+        .any(|name| !record.slots.contains_key(name))
+    {
+        draft.refuse(
+            "create",
+            Class::Benign,
+            "its creation broke off before the engine said which of its disks is which: `undeploy` removes it, then `deploy` again",
+        );
+        return draft.finish("");
+    }
+    reconfigure(draft, Start::Resumed)
+}
+
+/// Why a machine that is there is brought to its definition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Its definition changed, or it drifted.
+    Reconfigure,
+    /// It is being deployed: unless it was started before, it is now.
+    Deploy,
+    /// As `Deploy`, and what its creation achieved was not written down.
+    Resumed,
 }
 
 /// Create, grow what the image made too small, start.
@@ -154,37 +183,36 @@ fn new_machine(desired: &Config) -> String {
     parts.join(", ")
 }
 
-/// Brings a machine that is there to the definition. `first`: it may never have been started.
-fn reconfigure(mut draft: Draft<'_>, first: bool) -> MachinePlan {
+/// Brings a machine that is there to the definition.
+fn reconfigure(mut draft: Draft<'_>, start: Start) -> MachinePlan {
     let Some(desired) = draft.subject.desired else {
-        draft.refuse(
-            "configure",
-            Class::Benign,
-            "there is no definition to go by",
-        );
+        let reason = "there is no definition to go by";
+        draft.refuse("configure", Class::Benign, reason);
         return draft.finish("");
     };
     let Some(present) = draft.present("configure", Class::Benign) else {
         return draft.finish("");
     };
     let held = as_held(&mut draft, desired);
-    let (findings, steps) = compare(&mut draft, &held, present.record);
+    let resumed = start == Start::Resumed;
+    let (findings, steps) = compare(&mut draft, &held, present.record, resumed);
     let writes = report(&mut draft, findings);
     let restart = configure(&mut draft, &held, present, writes);
     for step in steps {
         let (disk, fields) = (Some(step.disk), vec![step.change]);
         draft.change(step.action, Class::Benign, step.reason, fields, disk);
     }
-    power::bring(&mut draft, &held, present, first, restart);
-    draft.finish(if draft_is_read(present) {
-        "it is as it is defined"
-    } else {
-        "its run state is as it is defined; nothing else could be compared"
+    power::bring(
+        &mut draft,
+        &held,
+        present,
+        start != Start::Reconfigure,
+        restart,
+    );
+    draft.finish(match present.observed.config {
+        Some(_) => "it is as it is defined",
+        None => "its run state is as it is defined; nothing else could be compared",
     })
-}
-
-fn draft_is_read(present: Present<'_>) -> bool {
-    present.observed.config.is_some()
 }
 
 /// Only compares, so nothing is refused either.
@@ -198,7 +226,7 @@ fn observe(mut draft: Draft<'_>) -> MachinePlan {
         draft.plan.notes.push(reason);
     }
     let held = as_held(&mut draft, desired);
-    let (findings, _) = compare(&mut draft, &held, record);
+    let (findings, _) = compare(&mut draft, &held, record, false);
     report(&mut draft, findings);
     power::compare(&mut draft, held.power, record.deployed.power);
     draft.plan.refused.clear();
@@ -209,6 +237,7 @@ fn compare(
     draft: &mut Draft<'_>,
     held: &Config,
     record: &MachineRecord,
+    resumed: bool,
 ) -> (Findings, Vec<disks::DiskStep>) {
     let sides = Sides {
         desired: held,
@@ -216,6 +245,7 @@ fn compare(
         observed: draft.subject.observed,
         rules: draft.subject.rules,
         assessment: draft.subject.assessment,
+        resumed,
     };
     let mut findings = Findings::default();
     if draft.subject.observed.is_some() && !sides.is_read() {
@@ -224,7 +254,9 @@ fn compare(
         );
     }
     plain_fields(&sides, &mut findings);
-    let steps = disks::compare(&sides, &record.slots, &mut findings);
+    let mut steps = disks::compare(&sides, &record.slots, &mut findings);
+    // A disk whose size was refused is not added without one.
+    steps.retain(|step| !refused(draft, &format!("disks.{}.size", step.disk)));
     nics::compare(&sides, &record.slots, &mut findings);
     (findings, steps)
 }
@@ -233,10 +265,18 @@ fn compare(
 fn report(draft: &mut Draft<'_>, findings: Findings) -> Vec<Write> {
     draft.plan.drift.extend(findings.drift);
     draft.plan.pending.extend(findings.pending);
-    draft.plan.in_step.extend(findings.in_step);
+    // A size that was refused was left out of the comparison, but it is managed.
+    let mut in_step = findings.in_step;
+    in_step.retain(|change| !refused(draft, &change.field));
+    draft.plan.in_step.extend(in_step);
     draft.plan.refused.extend(findings.refused);
     draft.plan.notes.extend(findings.notes);
     findings.write
+}
+
+fn refused(draft: &Draft<'_>, key: &str) -> bool {
+    let mut refusals = draft.plan.refused.iter();
+    refusals.any(|refusal| refusal.subject == key)
 }
 
 /// One action for each class. Says which fields wait for a restart.

@@ -1,0 +1,8 @@
+//! Tests that are about the crate as a whole.
+
+mod cases;
+mod execution;
+mod properties;
+mod refusals;
+mod texts;
+mod world;

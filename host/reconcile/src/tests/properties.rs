@@ -1,0 +1,260 @@
+//! What holds for any world.
+
+use std::collections::BTreeMap;
+
+use enginehouse_model::documents::{Action, Config, Disk, Machine, Power, PowerState};
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::world::{GIB, MIB, World};
+use crate::field::{Field, Seen};
+use crate::{Intent, KeepDisks, Plan, plan, render};
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![Just(""), Just("a"), Just("a\n"), Just("b"), Just("A")].prop_map(str::to_owned)
+}
+
+fn setting() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(json!(true)),
+        Just(json!(1)),
+        Just(json!(1.0)),
+        Just(json!("x")),
+        Just(json!(["b", "a"])),
+        Just(Value::Null),
+    ]
+}
+
+fn settings() -> impl Strategy<Value = Map<String, Value>> {
+    let name = prop_oneof![Just("onboot"), Just("bios"), Just("arch"), Just("odd")];
+    prop::collection::btree_map(name.prop_map(str::to_owned), setting(), 0..4)
+        .prop_map(|map| map.into_iter().collect())
+}
+
+fn disks() -> impl Strategy<Value = BTreeMap<String, Disk>> {
+    let disk = (
+        prop::option::of(1..4_u64),
+        prop::option::of(any::<bool>()),
+        prop::option::of(text()),
+    )
+        .prop_map(|(size, keep, storage)| Disk {
+            size: size.map(|size| size * GIB + size),
+            storage,
+            keep,
+            ..Disk::default()
+        });
+    let name = prop_oneof![Just("root"), Just("data"), Just("a.size")];
+    prop::collection::btree_map(name.prop_map(str::to_owned), disk, 0..3)
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    let power = prop_oneof![Just(Power::Running), Just(Power::Stopped)];
+    (
+        prop::option::of(text()),
+        prop::option::of(1..4_u32),
+        prop::option::of(0..4_u64),
+        prop::option::of(text()),
+        prop::collection::btree_map(text(), text(), 0..3),
+        prop::option::of(power),
+        prop::option::of(text()),
+        disks(),
+        settings(),
+    )
+        .prop_map(
+            |(name, vcpu, memory, description, labels, power, image, disks, settings)| Config {
+                name,
+                vcpu,
+                memory: memory.map(|memory| memory * MIB + 3),
+                description,
+                labels,
+                power,
+                base_image: image,
+                disks,
+                settings,
+                ..Config::default()
+            },
+        )
+}
+
+/// A world in any state: unborn, half made, deployed, drifted, unreadable, lost.
+fn world(number: u128) -> impl Strategy<Value = World> {
+    let state = prop_oneof![
+        Just(PowerState::Running),
+        Just(PowerState::Stopped),
+        Just(PowerState::Paused),
+        Just(PowerState::Unknown),
+    ];
+    (
+        config(),
+        config(),
+        config(),
+        state,
+        prop::bool::weighted(0.9),
+        prop::bool::weighted(0.9),
+        prop::bool::weighted(0.9),
+    )
+        .prop_map(
+            move |(desired, deployed, observed, state, recorded, seen, read)| {
+                let mut world = World::new(number)
+                    .desired(desired)
+                    .deployed(deployed.clone())
+                    .power(state);
+                // Observed disks lie in slots; those of deployed disks are on record.
+                let mut shown = Config {
+                    power: None,
+                    ..observed
+                };
+                let disks = std::mem::take(&mut shown.disks);
+                for (at, (name, disk)) in disks.into_iter().enumerate() {
+                    shown.disks.insert(format!("scsi{at}"), disk);
+                    if deployed.disks.contains_key(&name) {
+                        world = world.slot(&name, &format!("scsi{at}"));
+                    }
+                }
+                world = world.observed(shown);
+                if !read {
+                    world.observed.as_mut().unwrap().config = None;
+                }
+                if !recorded {
+                    world.record = None;
+                }
+                if !seen {
+                    world.observed = None;
+                }
+                world
+            },
+        )
+}
+
+fn intent() -> impl Strategy<Value = Intent> {
+    prop_oneof![
+        Just(Intent::Deploy),
+        Just(Intent::Reconfigure),
+        Just(Intent::Observe),
+        Just(Intent::Start),
+        any::<bool>().prop_map(|graceful| Intent::Stop { graceful }),
+        any::<bool>().prop_map(|graceful| Intent::Restart { graceful }),
+        Just(Intent::Undeploy {
+            keep: KeepDisks::All
+        }),
+        Just(Intent::Undeploy {
+            keep: KeepDisks::Marked
+        }),
+    ]
+}
+
+/// Everything in the machine that nobody manages.
+fn unmanaged(world: &World, machine: Option<&Machine>) -> Vec<(String, Seen)> {
+    let config = machine.and_then(|machine| machine.config.as_ref());
+    let Some(config) = config else {
+        return Vec::new();
+    };
+    let deployed = &world.record.as_ref().unwrap().deployed;
+    let mut values: Vec<(String, Seen)> = Field::all(config, config)
+        .into_iter()
+        .filter(|field| field.read(&world.desired).is_none())
+        .filter(|field| !(matches!(field, Field::Label(_)) && field.read(deployed).is_some()))
+        .map(|field| (field.key(), field.observe(machine)))
+        .collect();
+    let slots = &world.record.as_ref().unwrap().slots;
+    for (slot, disk) in &config.disks {
+        if !slots.values().any(|ours| ours == slot) {
+            values.push((slot.clone(), Seen::Is(json!(disk))));
+        }
+    }
+    values
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn after_a_plan_was_carried_out_nothing_is_left_to_do(
+        mut world in world(9),
+        deploy in any::<bool>(),
+    ) {
+        let intent = if deploy { Intent::Deploy } else { Intent::Reconfigure };
+        let first = world.plan(intent);
+        world.execute(&first);
+        let second = world.plan(intent);
+        prop_assert_eq!(second.actions().count(), 0, "{}\nthen\n{}", first, second);
+        let machine = second.machines.first().unwrap();
+        prop_assert!(machine.in_step.is_empty(), "{}\nthen\n{}", first, second);
+        if machine.refused.is_empty() && machine.notes.is_empty() {
+            prop_assert!(machine.pending.is_empty(), "{}\nthen\n{}", first, second);
+            // Storage that somebody else moved is said, and not moved back.
+            let left = machine.drift.iter().filter(|c| !c.field.ends_with(".storage"));
+            prop_assert_eq!(left.count(), 0, "{}\nthen\n{}", first, second);
+        }
+    }
+
+    #[test]
+    fn the_order_of_subjects_does_not_matter(
+        worlds in (world(7), world(9), world(10), world(11)),
+        intents in prop::collection::vec(intent(), 4),
+        order in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(),
+    ) {
+        let worlds = [worlds.0, worlds.1, worlds.2, worlds.3];
+        let subjects: Vec<_> = worlds
+            .iter()
+            .zip(&intents)
+            .map(|(world, intent)| world.subject(*intent))
+            .collect();
+        let shuffled: Vec<_> = order.iter().map(|at| subjects[*at]).collect();
+        prop_assert_eq!(plan(&subjects), plan(&shuffled));
+    }
+
+    #[test]
+    fn what_is_not_managed_is_never_touched(mut world in world(9), deploy in any::<bool>()) {
+        let intent = if deploy { Intent::Deploy } else { Intent::Reconfigure };
+        let plan = world.plan(intent);
+        for planned in plan.actions() {
+            match &planned.request.action {
+                Action::Configure { changed, .. } => {
+                    let record = world.record.as_ref().unwrap();
+                    for key in changed {
+                        let field = Field::parse(key).unwrap();
+                        let ours = field.read(&world.desired).is_some()
+                            || matches!(field, Field::Label(_))
+                                && field.read(&record.deployed).is_some();
+                        prop_assert!(ours, "{} in {}", key, plan);
+                    }
+                }
+                Action::Stop { .. } => {
+                    prop_assert_eq!(world.desired.power, Some(Power::Stopped));
+                }
+                Action::Destroy { .. } => prop_assert!(false, "{}", plan),
+                Action::Create { .. }
+                | Action::Start
+                | Action::Restart { .. }
+                | Action::DiskAdd { .. }
+                | Action::DiskGrow { .. } => {}
+            }
+        }
+        if world.observed.is_some() && world.record.is_some() {
+            let before = unmanaged(&world, world.observed.as_ref());
+            let judged = world.clone();
+            world.execute(&plan);
+            let after = unmanaged(&judged, world.observed.as_ref());
+            for value in before {
+                prop_assert!(after.contains(&value), "{:?} in {}", value, plan);
+            }
+        }
+    }
+
+    #[test]
+    fn any_plan_reads_back_and_says_why_it_is_empty(world in world(9), intent in intent()) {
+        let plan = world.plan(intent);
+        let json = serde_json::to_string(&plan).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Plan>(&json).unwrap(), &plan);
+        let text = render(&plan);
+        prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{}", text);
+        let machine = plan.machines.first().unwrap();
+        let empty = machine.actions.is_empty() && machine.refused.is_empty();
+        prop_assert_eq!(machine.nothing_because.is_some(), empty);
+        prop_assert!(machine.nothing_because.as_deref() != Some(""));
+        if intent == Intent::Observe {
+            prop_assert_eq!(machine.actions.len(), 0);
+        }
+    }
+}
