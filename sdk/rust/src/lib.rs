@@ -1,4 +1,11 @@
-//! Write an Enginehouse engine in Rust: a struct, a trait and one macro.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where to look
+//!
+//! [`Engine`] is the trait, [`export!`] the macro, [`Cx`] what a call is given, [`Step`] and
+//! [`Settled`] what it answers, [`Error`] what goes wrong, [`documents`] the contract's JSON
+//! documents, [`loose`] reading of APIs that are not sure of their types, [`testing`] the scripted
+//! hypervisor. `wit/engine.wit` is the contract itself.
 
 #[cfg(target_arch = "wasm32")]
 mod component;
