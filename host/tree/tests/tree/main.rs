@@ -1,7 +1,13 @@
 //! The crate as its users see it.
 
+// Helpers of tests count as tests for the lints that forbid `unwrap` only inside `cfg(test)`.
+#[cfg(test)]
 mod cascade;
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod definitions;
+#[cfg(test)]
 mod edits;
