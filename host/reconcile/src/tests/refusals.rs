@@ -46,7 +46,8 @@ fn only_what_agrees_in_record_mark_and_incarnation_is_destroyed() {
     assert_eq!(destroy.class, Class::Destructive);
 
     let other = super::world::mark(10).to_string();
-    let cases: [(fn(&mut Machine, String), &str); 7] = [
+    type Spoil = fn(&mut Machine, String);
+    let cases: [(Spoil, &str); 7] = [
         (
             |m, _| m.incarnation = Some("x".into()),
             "is another one than was deployed",
@@ -255,7 +256,8 @@ fn what_only_counts_at_creation_is_refused_with_the_field() {
     };
     let unchanged = one(&with(|_| {}), Intent::Reconfigure);
     assert_eq!((unchanged.actions, unchanged.refused), (vec![], vec![]));
-    let edits: [(fn(&mut Config), &str); 2] = [
+    type Edit = fn(&mut Config);
+    let edits: [(Edit, &str); 2] = [
         (
             |c| c.base_image = Some("d13".into()),
             "base_image takes another machine",
