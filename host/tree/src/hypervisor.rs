@@ -58,21 +58,21 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint(pub Arc<str>);
 
-/// How much at once. Absent: the host's own limit.
+/// How much at once, and how long. Absent: the host's own limit. Each is at least 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Operations.
+    /// Operations at once.
     pub concurrent: Option<u32>,
-    /// Clones of one template.
+    /// Clones of one template at once.
     pub clones_per_template: Option<u32>,
-    /// HTTP requests.
+    /// HTTP requests at once.
     pub requests: Option<u32>,
-    /// Seconds for one HTTP request and its answer.
+    /// Seconds until a request without an answer is given up.
     pub request_timeout_s: Option<u32>,
-    /// Seconds that a guest is given to shut down before it is switched off.
-    pub shutdown_timeout_s: Option<u32>,
-    /// Seconds for which something that is locked is tried again.
+    /// Seconds to go on trying while the provider says that it is busy.
     pub busy_timeout_s: Option<u32>,
+    /// Seconds that a guest has to shut down by itself before it is stopped.
+    pub shutdown_timeout_s: Option<u32>,
 }
 
 const KEYS: [&str; 9] = [
@@ -243,38 +243,39 @@ impl Tls {
 }
 
 impl Limits {
+    const KEYS: [&str; 6] = [
+        "concurrent",
+        "clones_per_template",
+        "requests",
+        "request_timeout_s",
+        "busy_timeout_s",
+        "shutdown_timeout_s",
+    ];
+
     fn read(members: &Map<String, Value>, at: &mut Reader) -> Self {
-        at.only(
-            members,
-            [
-                "concurrent",
-                "clones_per_template",
-                "requests",
-                "request_timeout_s",
-                "shutdown_timeout_s",
-                "busy_timeout_s",
-            ],
-        );
+        at.only(members, Self::KEYS);
+        let mut limit = |key| optional(members, key, at);
         Self {
-            concurrent: optional(members, "concurrent", at),
-            clones_per_template: optional(members, "clones_per_template", at),
-            requests: optional(members, "requests", at),
-            request_timeout_s: optional(members, "request_timeout_s", at),
-            shutdown_timeout_s: optional(members, "shutdown_timeout_s", at),
-            busy_timeout_s: optional(members, "busy_timeout_s", at),
+            concurrent: limit("concurrent"),
+            clones_per_template: limit("clones_per_template"),
+            requests: limit("requests"),
+            request_timeout_s: limit("request_timeout_s"),
+            busy_timeout_s: limit("busy_timeout_s"),
+            shutdown_timeout_s: limit("shutdown_timeout_s"),
         }
     }
 
-    fn json(&self) -> Map<String, Value> {
+    fn json(self) -> Map<String, Value> {
+        let values = [
+            self.concurrent,
+            self.clones_per_template,
+            self.requests,
+            self.request_timeout_s,
+            self.busy_timeout_s,
+            self.shutdown_timeout_s,
+        ];
         let mut members = Map::new();
-        for (key, value) in [
-            ("concurrent", self.concurrent),
-            ("clones_per_template", self.clones_per_template),
-            ("requests", self.requests),
-            ("request_timeout_s", self.request_timeout_s),
-            ("shutdown_timeout_s", self.shutdown_timeout_s),
-            ("busy_timeout_s", self.busy_timeout_s),
-        ] {
+        for (key, value) in Self::KEYS.into_iter().zip(values) {
             put(&mut members, key, value.as_ref(), Secrets::Shown);
         }
         members

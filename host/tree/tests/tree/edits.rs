@@ -414,9 +414,7 @@ fn nodes_that_are_no_tree_are_not_loaded() {
         Node::descriptor(uid(3), uid(2), "b"),
     );
     assert!(Tree::load(vec![b.clone(), a.clone(), root.clone()]).is_ok());
-    let load = |nodes: &[&Node]| {
-        Tree::load(nodes.iter().map(|node| Node::clone(node)).collect()).unwrap_err()
-    };
+    let load = |nodes: &[&Node]| Tree::load(nodes.iter().copied().cloned().collect()).unwrap_err();
     assert_eq!(load(&[&a]), LoadError::NoRoot);
     assert!(matches!(
         load(&[&root, &Node::root(uid(9))]),
