@@ -20,13 +20,25 @@
 //! What leaves this crate as text (logs, problems, traps, request lines) is redacted.
 
 mod answer;
+mod bindings;
+mod cache;
+mod contract;
+mod convert;
+mod describe;
 mod egress;
 mod engine;
 mod error;
+mod exports;
+mod host;
 mod occasion;
+mod quarantine;
 mod redact;
 mod runtime;
+mod sandbox;
 mod secret;
+mod stdio;
+mod ticker;
+mod trap;
 
 pub use answer::{
     Finished, Moved, Object, Settled, Step, TaskQuery, TaskState, TaskStateKind, Waiting,

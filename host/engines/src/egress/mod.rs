@@ -4,10 +4,19 @@
 //! and takes out whatever a guest must not see. Policy lives here and nowhere else, below every
 //! version of the contract.
 
+mod address;
 mod connection;
+mod endpoint;
+mod exchange;
+mod headers;
+mod login;
+mod once;
 mod spec;
+mod tls;
 
 pub use connection::Connection;
+pub(crate) use exchange::{Live, Outgoing, Reporting};
+pub(crate) use once::{OnceResult, OnceSlot};
 pub use spec::{Auth, ConnectionError, ConnectionSpec, RequestLimits, Tls};
 
 use serde::{Deserialize, Serialize};
