@@ -132,7 +132,8 @@ pub struct Output {
 }
 
 impl Output {
-    pub(crate) fn append(&mut self, mut other: Self) {
+    /// Adds what follows.
+    pub fn append(&mut self, mut other: Self) {
         self.entries.append(&mut other.entries);
         self.commands.append(&mut other.commands);
         self.ended.append(&mut other.ended);

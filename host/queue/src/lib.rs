@@ -29,5 +29,5 @@ mod transition;
 pub use backoff::Backoff;
 pub use command::{CallEnd, Command, Event, Output, PollEnd, SettleEnd};
 pub use entry::{Entry, Final, StepSpec, Token};
-pub use operation::{Illegal, Once, Operation, Phase, Spec, StepState, Then};
-pub use queue::{EndedPart, Limits, LoadError, Queue};
+pub use operation::{EndedPart, Illegal, Once, Operation, Phase, Spec, StepState, Then};
+pub use queue::{Limits, LoadError, Queue};

@@ -129,8 +129,18 @@ pub struct Operation {
     pub cancel: Option<String>,
     /// What it waits for, while it does.
     pub obstacle: Option<Problem>,
-    /// How its parts ended so far, by their targets' names.
-    pub parts: Vec<(String, Final, Option<Problem>)>,
+    /// How its parts ended so far.
+    pub parts: Vec<EndedPart>,
+}
+
+/// How a part of an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndedPart {
+    pub parent: OperationId,
+    pub number: OperationId,
+    pub target: FullName,
+    pub state: Final,
+    pub problem: Option<Problem>,
 }
 
 /// An entry that does not fit the state before it.
@@ -235,29 +245,28 @@ impl Operation {
         }
     }
 
-    pub(crate) fn part_ended(&mut self, target: String, state: Final, problem: Option<Problem>) {
-        self.parts.push((target, state, problem));
-    }
-
     /// How a parent ends when all its parts have: as the worst of them.
     pub(crate) fn end_of_parts(&self) -> (Final, Option<Problem>) {
-        let failed: Vec<&(String, Final, Option<Problem>)> = self
+        let failed: Vec<&EndedPart> = self
             .parts
             .iter()
-            .filter(|(_, state, _)| *state == Final::Failed)
+            .filter(|part| part.state == Final::Failed)
             .collect();
-        if let Some((target, _, problem)) = failed.first() {
-            let code = problem.as_ref().map_or(Code::Provider, |p| p.code);
-            let words = problem.as_ref().map_or("failed", |p| p.message.as_str());
+        if let Some(first) = failed.first() {
+            let code = first.problem.as_ref().map_or(Code::Provider, |p| p.code);
+            let words = first
+                .problem
+                .as_ref()
+                .map_or("failed", |p| p.message.as_str());
             let of = self.parts.len();
-            let message = format!("{} of {of} failed, first {target}: {words}", failed.len());
+            let message = format!(
+                "{} of {of} failed, first {}: {words}",
+                failed.len(),
+                first.target
+            );
             return (Final::Failed, Some(Problem::new(code, message)));
         }
-        if self
-            .parts
-            .iter()
-            .any(|(_, state, _)| *state == Final::Cancelled)
-        {
+        if self.parts.iter().any(|part| part.state == Final::Cancelled) {
             return (Final::Cancelled, None);
         }
         (Final::Succeeded, None)

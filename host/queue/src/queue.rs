@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use enginehouse_model::documents::Problem;
 use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
 use thiserror::Error;
 
 use crate::backoff::Backoff;
 use crate::command::{Command, Event, Output, PollEnd};
 use crate::decide::decide;
-use crate::entry::{Entry, Final};
-use crate::operation::{Illegal, Once, Operation, Phase, Spec, Then};
+use crate::entry::Entry;
+use crate::operation::{EndedPart, Illegal, Once, Operation, Phase, Spec, Then};
 use crate::timers::Timers;
 
 /// Polls that fall due within this many milliseconds of each other are made together.
@@ -47,16 +46,6 @@ pub struct Queue {
     limits: BTreeMap<HypervisorUid, Limits>,
     default_limits: Limits,
     timers: Timers,
-}
-
-/// How a part of an operation ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EndedPart {
-    pub parent: OperationId,
-    /// Full name of the part's target.
-    pub target_name: String,
-    pub state: Final,
-    pub problem: Option<Problem>,
 }
 
 /// A journal that cannot be.
@@ -107,7 +96,7 @@ impl Queue {
         }
         for part in ended_parts {
             if let Some(parent) = queue.operations.get_mut(&part.parent) {
-                parent.part_ended(part.target_name, part.state, part.problem);
+                parent.parts.push(part);
             }
         }
         let mut output = Output::default();
@@ -361,7 +350,8 @@ impl Queue {
         let part = match (&operation.phase, operation.spec.parent) {
             (Phase::Ended { state, problem }, Some(parent)) => EndedPart {
                 parent,
-                target_name: operation.spec.target_name.to_string(),
+                number,
+                target: operation.spec.target_name.clone(),
                 state: *state,
                 problem: problem.clone(),
             },
@@ -375,7 +365,7 @@ impl Queue {
         let Some(parent_operation) = self.operations.get_mut(&parent) else {
             return;
         };
-        parent_operation.part_ended(part.target_name, part.state, part.problem);
+        parent_operation.parts.push(part);
         if self.parts_are_over(parent) {
             output.append(self.end_parent(parent, now));
         }

@@ -4,7 +4,8 @@
 //! the order of the subjects does not matter.
 //!
 //! ```text
-//! plan(&[Subject]) -> Plan                        stored, shown, approved
+//! changed(&Subject) -> Vec<String>                what an engine's `assess` is asked about
+//! plan(&[Subject]) -> Plan                        stored, shown, approved; plan_one for one
 //! still_needed(&PlannedAction, &MachineRecord, newest Option<&Machine>, &Rules) -> Needed
 //!                                                 before an action is sent: Yes(ActionRequest),
 //!                                                 No(reason) or Refused(reason)
@@ -35,7 +36,7 @@ mod undeploy;
 pub use execution::{Needed, adopt, apply, skipped, still_needed};
 pub use ownership::{Ownership, owned, recognise};
 pub use plan::{Class, FieldChange, MachinePlan, Plan, PlannedAction, Refusal};
-pub use planner::plan;
+pub use planner::{changed, plan, plan_one};
 pub use render::render;
 pub use rules::Rules;
 pub use subject::{Intent, KeepDisks, Subject};

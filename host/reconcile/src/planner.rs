@@ -4,8 +4,6 @@
 //! it is to have. What the engine cannot do is refused by name; a refusal that would leave an
 //! action pointless leaves no action.
 
-use std::cmp::Ordering;
-
 use enginehouse_model::documents::{Action, Config, Power, PowerState};
 use enginehouse_model::{Bytes, MachineRecord};
 
@@ -23,17 +21,46 @@ use crate::{
 #[must_use]
 pub fn plan(subjects: &[Subject<'_>]) -> Plan {
     let mut machines: Vec<MachinePlan> = subjects.iter().map(plan_machine).collect();
-    machines.sort_by(in_plan_order);
+    machines.sort_by_cached_key(place);
+    number(&mut machines);
+    Plan { machines }
+}
+
+/// The plan of one machine alone, as it would be the only one in a [`Plan`].
+#[must_use]
+pub fn plan_one(subject: &Subject<'_>) -> MachinePlan {
+    let mut machine = plan_machine(subject);
+    number(std::slice::from_mut(&mut machine));
+    machine
+}
+
+/// The plain fields that bringing the machine to its definition would write, whatever their class:
+/// what an engine's `assess` is asked about before the machine is planned. Empty where nothing
+/// would be written, and for intents that do not go by the definition.
+#[must_use]
+pub fn changed(subject: &Subject<'_>) -> Vec<String> {
+    let (Intent::Deploy | Intent::Reconfigure, Some(desired), Some(record)) =
+        (subject.intent, subject.desired, subject.record)
+    else {
+        return Vec::new();
+    };
+    let mut draft = Draft::new(subject);
+    let held = as_held(&mut draft, desired);
+    let (findings, _) = compare(&mut draft, &held, record, false);
+    let writes = findings.write.into_iter();
+    writes.map(|write| write.change.field).collect()
+}
+
+fn number(machines: &mut [MachinePlan]) {
     let actions = machines.iter_mut().flat_map(|machine| &mut machine.actions);
     for (order, action) in (1..).zip(actions) {
         action.order = order;
     }
-    Plan { machines }
 }
 
 /// By hypervisor; numeric ids first, by value; other ids by bytes; those without one last, by name.
-fn in_plan_order(a: &MachinePlan, b: &MachinePlan) -> Ordering {
-    let id = |plan: &MachinePlan| match &plan.machine_id {
+fn place(plan: &MachinePlan) -> impl Ord + use<> {
+    let id = match &plan.machine_id {
         Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) => {
             // Longer is larger once leading zeros are gone; no number is too large for that.
             let digits = id.trim_start_matches('0').to_owned();
@@ -42,12 +69,8 @@ fn in_plan_order(a: &MachinePlan, b: &MachinePlan) -> Ordering {
         Some(id) => (1, 0, id.clone(), String::new()),
         None => (2, 0, String::new(), String::new()),
     };
-    a.hypervisor_name
-        .cmp(&b.hypervisor_name)
-        .then_with(|| a.hypervisor.cmp(&b.hypervisor))
-        .then_with(|| id(a).cmp(&id(b)))
-        .then_with(|| a.name.cmp(&b.name))
-        .then_with(|| a.node.cmp(&b.node))
+    let hypervisor = (plan.hypervisor_name.clone(), plan.hypervisor);
+    (hypervisor, id, plan.name.clone(), plan.node)
 }
 
 fn plan_machine(subject: &Subject<'_>) -> MachinePlan {

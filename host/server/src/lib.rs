@@ -1,7 +1,31 @@
-//! Runs the queue's commands; REST, events, access control.
+//! The host: runs the queue's commands and offers the REST API.
+//!
+//! ```text
+//!   REST ──> orders ──┐                          ┌── work/{prepare,call,settle,poll} ──> engines
+//!                     v                          │                │
+//!             House::transact: decide under the lock, commit, carry out
+//!                     │      ^                                    │
+//!                     v      └────────────── report <─────────────┘
+//!                   store
+//! ```
+//!
+//! All rules are those of the pure crates; here they are given a clock, a disk and a network.
+//! [`Server::start`] opens a data directory and goes on with whatever was running.
 
+mod conclude;
 mod config;
+mod connections;
+mod house;
+mod inventory;
+mod live;
+mod orders;
+mod problem;
+mod rest;
 mod running;
+mod start;
+mod view;
+mod work;
 
 pub use config::ServeConfig;
 pub use running::{Running, Server, StartError};
+pub use start::RebuildError;

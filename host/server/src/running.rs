@@ -1,43 +1,89 @@
 //! Start and stop of a host.
 
-use std::path::PathBuf;
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use enginehouse_api::{ADDRESS_FILE, TOKEN_FILE};
+use enginehouse_engines::{Clock, Runtime, RuntimeConfig, RuntimeError};
+use enginehouse_model::InstallationId;
+use enginehouse_store::{OpenError, Opening, Store};
+use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::ServeConfig;
+use crate::house::House;
+use crate::start::{RebuildError, rebuild};
+
+/// How long a stop waits for answers that are being written.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Starts hosts.
 pub struct Server;
 
 /// A host at work.
 pub struct Running {
+    house: Arc<House>,
     url: String,
     token: String,
+    address_file: PathBuf,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// Why a host did not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// A text for people, with the way out.
-    #[error("{message}")]
-    Store {
-        message: String,
-        hint: Option<String>,
-    },
+    #[error("the store cannot be opened")]
+    Store(#[source] OpenError),
+    #[error("what is stored cannot be understood")]
+    Rebuild(#[source] RebuildError),
+    #[error("the engine runtime cannot start")]
+    Runtime(#[source] RuntimeError),
     #[error("cannot listen on {address}")]
     Listen {
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("{0} is not a loopback address")]
-    NotLoopback(std::net::SocketAddr),
+    NotLoopback(SocketAddr),
     #[error("cannot use {}", path.display())]
     Directory {
         path: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
+    #[error("cannot go on with what was running: {0}")]
+    Resume(String),
+}
+
+impl StartError {
+    /// The way out.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(_) | Self::Rebuild(_) | Self::Resume(_) => None,
+            Self::Runtime(_) => Some("the compile cache in the data directory may be removed".into()),
+            Self::Listen { .. } => Some(
+                "choose another address with --listen; port 0 takes any that is free".to_owned(),
+            ),
+            Self::NotLoopback(_) => Some(
+                "the API has no TLS of its own yet: listen on 127.0.0.1 and put a TLS proxy before it"
+                    .to_owned(),
+            ),
+            Self::Directory { .. } => {
+                Some("the data directory must belong to the user that serves it".to_owned())
+            }
+        }
+    }
 }
 
 impl Server {
@@ -45,12 +91,95 @@ impl Server {
     ///
     /// # Errors
     /// When the data directory cannot be used (also: another host uses it), or the address.
-    pub async fn start(_config: ServeConfig) -> Result<Running, StartError> {
-        std::future::ready(Ok(Running {
-            url: String::new(),
-            token: String::new(),
-        }))
-        .await
+    pub async fn start(config: ServeConfig) -> Result<Running, StartError> {
+        if !config.listen.ip().is_loopback() {
+            return Err(StartError::NotLoopback(config.listen));
+        }
+        let opening = Opening {
+            host: host_name(),
+            first_installation: InstallationId::from_uuid(Uuid::now_v7()),
+            max_pages: None,
+        };
+        let data_dir = config.data_dir.clone();
+        let (store, loaded) = Store::open(&data_dir, &opening).map_err(StartError::Store)?;
+        let installation = loaded.installation;
+        let token = token(&data_dir)?;
+        let runtime = Runtime::new(RuntimeConfig::new(data_dir.join("cache")))
+            .map_err(StartError::Runtime)?;
+        let engines_dir = config
+            .engines_dir
+            .clone()
+            .unwrap_or_else(|| data_dir.join("engines"));
+        let engines = runtime.load_dir(&engines_dir).await;
+        for engine in &engines.engines {
+            tracing::info!(engine = engine.name(), version = %engine.description().version, "engine loaded");
+        }
+        for (file, error) in &engines.refused {
+            tracing::warn!(file = %file.display(), "engine refused: {}", crate::problem::with_sources(error));
+        }
+        let clock = Clock::system();
+        let (state, output) = rebuild(&config, &store, loaded, clock.now())
+            .await
+            .map_err(StartError::Rebuild)?;
+        let listener =
+            TcpListener::bind(config.listen)
+                .await
+                .map_err(|source| StartError::Listen {
+                    address: config.listen,
+                    source,
+                })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen {
+            address: config.listen,
+            source,
+        })?;
+        let house = Arc::new(House {
+            config,
+            installation,
+            store,
+            runtime,
+            engines: engines.engines,
+            refused: engines.refused,
+            clock,
+            connections: crate::connections::Connections::default(),
+            inventories: crate::inventory::Inventories::default(),
+            checks: crate::work::Checks::default(),
+            state: Mutex::new(state),
+            changed: watch::channel(0).0,
+            wake: Notify::new(),
+            stopping: watch::channel(false).0,
+        });
+        house.set_all_limits();
+        house
+            .transact(|_, staged, _| {
+                staged.output = output;
+                Ok(())
+            })
+            .await
+            .map_err(|problem| StartError::Resume(problem.detail))?;
+        let url = format!("http://{address}");
+        let address_file = data_dir.join(ADDRESS_FILE);
+        write_private(&address_file, &url)?;
+        let router = crate::rest::router(Arc::clone(&house), &token);
+        let mut stopping = house.stopping.subscribe();
+        let serving = tokio::spawn(async move {
+            let stop = async move {
+                let _ = stopping.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = axum::serve(listener, router)
+                .with_graceful_shutdown(stop)
+                .await
+            {
+                tracing::error!(%error, "the API ended");
+            }
+        });
+        let timer = tokio::spawn(crate::work::run_timer(Arc::clone(&house)));
+        Ok(Running {
+            house,
+            url,
+            token,
+            address_file,
+            tasks: vec![serving, timer],
+        })
     }
 }
 
@@ -67,6 +196,79 @@ impl Running {
         &self.token
     }
 
-    /// Stops taking commands, lets what is being sent end, and closes the store.
-    pub async fn stop(self) {}
+    /// Engines that were loaded, and files that were refused with the reason.
+    #[must_use]
+    pub fn engines(&self) -> (Vec<String>, Vec<(PathBuf, String)>) {
+        let loaded = self
+            .house
+            .engines
+            .iter()
+            .map(|engine| format!("{} {}", engine.name(), engine.description().version))
+            .collect();
+        let refused = self
+            .house
+            .refused
+            .iter()
+            .map(|(file, error)| (file.clone(), crate::problem::with_sources(error)))
+            .collect();
+        (loaded, refused)
+    }
+
+    /// Stops taking commands and closes the store. What is under way at a provider goes on there,
+    /// and here with the next start.
+    pub async fn stop(self) {
+        self.house.stopping.send_replace(true);
+        for task in self.tasks {
+            let abort = task.abort_handle();
+            if tokio::time::timeout(STOP_PATIENCE, task).await.is_err() {
+                abort.abort();
+            }
+        }
+        let _ = fs::remove_file(&self.address_file);
+    }
+}
+
+fn host_name() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_else(|_| "localhost".to_owned())
+}
+
+/// The token there is, or a new one.
+fn token(data_dir: &Path) -> Result<String, StartError> {
+    let path = data_dir.join(TOKEN_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(StartError::Directory { path, source }),
+    }
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Directory {
+        path: path.clone(),
+        source: io::Error::other(error.to_string()),
+    })?;
+    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_private(&path, &token)?;
+    Ok(token)
+}
+
+/// Writes one line into a file that only its owner can read, whole or not at all.
+fn write_private(path: &Path, line: &str) -> Result<(), StartError> {
+    let unfinished = path.with_extension("new");
+    let write = || -> io::Result<()> {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&unfinished)?;
+        writeln!(file, "{line}")?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|source| StartError::Directory {
+        path: path.to_owned(),
+        source,
+    })
 }

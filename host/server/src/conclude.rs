@@ -1,0 +1,203 @@
+//! What the beginning and the end of an operation write: its row, its line in the executed log, and
+//! what its end means for the descriptor and the machine's record.
+
+use enginehouse_api::{Operation as View, OperationKind};
+use enginehouse_documents::Config;
+use enginehouse_model::{MachineUid, NodeUid, Timestamp};
+use enginehouse_queue::{Final, Once, Operation, Phase};
+use enginehouse_store::{Document, ExecutedRow, OperationRow, Table, Write};
+use enginehouse_tree::{Event, LastOperation};
+
+use crate::house::{Staged, State};
+use crate::orders::Order;
+
+/// Version of the stored view of an operation.
+pub(crate) const OPERATION_VERSION: u16 = 1;
+
+/// The row of an operation that was just queued.
+pub(crate) fn queued(state: &State, operation: &Operation, staged: &mut Staged) {
+    let view = crate::view::operation(state, operation, true);
+    row(staged, &view, operation.spec.target, None);
+}
+
+/// An order that was done in the commit that numbered it.
+pub(crate) fn quick(
+    state: &mut State,
+    staged: &mut Staged,
+    view: &View,
+    node: NodeUid,
+    now: Timestamp,
+) {
+    note_on_node(state, staged, view, node, now, None);
+    row(staged, view, node, Some(now));
+    executed(staged, view, now);
+}
+
+/// The end of an operation of the queue.
+pub(crate) fn ended(state: &mut State, operation: &Operation, staged: &mut Staged, now: Timestamp) {
+    let Phase::Ended { state: end, .. } = &operation.phase else {
+        return;
+    };
+    let mut view = crate::view::operation(state, operation, true);
+    view.ended_at = Some(now);
+    release(state, operation, staged);
+    if operation.spec.children.is_empty()
+        && let Ok(order) = Order::of(&operation.spec)
+    {
+        settle_machine(state, staged, operation, &order, *end);
+        let trouble = view
+            .error
+            .as_ref()
+            .map(|error| error.message.clone())
+            .or_else(|| {
+                let warnings = &view.result.as_ref()?.warnings;
+                (!warnings.is_empty()).then(|| warnings.join("; "))
+            });
+        note_on_node(state, staged, &view, order.node, now, trouble);
+    }
+    row(staged, &view, operation.spec.target, Some(now));
+    executed(staged, &view, now);
+}
+
+/// Numbers that the operation had reserved are free again: what it made is in the lists now.
+fn release(state: &mut State, operation: &Operation, staged: &mut Staged) {
+    let number = operation.number();
+    let held: Vec<_> = state
+        .reservations
+        .iter()
+        .filter(|(_, holder)| **holder == number)
+        .map(|(key, _)| key.clone())
+        .collect();
+    for key in held {
+        state.reservations.remove(&key);
+        let (hypervisor, space, value) = key;
+        staged.writes.push(Write::Delete {
+            table: Table::Reservation,
+            key: crate::work::reservation_key(hypervisor, &space, value),
+        });
+    }
+}
+
+/// The edges of the descriptor's state, and the record.
+fn settle_machine(
+    state: &mut State,
+    staged: &mut Staged,
+    operation: &Operation,
+    order: &Order,
+    end: Final,
+) {
+    let result = match (order.kind, end) {
+        (OperationKind::Deploy, Final::Succeeded) => {
+            state.tree.transition(order.node, Event::Deploy)
+        }
+        (OperationKind::Undeploy, Final::Succeeded) => {
+            let machine = state
+                .tree
+                .descriptor(order.node)
+                .ok()
+                .and_then(|body| body.machine);
+            let result = state.tree.transition(order.node, Event::Undeploy);
+            if let Some(machine) = machine {
+                state.records.remove(&machine);
+                staged.writes.push(Write::Delete {
+                    table: Table::Machine,
+                    key: machine.to_string(),
+                });
+            }
+            result
+        }
+        (OperationKind::Deploy, Final::Failed | Final::Cancelled) => {
+            let never_was = state.record_of(order.node).filter(|record| {
+                record.identity.is_none()
+                    && record.deployed == Config::default()
+                    && operation.created.is_empty()
+                    && operation.state.once == Once::None
+            });
+            if let Some(uid) = never_was.map(|record| record.uid) {
+                forget_machine(state, staged, order.node, uid);
+            }
+            return;
+        }
+        _ => return,
+    };
+    match result {
+        Ok(change) => staged.nodes(&state.tree, &change),
+        Err(error) => {
+            tracing::error!(operation = %operation.number(), %error, "the descriptor's state was not changed")
+        }
+    }
+}
+
+/// Takes a machine that does not exist off the record of a provisioned descriptor.
+pub(crate) fn forget_machine(
+    state: &mut State,
+    staged: &mut Staged,
+    node: NodeUid,
+    machine: MachineUid,
+) {
+    match state.tree.set_machine(node, None) {
+        Ok(change) => staged.nodes(&state.tree, &change),
+        Err(error) => {
+            tracing::error!(%error, "a machine was not taken off the record");
+            return;
+        }
+    }
+    state.records.remove(&machine);
+    staged.writes.push(Write::Delete {
+        table: Table::Machine,
+        key: machine.to_string(),
+    });
+}
+
+fn note_on_node(
+    state: &mut State,
+    staged: &mut Staged,
+    view: &View,
+    node: NodeUid,
+    now: Timestamp,
+    trouble: Option<String>,
+) {
+    if state.tree.descriptor(node).is_err() {
+        return;
+    }
+    let last = LastOperation {
+        number: view.number,
+        kind: view.kind.as_str().to_owned(),
+        who: view.who.clone(),
+        when: now,
+        outcome: view.state.as_str().to_owned(),
+    };
+    match state.tree.set_last_operation(node, last, trouble) {
+        Ok(change) => staged.nodes(&state.tree, &change),
+        Err(error) => tracing::error!(%error, "the last operation was not noted"),
+    }
+}
+
+fn row(staged: &mut Staged, view: &View, node: NodeUid, ended_at: Option<Timestamp>) {
+    match Document::of(OPERATION_VERSION, view) {
+        Ok(document) => staged.writes.push(Write::Operation(OperationRow {
+            id: view.number,
+            state: view.state.as_str().to_owned(),
+            targets: vec![node.to_string()],
+            queued_at: view.queued_at,
+            ended_at,
+            plan: view.plan.as_ref().map(|plan| plan.0.clone()),
+            document,
+        })),
+        Err(error) => tracing::error!(%error, "an operation was not written"),
+    }
+}
+
+fn executed(staged: &mut Staged, view: &View, now: Timestamp) {
+    staged.writes.push(Write::Executed(ExecutedRow {
+        operation: view.number,
+        kind: view.kind.as_str().to_owned(),
+        targets: vec![view.path.to_string()],
+        who: view.who.clone(),
+        queued_at: view.queued_at,
+        started_at: view.started_at,
+        ended_at: now,
+        outcome: view.state.as_str().to_owned(),
+        message: view.error.as_ref().map(|error| error.message.clone()),
+    }));
+}

@@ -1,0 +1,415 @@
+//! The one state of the host, and the one way to change it.
+//!
+//! **Expected flow.** [`House::transact`] locks the memory, lets a closure decide (check everything,
+//! then change), turns what it staged into one commit, and queues that commit before the lock is
+//! released: the disk sees changes in the order in which memory did. The lock is never held across
+//! an await. After the commit is acknowledged, and not before, the queue's commands are carried out
+//! and the caller gets its answer.
+//!
+//! **When the disk fails**, memory is ahead of it. Everything in memory is then thrown away and
+//! loaded again; what is still running in the background belongs to an older `generation` and
+//! cannot report any more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use enginehouse_api::{ErrorCode, LogSource, Problem};
+use enginehouse_documents::Health;
+use enginehouse_engines::{Clock, Engine, LoadError, Runtime};
+use enginehouse_model::{
+    HypervisorUid, InstallationId, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
+};
+use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue};
+use enginehouse_store::{Commit, CommitError, Document, Fence, JournalRow, Store, Table, Write};
+use enginehouse_tree::{Change, Tree};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+
+use crate::config::ServeConfig;
+use crate::connections::Connections;
+use crate::inventory::Inventories;
+use crate::live::{JOURNAL_VERSION, Live};
+
+/// Versions of the stored documents.
+pub(crate) const NODE_VERSION: u16 = 1;
+pub(crate) const RECORD_VERSION: u16 = 1;
+pub(crate) const PROVIDER_VERSION: u16 = 1;
+pub(crate) const RESERVATION_VERSION: u16 = 1;
+
+/// A hypervisor as its checks found it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Provider {
+    /// Of the first check that answered: what machines on record rely on.
+    pub identity: Option<String>,
+    pub checked_at: Timestamp,
+    pub took_ms: u64,
+    pub health: Option<Health>,
+    pub problem: Option<enginehouse_documents::Problem>,
+}
+
+/// Memory: a cache of what is committed, and what is only worth having while the host lives.
+pub(crate) struct State {
+    pub tree: Tree,
+    pub records: BTreeMap<MachineUid, MachineRecord>,
+    pub providers: BTreeMap<HypervisorUid, Provider>,
+    /// Who holds which number: hypervisor, space, number.
+    pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
+    pub queue: Queue,
+    pub live: BTreeMap<OperationId, Live>,
+    pub last_operation: OperationId,
+    pub fence: Fence,
+    pub generation: u64,
+}
+
+impl State {
+    /// The next number of an operation.
+    pub(crate) fn number(&mut self) -> OperationId {
+        self.last_operation.0 += 1;
+        self.last_operation
+    }
+
+    pub(crate) fn log(&mut self, number: OperationId, at: Timestamp, level: &str, text: &str) {
+        self.live
+            .entry(number)
+            .or_default()
+            .log(at, level, LogSource::Host, text);
+    }
+
+    /// The record of a node's machine.
+    pub(crate) fn record_of(&self, node: NodeUid) -> Option<&MachineRecord> {
+        let machine = self.tree.descriptor(node).ok()?.machine?;
+        self.records.get(&machine)
+    }
+}
+
+/// What a decision changes.
+#[derive(Default)]
+pub(crate) struct Staged {
+    pub writes: Vec<Write>,
+    pub output: Output,
+}
+
+impl Staged {
+    /// Nodes that an edit changed, as they are now.
+    pub(crate) fn nodes(&mut self, tree: &Tree, change: &Change) {
+        for uid in &change.written {
+            if let Ok(node) = tree.node(*uid) {
+                self.put(Table::Node, uid.to_string(), NODE_VERSION, node);
+            }
+        }
+        for uid in &change.removed {
+            self.writes.push(Write::Delete {
+                table: Table::Node,
+                key: uid.to_string(),
+            });
+        }
+    }
+
+    pub(crate) fn record(&mut self, record: &MachineRecord) {
+        self.put(
+            Table::Machine,
+            record.uid.to_string(),
+            RECORD_VERSION,
+            record,
+        );
+    }
+
+    pub(crate) fn put<T: Serialize>(&mut self, table: Table, key: String, version: u16, value: &T) {
+        match Document::of(version, value) {
+            Ok(document) => self.writes.push(Write::Put {
+                table,
+                key,
+                document,
+            }),
+            // Our own types have text keys only; a value that cannot be written would be a bug.
+            Err(error) => tracing::error!(%error, %key, "a document was not written"),
+        }
+    }
+}
+
+/// The host.
+pub(crate) struct House {
+    pub config: ServeConfig,
+    pub installation: InstallationId,
+    pub store: Store,
+    pub runtime: Runtime,
+    pub engines: Vec<Arc<Engine>>,
+    pub refused: Vec<(std::path::PathBuf, LoadError)>,
+    pub clock: Clock,
+    pub connections: Connections,
+    pub inventories: Inventories,
+    pub checks: crate::work::Checks,
+    pub state: Mutex<State>,
+    /// Counts commits; whoever waits for an operation looks again when it moves.
+    pub changed: watch::Sender<u64>,
+    /// The queue's next time may have become earlier.
+    pub wake: Notify,
+    /// True once the host is to end.
+    pub stopping: watch::Sender<bool>,
+}
+
+impl House {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Tells the queue the limits of every hypervisor of the tree.
+    pub(crate) fn set_all_limits(&self) {
+        let mut state = self.state.lock();
+        let uids: Vec<HypervisorUid> = state.tree.hypervisors().iter().map(|h| h.uid).collect();
+        for uid in uids {
+            let limits = crate::orders::limits_of(self, &state, uid);
+            state.queue.set_limits(uid, limits);
+        }
+    }
+
+    /// Decides under the lock, commits, and then carries out what follows.
+    ///
+    /// `decide` must leave the state alone when it fails.
+    pub(crate) async fn transact<T>(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&mut State, &mut Staged, Timestamp) -> Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        let now = self.now();
+        let (value, ticket, commands) = {
+            let mut state = self.state.lock();
+            let mut staged = Staged::default();
+            let value = decide(&mut state, &mut staged, now)?;
+            let (writes, commands) = seal(&mut state, staged, now);
+            let ticket = (!writes.is_empty()).then(|| {
+                let mut commit = Commit::new(state.fence);
+                commit.writes = writes;
+                self.store.submit(commit)
+            });
+            (value, ticket, commands)
+        };
+        if let Some(ticket) = ticket
+            && let Err(error) = ticket.await
+        {
+            return Err(self.commit_failed(error));
+        }
+        crate::work::carry_out(self, commands);
+        self.changed.send_modify(|count| *count += 1);
+        self.wake.notify_one();
+        Ok(value)
+    }
+
+    /// Tells the queue what happened to an operation; `also` adds to the same commit.
+    ///
+    /// What an older generation reports, or what no longer fits, is dropped and said in the log.
+    pub(crate) async fn report(
+        self: &Arc<Self>,
+        generation: u64,
+        number: OperationId,
+        event: Event,
+        also: impl FnOnce(&mut State, &mut Staged, Timestamp),
+    ) -> Result<(), Problem> {
+        let result = self
+            .transact(|state, staged, now| {
+                if state.generation != generation {
+                    return Err(Problem::new(
+                        ErrorCode::Stale,
+                        "the host has loaded its state again",
+                    ));
+                }
+                let output = state
+                    .queue
+                    .handle(number, event, now)
+                    .map_err(|illegal| Problem::new(ErrorCode::Stale, illegal.to_string()))?;
+                also(state, staged, now);
+                staged.output = output;
+                Ok(())
+            })
+            .await;
+        if let Err(problem) = &result {
+            tracing::warn!(operation = %number, "not taken in: {}", problem.detail);
+        }
+        result
+    }
+
+    /// Loads everything again after the store could not be written.
+    fn commit_failed(self: &Arc<Self>, error: CommitError) -> Problem {
+        tracing::error!(%error, "a commit failed");
+        let problem = if error.is_full() {
+            Problem::new(
+                ErrorCode::Busy,
+                "the disk is full: nothing was accepted, and nothing is lost",
+            )
+            .with_hint("free some space in the data directory's file system and try again")
+        } else {
+            Problem::new(
+                ErrorCode::Internal,
+                format!("the database cannot be written: {error}"),
+            )
+            .with_hint("see the host's log; the change was not made")
+        };
+        if error.needs_reset() {
+            let house = Arc::clone(self);
+            let reload: futures_util::future::BoxFuture<'static, ()> = Box::pin(house.reload());
+            tokio::spawn(reload);
+        }
+        problem
+    }
+
+    async fn reload(self: Arc<Self>) {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            match self.store.reset().await {
+                Ok(loaded) => {
+                    match crate::start::rebuild(&self.config, &self.store, loaded, self.now()).await
+                    {
+                        Ok((fresh, output)) => {
+                            {
+                                let mut state = self.state.lock();
+                                let generation = state.generation + 1;
+                                *state = fresh;
+                                state.generation = generation;
+                            }
+                            // A disk that is still full would fail at once again.
+                            tokio::time::sleep(pause).await;
+                            let _ = self
+                                .transact(|_, staged, _| {
+                                    staged.output = output;
+                                    Ok(())
+                                })
+                                .await;
+                            return;
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "the state could not be loaded again")
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the database could not be read again"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+    }
+}
+
+/// Journal rows for the entries, and what the end of an operation changes.
+fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>) {
+    let Staged { writes, output } = staged;
+    let Output {
+        entries,
+        commands,
+        ended,
+    } = output;
+    let mut sealed = Staged {
+        writes,
+        output: Output::default(),
+    };
+    for (number, entry) in entries {
+        explain(state, number, now, &entry);
+        let live = state.live.entry(number).or_default();
+        live.note_entry(now, &entry);
+        if let Entry::Queued { .. } = &entry
+            && let Some(operation) = state.queue.get(number).cloned()
+        {
+            crate::conclude::queued(state, &operation, &mut sealed);
+        }
+        let live = state.live.entry(number).or_default();
+        let document = live.journal(entry);
+        match Document::of(JOURNAL_VERSION, &document) {
+            Ok(document) => sealed.writes.push(Write::Journal(JournalRow {
+                operation: number,
+                at: now,
+                document,
+            })),
+            Err(error) => tracing::error!(%error, operation = %number, "an entry was not written"),
+        }
+    }
+    for operation in ended {
+        crate::conclude::ended(state, &operation, &mut sealed, now);
+        state.live.remove(&operation.number());
+    }
+    (sealed.writes, commands)
+}
+
+/// Says in the operation's log what an entry means, where a person wants to know it.
+fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry) {
+    let mut say = |level: &str, text: String| state.log(number, now, level, &text);
+    match entry {
+        Entry::Planned { steps } if steps.is_empty() => say("info", "nothing to do".to_owned()),
+        Entry::Planned { steps } => {
+            for (at, step) in steps.iter().enumerate() {
+                say(
+                    "info",
+                    format!(
+                        "step {} of {}: {}: {}",
+                        at + 1,
+                        steps.len(),
+                        step.action,
+                        step.reason
+                    ),
+                );
+            }
+        }
+        Entry::Skipped { reason } => say("info", format!("not needed: {reason}")),
+        Entry::NotSent { reason } => say("info", format!("the request had no effect: {reason}")),
+        Entry::Settling { reason } => say(
+            "warn",
+            format!("finding out what became of the last request: {reason}"),
+        ),
+        Entry::Broke { problem } => say("warn", format!("the engine failed: {}", problem.message)),
+        Entry::Moved { note, created, .. } | Entry::Waiting { note, created, .. } => {
+            if !note.message.is_empty() {
+                say("info", note.message.clone());
+            }
+            for object in created {
+                say("info", format!("created {object}"));
+            }
+            for warning in &note.warnings {
+                say("warn", warning.clone());
+            }
+        }
+        Entry::TaskEnded { end } => {
+            for warning in &end.warnings {
+                say("warn", warning.clone());
+            }
+        }
+        Entry::Done { created, outcome } => {
+            for object in created {
+                say("info", format!("created {object}"));
+            }
+            for warning in &outcome.warnings {
+                say("warn", warning.clone());
+            }
+        }
+        Entry::Escalated { reason } => say(
+            "warn",
+            format!("the guest did not shut down ({reason}): switching it off"),
+        ),
+        Entry::Postponed { problem, until, .. } => say(
+            "warn",
+            format!(
+                "waiting {:.1} s: {problem}",
+                until.since(now) as f64 / 1000.0
+            ),
+        ),
+        Entry::CancelRequested { who } => say("info", format!("{who} asked to cancel")),
+        Entry::Doubted { reason } => say("warn", format!("in doubt: {reason}")),
+        Entry::Resolved { who } => say("info", format!("{who} said: try again")),
+        Entry::Ended {
+            state: end,
+            problem,
+        } => match problem {
+            Some(problem) => say("error", format!("{}: {problem}", end.name())),
+            None => say("info", end.name().to_owned()),
+        },
+        Entry::Queued { .. }
+        | Entry::Started
+        | Entry::Called { .. }
+        | Entry::Filled { .. }
+        | Entry::Sending { .. }
+        | Entry::Answered { .. } => {}
+    }
+}
+
+/// Operations that have not ended, for those who need the whole.
+pub(crate) fn operation_of(state: &State, number: OperationId) -> Option<Operation> {
+    state.queue.get(number).cloned()
+}

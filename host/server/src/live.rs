@@ -1,0 +1,142 @@
+//! What is known of an operation beside its state: log, requests, progress, times.
+//!
+//! Kept in memory while the operation lives, and written into its journal together with its next
+//! entry: a line is evidence and never worth an fsync of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use enginehouse_api::{LogLine, LogSource, Progress, RequestRecord};
+use enginehouse_engines::RequestLine;
+use enginehouse_model::Timestamp;
+use enginehouse_model::documents::Machine;
+use enginehouse_queue::Entry;
+use serde::{Deserialize, Serialize};
+
+/// Lines that an operation keeps; what comes after is counted, not kept.
+const LINES_MAX: usize = 10_000;
+/// Characters of a line.
+const LINE_MAX: usize = 4096;
+
+/// Version of [`JournalDocument`].
+pub(crate) const JOURNAL_VERSION: u16 = 1;
+
+/// A row of the journal: an entry, and the lines that were written since the one before it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct JournalDocument {
+    #[serde(flatten)]
+    pub entry: Entry,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LogLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestRecord>,
+}
+
+/// Everything beside the state.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    pub lines: Vec<LogLine>,
+    lines_saved: usize,
+    pub requests: Vec<RequestRecord>,
+    requests_saved: usize,
+    pub progress: Option<Progress>,
+    pub started_at: Option<Timestamp>,
+    /// Begin and end of each step, as far as it got.
+    pub step_times: Vec<(Timestamp, Option<Timestamp>)>,
+    /// The machine as it was last seen by this operation.
+    pub observed: Option<Machine>,
+    /// Seen by the engine's `call.cancelling`.
+    pub cancelling: Arc<AtomicBool>,
+}
+
+impl Live {
+    pub(crate) fn log(&mut self, at: Timestamp, level: &str, source: LogSource, text: &str) {
+        if self.lines.len() > LINES_MAX {
+            return;
+        }
+        let (level, text) = if self.lines.len() == LINES_MAX {
+            ("warn", "the log is full; what comes after is not kept")
+        } else {
+            (level, text)
+        };
+        self.lines.push(LogLine {
+            seq: self.lines.len() as u64 + 1,
+            at,
+            level: level.to_owned(),
+            source,
+            text: text.chars().take(LINE_MAX).collect(),
+        });
+    }
+
+    pub(crate) fn request(&mut self, at: Timestamp, step: Option<u32>, line: &RequestLine) {
+        if self.requests.len() >= LINES_MAX {
+            return;
+        }
+        self.requests.push(RequestRecord {
+            at,
+            step,
+            endpoint: line.endpoint.clone(),
+            method: line.method.clone(),
+            path: line.path.clone(),
+            effect: line.effect.as_str().to_owned(),
+            status: line.status,
+            took_ms: Some(line.millis),
+        });
+    }
+
+    /// The entry as a journal row, with what was not written yet.
+    pub(crate) fn journal(&mut self, entry: Entry) -> JournalDocument {
+        let lines = self.lines[self.lines_saved..].to_vec();
+        let requests = self.requests[self.requests_saved..].to_vec();
+        self.lines_saved = self.lines.len();
+        self.requests_saved = self.requests.len();
+        JournalDocument {
+            entry,
+            lines,
+            requests,
+        }
+    }
+
+    /// Takes in a row that was read back; times of steps follow from the entries.
+    pub(crate) fn replay(&mut self, at: Timestamp, document: &JournalDocument) {
+        self.lines.extend(document.lines.iter().cloned());
+        self.requests.extend(document.requests.iter().cloned());
+        self.lines_saved = self.lines.len();
+        self.requests_saved = self.requests.len();
+        self.note_entry(at, &document.entry);
+    }
+
+    /// Keeps the times that entries carry.
+    pub(crate) fn note_entry(&mut self, at: Timestamp, entry: &Entry) {
+        match entry {
+            Entry::Started if self.started_at.is_none() => self.started_at = Some(at),
+            Entry::Called { .. } if self.step_times.last().is_none_or(|(_, end)| end.is_some()) => {
+                self.step_times.push((at, None));
+            }
+            Entry::Done { .. } | Entry::Skipped { .. } | Entry::Ended { .. } => {
+                if let Some((_, end)) = self.step_times.last_mut() {
+                    end.get_or_insert(at);
+                }
+                self.progress = None;
+            }
+            Entry::Queued { .. }
+            | Entry::Started
+            | Entry::Planned { .. }
+            | Entry::Called { .. }
+            | Entry::Filled { .. }
+            | Entry::Sending { .. }
+            | Entry::Answered { .. }
+            | Entry::NotSent { .. }
+            | Entry::Settling { .. }
+            | Entry::Broke { .. }
+            | Entry::Moved { .. }
+            | Entry::Waiting { .. }
+            | Entry::TaskEnded { .. }
+            | Entry::Escalated { .. }
+            | Entry::Postponed { .. }
+            | Entry::CancelRequested { .. }
+            | Entry::Doubted { .. }
+            | Entry::Resolved { .. } => {}
+        }
+    }
+}

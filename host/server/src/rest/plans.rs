@@ -1,0 +1,145 @@
+//! Plans: made from what is there now, stored, and readable.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use enginehouse_api::{
+    ActionClass, ClassCounts, ErrorCode, Plan, PlanAction, PlanId, PlanMachine, PlanRequest,
+    Problem,
+};
+use enginehouse_model::{NodeUid, Timestamp};
+use enginehouse_reconcile::Class;
+use enginehouse_store::{Document, PlanRow, Write};
+
+use crate::house::House;
+use crate::orders::{find, intent, works_on_machine};
+use crate::rest::answer::{Answer, Body};
+
+/// Version of a stored plan.
+const PLAN_VERSION: u16 = 1;
+
+pub(crate) async fn make(
+    State(house): State<Arc<House>>,
+    Body(request): Body<PlanRequest>,
+) -> Answer<Json<Plan>> {
+    if !works_on_machine(request.kind) {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            format!("`{}` needs no plan: it changes only the tree", request.kind),
+        )
+        .into());
+    }
+    if request.params.definition.is_some() || !request.params.changes.is_empty() {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            "a plan is made of the definition as it stands, not of changes to it",
+        )
+        .with_hint("`edit` or `reconfigure` writes the changes")
+        .into());
+    }
+    let (nodes, kinds) = {
+        let state = house.state.lock();
+        let uid = find(&state, &request.path)?;
+        let nodes: Vec<NodeUid> = state
+            .tree
+            .descriptors(uid)
+            .map_err(|error| crate::problem::of_lookup(&error))?
+            .filter(|node| {
+                // Below a folder, what has no machine is not stopped, and so on.
+                node.uid == uid
+                    || request.kind == enginehouse_api::OperationKind::Deploy
+                    || node.body().is_some_and(|body| body.machine.is_some())
+            })
+            .map(|node| node.uid)
+            .collect();
+        (nodes, request.kind)
+    };
+    let plan = crate::work::plan_nodes(&house, &nodes, intent(kinds, &request.params))
+        .await
+        .map_err(|problem| crate::problem::of_engine(&problem))?;
+    let now = house.now();
+    let view = view(&request, &plan, now);
+    house
+        .transact(|_, staged, now| {
+            let document = Document::of(PLAN_VERSION, &view)
+                .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
+            staged.writes.push(Write::Plan(PlanRow {
+                id: view.id.0.clone(),
+                used_at: now,
+                document,
+            }));
+            Ok(())
+        })
+        .await?;
+    Ok(Json(view))
+}
+
+pub(crate) async fn show(
+    State(house): State<Arc<House>>,
+    Path(id): Path<String>,
+) -> Answer<Json<Plan>> {
+    let stored = house
+        .store
+        .plan(id.clone())
+        .await
+        .map_err(|error| Problem::new(ErrorCode::Internal, crate::problem::with_sources(&error)))?
+        .ok_or_else(|| Problem::new(ErrorCode::NotFound, format!("there is no plan {id}")))?;
+    let plan = stored
+        .document
+        .read()
+        .map_err(|error| Problem::new(ErrorCode::Internal, crate::problem::with_sources(&error)))?;
+    Ok(Json(plan))
+}
+
+fn view(request: &PlanRequest, plan: &enginehouse_reconcile::Plan, now: Timestamp) -> Plan {
+    let mut counts = ClassCounts::default();
+    for action in plan.actions() {
+        let count = match action.class {
+            Class::Benign => &mut counts.benign,
+            Class::Disruptive => &mut counts.disruptive,
+            Class::Destructive => &mut counts.destructive,
+            Class::Irreversible => &mut counts.irreversible,
+        };
+        *count += 1;
+    }
+    let machines: Vec<PlanMachine> = plan
+        .machines
+        .iter()
+        .map(|machine| PlanMachine {
+            path: machine.name.clone(),
+            hypervisor: Some(machine.hypervisor_name.clone()),
+            machine_id: machine.machine_id.clone(),
+            actions: machine
+                .actions
+                .iter()
+                .map(|action| PlanAction {
+                    action: action.request.action.name().to_owned(),
+                    text: action.reason.clone(),
+                    class: match action.class {
+                        Class::Benign => ActionClass::Benign,
+                        Class::Disruptive => ActionClass::Disruptive,
+                        Class::Destructive => ActionClass::Destructive,
+                        Class::Irreversible => ActionClass::Irreversible,
+                    },
+                })
+                .collect(),
+            refused: machine
+                .refused
+                .iter()
+                .map(|refusal| format!("{}: {}", refusal.subject, refusal.reason))
+                .collect(),
+        })
+        .collect();
+    let text = plan.to_string();
+    let digest = blake3::hash(format!("{} {}\n{text}", request.kind, request.path).as_bytes());
+    Plan {
+        id: PlanId(digest.to_hex().chars().take(16).collect()),
+        kind: request.kind,
+        path: request.path.clone(),
+        made_at: now,
+        text,
+        machines,
+        counts,
+    }
+}

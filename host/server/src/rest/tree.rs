@@ -1,0 +1,263 @@
+//! The tree, one node, and what the host says of itself.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use enginehouse_api::{
+    ComputedValue, ErrorCode, Healthz, Info, LastError, LastOperation, Node, NodeKind,
+    OperationState, Origin, OriginVia, Problem, Status, TreeNode,
+};
+use enginehouse_documents::Description;
+use enginehouse_model::{FullName, NodeUid, OperationId};
+use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::house::{House, State as HouseState};
+use crate::orders::{find, kind_of};
+use crate::rest::answer::{Answer, Params};
+
+/// Levels that a listing shows when the request does not say.
+const DEPTH_DEFAULT: u32 = 100;
+
+pub(crate) async fn healthz() -> Json<Healthz> {
+    Json(Healthz {
+        status: "ok".to_owned(),
+    })
+}
+
+pub(crate) async fn info(State(house): State<Arc<House>>) -> Json<Info> {
+    let epoch = house.state.lock().fence.epoch.0;
+    Json(Info {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        installation: house.installation,
+        epoch,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TreeQuery {
+    #[serde(default = "FullName::root")]
+    path: FullName,
+    depth: Option<u32>,
+}
+
+pub(crate) async fn tree(
+    State(house): State<Arc<House>>,
+    Params(query): Params<TreeQuery>,
+) -> Answer<Json<TreeNode>> {
+    let state = house.state.lock();
+    let uid = find(&state, &query.path)?;
+    let depth = query.depth.unwrap_or(DEPTH_DEFAULT);
+    Ok(Json(tree_node(&house, &state, uid, depth)?))
+}
+
+fn tree_node(
+    house: &House,
+    state: &HouseState,
+    uid: NodeUid,
+    depth: u32,
+) -> Result<TreeNode, Problem> {
+    let of_lookup = |error| crate::problem::of_lookup(&error);
+    let node = state.tree.node(uid).map_err(of_lookup)?;
+    let computed = state.tree.computed(uid).map_err(of_lookup)?;
+    let body = node.body();
+    let mut below: Vec<(bool, NodeUid)> = state
+        .tree
+        .children(uid)
+        .map_err(of_lookup)?
+        .map(|child| (!child.is_folder(), child.uid))
+        .collect();
+    // Folders first; the tree has them by name already.
+    below.sort_by_key(|(is_descriptor, _)| *is_descriptor);
+    let cut = depth == 0 && !below.is_empty();
+    let children = if depth == 0 {
+        Vec::new()
+    } else {
+        below
+            .into_iter()
+            .map(|(_, child)| tree_node(house, state, child, depth - 1))
+            .collect::<Result<_, _>>()?
+    };
+    Ok(TreeNode {
+        uid,
+        full_name: computed.full_name().clone(),
+        kind: kind(node),
+        status: body.map(|body| status(body.status)),
+        machine_id: machine_id(state, uid),
+        hypervisor: body.and(computed.hypervisor()).map(|h| h.name.clone()),
+        busy: busy(state, uid),
+        pending_change: body.is_some() && !pending(house, state, uid).is_empty(),
+        last_error: body.and_then(|body| body.last_error.clone()),
+        children,
+        cut,
+    })
+}
+
+fn kind(node: &enginehouse_tree::Node) -> NodeKind {
+    if node.is_folder() {
+        NodeKind::Folder
+    } else {
+        NodeKind::Descriptor
+    }
+}
+
+fn status(status: enginehouse_tree::Status) -> Status {
+    match status {
+        enginehouse_tree::Status::Provisioned => Status::Provisioned,
+        enginehouse_tree::Status::Deployed => Status::Deployed,
+        enginehouse_tree::Status::Unreachable => Status::Unreachable,
+    }
+}
+
+fn machine_id(state: &HouseState, uid: NodeUid) -> Option<String> {
+    let record = state.record_of(uid)?;
+    Some(record.identity.as_ref()?.machine_id.clone())
+}
+
+/// The operation that works on it now: the first of its lane that has left the queue.
+fn busy(state: &HouseState, uid: NodeUid) -> Option<OperationId> {
+    state
+        .queue
+        .lane(uid)
+        .find(|operation| operation.phase != enginehouse_queue::Phase::Pending)
+        .map(enginehouse_queue::Operation::number)
+}
+
+/// What a `reconfigure` would change, in words: the definition against the deployed config.
+fn pending(house: &House, state: &HouseState, uid: NodeUid) -> Vec<String> {
+    pending_plan(house, state, uid)
+        .map(|plan| {
+            plan.pending
+                .iter()
+                .map(|change| format!("{} {} -> {}", change.field, change.from, change.to))
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+fn pending_plan(house: &House, state: &HouseState, uid: NodeUid) -> Option<MachinePlan> {
+    let body = state.tree.descriptor(uid).ok()?;
+    if body.status == enginehouse_tree::Status::Provisioned {
+        return None;
+    }
+    let record = state.record_of(uid)?;
+    let computed = state.tree.computed(uid).ok()?;
+    let hypervisor = state.tree.hypervisor(record.hypervisor)?;
+    let kind = hypervisor.entry.kind.as_ref()?;
+    let description: Description = house
+        .engines
+        .iter()
+        .find(|engine| engine.is_called(&kind.0))
+        .map(|engine| engine.description().clone())
+        .unwrap_or_default();
+    let rules = Rules::new(&description);
+    let config = computed.config();
+    let subject = Subject {
+        name: computed.full_name(),
+        node: uid,
+        machine: Some(record.uid),
+        hypervisor: record.hypervisor,
+        hypervisor_name: &hypervisor.name,
+        intent: Intent::Observe,
+        shutdown_timeout_ms: None,
+        desired: Some(&config),
+        record: Some(record),
+        observed: None,
+        rules: &rules,
+        assessment: None,
+    };
+    Some(enginehouse_reconcile::plan_one(&subject))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeQuery {
+    path: FullName,
+}
+
+pub(crate) async fn node(
+    State(house): State<Arc<House>>,
+    Params(query): Params<NodeQuery>,
+) -> Answer<impl IntoResponse> {
+    let node = whole(&house, &query.path)?;
+    let etag = format!("\"{}\"", node.revision);
+    Ok(([(header::ETAG, etag)], Json(node)))
+}
+
+fn whole(house: &House, path: &FullName) -> Result<Node, Problem> {
+    let state = house.state.lock();
+    let of_lookup = |error| crate::problem::of_lookup(&error);
+    let uid = find(&state, path)?;
+    let node = state.tree.node(uid).map_err(of_lookup)?;
+    let computed = state.tree.computed(uid).map_err(of_lookup)?;
+    let Value::Object(local_definition) = node.local.redacted() else {
+        return Err(Problem::new(
+            ErrorCode::Internal,
+            "the definition is no object",
+        ));
+    };
+    let body = node.body();
+    Ok(Node {
+        uid,
+        full_name: computed.full_name().clone(),
+        kind: kind(node),
+        revision: node.revision,
+        status: body.map(|body| status(body.status)),
+        machine_id: machine_id(&state, uid),
+        local_definition,
+        computed_definition: computed
+            .origins()
+            .into_iter()
+            .map(|line| ComputedValue {
+                origin: origin(&line.origin),
+                key: line.key,
+                value: Value::String(line.value),
+            })
+            .collect(),
+        deployed_config: state.record_of(uid).map(|record| record.deployed.clone()),
+        pending_changes: pending(house, &state, uid),
+        last_error: body.and_then(last_error),
+        last_operation: body.and_then(last_operation),
+        busy: busy(&state, uid),
+    })
+}
+
+fn origin(origin: &enginehouse_tree::Origin) -> Origin {
+    Origin {
+        node: origin.full_name().clone(),
+        via: origin.via().map(|via| OriginVia {
+            name: via.name.clone(),
+            defined_at: (*via.full_name).clone(),
+        }),
+    }
+}
+
+fn last_error(body: &enginehouse_tree::DescriptorBody) -> Option<LastError> {
+    let message = body.last_error.clone()?;
+    let last = body.last_operation.as_ref();
+    Some(LastError {
+        operation: last.map(|last| last.number),
+        at: last.map(|last| last.when).unwrap_or_default(),
+        code: last.map(|last| last.outcome.clone()).unwrap_or_default(),
+        message,
+        hint: None,
+    })
+}
+
+fn last_operation(body: &enginehouse_tree::DescriptorBody) -> Option<LastOperation> {
+    let last = body.last_operation.as_ref()?;
+    let outcome: OperationState =
+        serde_json::from_value(Value::String(last.outcome.clone())).ok()?;
+    Some(LastOperation {
+        number: last.number,
+        kind: kind_of(&last.kind).ok()?,
+        who: last.who.clone(),
+        at: last.when,
+        outcome,
+    })
+}

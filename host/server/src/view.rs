@@ -1,0 +1,272 @@
+//! Operations as the API shows them.
+
+use enginehouse_api::{
+    ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationResult,
+    OperationState, Problem, Step, StepState,
+};
+use enginehouse_model::{OperationId, Timestamp};
+use enginehouse_queue::{Final, Operation, Phase, Then};
+
+use crate::house::State;
+use crate::orders::{Order, final_state, kind_of};
+
+/// An operation of the queue, as it is now.
+pub(crate) fn of_number(state: &State, number: OperationId) -> Result<View, Problem> {
+    match state.queue.get(number) {
+        Some(operation) => Ok(operation_view(state, operation, true)),
+        None => Err(Problem::new(
+            ErrorCode::NotFound,
+            format!("there is no operation {number} in the queue"),
+        )),
+    }
+}
+
+/// An order that was done at once.
+pub(crate) fn quick(number: OperationId, order: &Order, who: &str, now: Timestamp) -> View {
+    View {
+        number,
+        kind: order.kind,
+        state: OperationState::Succeeded,
+        path: order.path.clone(),
+        node: Some(order.node),
+        who: who.to_owned(),
+        queued_at: now,
+        started_at: Some(now),
+        ended_at: Some(now),
+        plan: None,
+        steps: Vec::new(),
+        progress: None,
+        waiting_for: None,
+        cancel_requested: false,
+        result: Some(OperationResult::default()),
+        error: None,
+        parent: None,
+        children: Vec::new(),
+    }
+}
+
+/// An operation of the queue; `whole` with steps and parts.
+pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> View {
+    operation_view(state, operation, whole)
+}
+
+fn operation_view(state: &State, operation: &Operation, whole: bool) -> View {
+    let spec = &operation.spec;
+    let live = state.live.get(&spec.number);
+    let ended = matches!(operation.phase, Phase::Ended { .. });
+    View {
+        number: spec.number,
+        kind: kind_of(&spec.kind).unwrap_or(enginehouse_api::OperationKind::Edit),
+        state: state_of(operation),
+        path: spec.target_name.clone(),
+        node: Some(spec.target),
+        who: spec.who.clone(),
+        queued_at: spec.queued_at,
+        started_at: live.and_then(|live| live.started_at),
+        ended_at: None,
+        plan: None,
+        steps: if whole {
+            steps(state, operation)
+        } else {
+            Vec::new()
+        },
+        progress: live
+            .and_then(|live| live.progress.clone())
+            .or_else(|| message(operation))
+            .filter(|_| !ended),
+        waiting_for: waiting_for(state, operation),
+        cancel_requested: operation.cancel.is_some(),
+        result: (ended || !operation.created.is_empty()).then(|| result(state, operation)),
+        error: match &operation.phase {
+            Phase::Ended {
+                problem: Some(problem),
+                ..
+            } => Some(crate::problem::of_operation(problem)),
+            Phase::InDoubt { reason } => Some(OperationError {
+                code: "in_doubt".to_owned(),
+                message: reason.clone(),
+                hint: Some(format!(
+                    "look at the hypervisor, then say what happened: `enginehouse ops resolve {} --as done|failed|retry`",
+                    spec.number
+                )),
+                lines: Vec::new(),
+                errors: Vec::new(),
+            }),
+            _ => None,
+        },
+        parent: spec.parent,
+        children: if whole {
+            children(state, operation)
+        } else {
+            Vec::new()
+        },
+    }
+}
+
+fn message(operation: &Operation) -> Option<enginehouse_api::Progress> {
+    (!operation.message.is_empty()).then(|| enginehouse_api::Progress {
+        percent: None,
+        message: operation.message.clone(),
+    })
+}
+
+fn state_of(operation: &Operation) -> OperationState {
+    match &operation.phase {
+        Phase::Pending if operation.spec.children.is_empty() => OperationState::Pending,
+        Phase::InDoubt { .. } => OperationState::InDoubt,
+        Phase::Ended { state, .. } => final_state(*state),
+        Phase::Pending
+        | Phase::Starting
+        | Phase::Between
+        | Phase::Calling
+        | Phase::Settling
+        | Phase::Waiting { .. }
+        | Phase::Postponed { .. } => OperationState::Running,
+    }
+}
+
+fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
+    match &operation.phase {
+        Phase::Pending if operation.spec.children.is_empty() => {
+            let first = state.queue.lane(operation.spec.target).next()?;
+            Some(if first.number() == operation.number() {
+                "a free slot at the hypervisor".to_owned()
+            } else {
+                format!("operation {} on the same machine", first.number())
+            })
+        }
+        Phase::Between => Some("other copies of the same template".to_owned()),
+        _ => operation
+            .obstacle
+            .as_ref()
+            .map(std::string::ToString::to_string),
+    }
+}
+
+fn result(state: &State, operation: &Operation) -> OperationResult {
+    let machine_id = state
+        .record_of(operation.spec.target)
+        .and_then(|record| record.identity.as_ref())
+        .map(|identity| identity.machine_id.clone());
+    OperationResult {
+        machine_id,
+        created: operation
+            .created
+            .iter()
+            .map(|object| {
+                let (kind, id) = object.split_once(' ').unwrap_or(("object", object));
+                CreatedObject {
+                    kind: kind.to_owned(),
+                    id: id.to_owned(),
+                }
+            })
+            .collect(),
+        failed: Vec::new(),
+        warnings: operation.warnings.clone(),
+    }
+}
+
+fn steps(state: &State, operation: &Operation) -> Vec<Step> {
+    let times = state
+        .live
+        .get(&operation.number())
+        .map(|live| live.step_times.as_slice())
+        .unwrap_or_default();
+    operation
+        .steps
+        .iter()
+        .enumerate()
+        .map(|(at, step)| {
+            let current = at == operation.step;
+            let times = times.get(at);
+            Step {
+                number: u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1),
+                action: step.action.clone(),
+                text: step.reason.clone(),
+                state: step_state(operation, at),
+                attempt: if current {
+                    operation.state.attempt
+                } else {
+                    u32::from(at < operation.step)
+                },
+                task: match &operation.phase {
+                    Phase::Waiting { task, .. } if current => Some(task.clone()),
+                    _ => None,
+                },
+                started_at: times.map(|(began, _)| *began),
+                ended_at: times.and_then(|(_, ended)| *ended),
+                error: match &operation.phase {
+                    Phase::Ended {
+                        state: Final::Failed,
+                        problem: Some(problem),
+                    } if current => Some(crate::problem::of_operation(problem)),
+                    _ => None,
+                },
+            }
+        })
+        .collect()
+}
+
+fn step_state(operation: &Operation, at: usize) -> StepState {
+    if at < operation.step {
+        return StepState::Done;
+    }
+    let ended = operation.is_ended();
+    if at > operation.step {
+        return if ended {
+            StepState::Skipped
+        } else {
+            StepState::Pending
+        };
+    }
+    match &operation.phase {
+        Phase::Pending | Phase::Starting | Phase::Between => StepState::Pending,
+        Phase::Calling | Phase::Settling => StepState::Running,
+        Phase::Waiting { .. } => StepState::Waiting,
+        Phase::Postponed { then, .. } => match then {
+            Then::Prepare => StepState::Pending,
+            Then::Call | Then::Settle => StepState::Retrying,
+        },
+        Phase::InDoubt { .. } => StepState::InDoubt,
+        Phase::Ended { state, .. } => match state {
+            Final::Succeeded => StepState::Done,
+            Final::Failed => StepState::Failed,
+            Final::Cancelled => StepState::Skipped,
+        },
+    }
+}
+
+fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
+    let ended = operation.parts.iter();
+    let mut children: Vec<ChildOperation> = operation
+        .spec
+        .children
+        .iter()
+        .filter_map(|number| state.queue.get(*number))
+        .map(|part| {
+            let view = operation_view(state, part, false);
+            ChildOperation {
+                number: view.number,
+                kind: view.kind,
+                path: view.path,
+                state: view.state,
+                progress: view.progress,
+                waiting_for: view.waiting_for,
+                result: view.result,
+                error: view.error,
+            }
+        })
+        .collect();
+    children.extend(ended.map(|part| ChildOperation {
+        number: part.number,
+        kind: kind_of(&operation.spec.kind).unwrap_or(enginehouse_api::OperationKind::Edit),
+        path: part.target.clone(),
+        state: final_state(part.state),
+        progress: None,
+        waiting_for: None,
+        result: None,
+        error: part.problem.as_ref().map(crate::problem::of_operation),
+    }));
+    children.sort_by_key(|child| child.number);
+    children
+}

@@ -1,0 +1,370 @@
+//! One call of the engine for the current step of an operation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use enginehouse_documents::{Action, ActionRequest, Code, Machine, Outcome, PowerState, Problem};
+use enginehouse_engines::{
+    CallError, Failure, Object, Observer, Occasion, OncePolicy, Reservations, Step,
+};
+use enginehouse_model::{Identity, MachineRecord, OperationId};
+use enginehouse_queue::{CallEnd, Event, Operation, Token};
+use enginehouse_reconcile::{Class, Needed, PlannedAction, still_needed};
+
+use crate::house::{House, Staged, State};
+use crate::orders::Order;
+use crate::work::Target;
+use crate::work::observe;
+use crate::work::observer::Listener;
+use crate::work::once::StepJournal;
+use crate::work::reserve::OperationReservations;
+
+/// Time for one call of `run`: long, because some providers answer when they are done.
+const RUN_DEADLINE: Duration = Duration::from_secs(240);
+
+/// Calls the engine for operation `number` and reports how that ended.
+pub(crate) async fn call(house: &Arc<House>, generation: u64, number: OperationId) {
+    let Some(operation) = crate::house::operation_of(&house.state.lock(), number) else {
+        return;
+    };
+    let event = match run(house, generation, &operation).await {
+        Ok(Some(event)) => event,
+        // Reported on the way.
+        Ok(None) => return,
+        Err(problem) => Event::Returned(CallEnd::Problem(problem)),
+    };
+    let planned = planned_of(&operation);
+    let node = operation.spec.target;
+    let done = match &event {
+        Event::Returned(CallEnd::Done { outcome, .. }) => Some(outcome.clone()),
+        _ => None,
+    };
+    let found = match &event {
+        Event::Returned(CallEnd::Again { note, .. } | CallEnd::Wait { note, .. }) => {
+            note.machine_id.clone()
+        }
+        _ => None,
+    };
+    let request = filled_of(house, number);
+    let _ = house
+        .report(generation, number, event, |state, staged, now| {
+            if let (Some(outcome), Ok(mut planned)) = (done, planned) {
+                if let Some(request) = request {
+                    planned.request = request;
+                }
+                take_in(state, staged, number, node, &planned, &outcome, now);
+            } else if let Some(id) = found {
+                note_machine(state, staged, node, &id);
+            }
+        })
+        .await;
+}
+
+fn planned_of(operation: &Operation) -> Result<PlannedAction, Problem> {
+    let Some(step) = operation.current_step() else {
+        return Err(Problem::new(Code::Invalid, "there is no step to run"));
+    };
+    serde_json::from_value(step.body.clone()).map_err(|error| {
+        Problem::new(
+            Code::Invalid,
+            format!("the journalled step cannot be read: {error}"),
+        )
+    })
+}
+
+/// What the current step asks of the engine, as it was filled in.
+fn filled_of(house: &House, number: OperationId) -> Option<ActionRequest> {
+    let state = house.state.lock();
+    let request = state.queue.get(number)?.state.request.clone()?;
+    serde_json::from_value(request).ok()
+}
+
+async fn run(
+    house: &Arc<House>,
+    generation: u64,
+    operation: &Operation,
+) -> Result<Option<Event>, Problem> {
+    let number = operation.number();
+    let order = Order::of(&operation.spec)?;
+    let mut target = Target::of(house, order.node)?;
+    let step = u32::try_from(operation.step).unwrap_or(u32::MAX) + 1;
+    let observer = Listener::new(house, vec![(number, Some(step))]);
+    let request = match &operation.state.request {
+        Some(request) => serde_json::from_value(request.clone())
+            .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?,
+        None => match fill(house, operation, &mut target, &observer).await? {
+            Filled::Send(request) => {
+                let value = serde_json::to_value(&request)
+                    .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
+                let taken = house
+                    .report(generation, number, Event::Filled(value), |_, _, _| {})
+                    .await;
+                if taken.is_err() {
+                    return Ok(None);
+                }
+                request
+            }
+            Filled::NotNeeded(reason) => {
+                let planned = planned_of(operation)?;
+                let node = order.node;
+                let _ = house
+                    .report(
+                        generation,
+                        number,
+                        Event::NotNeeded(reason),
+                        |state, staged, _| {
+                            let observed = state
+                                .live
+                                .get(&number)
+                                .and_then(|live| live.observed.clone());
+                            with_record(state, staged, node, |record| {
+                                enginehouse_reconcile::skipped(record, &planned, observed.as_ref());
+                            });
+                        },
+                    )
+                    .await;
+                return Ok(None);
+            }
+        },
+    };
+    let request = if operation.state.escalated {
+        by_force(request)
+    } else {
+        request
+    };
+    let reservations: Arc<dyn Reservations> = Arc::new(OperationReservations {
+        house: Arc::clone(house),
+        generation,
+        operation: number,
+        hypervisor: target.hypervisor(),
+    });
+    let cancelling = house
+        .state
+        .lock()
+        .live
+        .entry(number)
+        .or_default()
+        .cancelling
+        .clone();
+    let occasion = Occasion {
+        operation: number,
+        attempt: operation.state.attempt,
+        mark: target.record.as_ref().map(|record| record.mark),
+        key_seed: format!("{}/{number}/{step}", house.installation),
+        clock: house.clock.clone(),
+        deadline: RUN_DEADLINE,
+        cancelling,
+        ended: operation.state.ended.clone(),
+        sent: None,
+        observer: Arc::clone(&observer),
+        once: OncePolicy::Allowed(Arc::new(StepJournal {
+            house: Arc::clone(house),
+            generation,
+            operation: number,
+        })),
+        reservations: Some(reservations),
+    };
+    let session = target.connection.session();
+    let token = operation
+        .state
+        .token
+        .as_ref()
+        .map(|token| token.0.as_slice());
+    let result = target
+        .engine
+        .run(occasion, &target.connection, &request, token)
+        .await;
+    Ok(Some(Event::Returned(match result {
+        Ok(Step::Done(finished)) => CallEnd::Done {
+            created: objects(&finished.created),
+            outcome: Box::new(finished.outcome),
+        },
+        Ok(Step::Again(moved)) => CallEnd::Again {
+            token: Token(moved.token),
+            created: objects(&moved.created),
+            note: moved.note,
+        },
+        Ok(Step::Wait(waiting)) => CallEnd::Wait {
+            task: waiting.task,
+            token: Token(waiting.token),
+            created: objects(&waiting.created),
+            note: waiting.note,
+        },
+        Err(error) => {
+            if matches!(&error.failure, Failure::Problem(problem) if problem.code == Code::SessionExpired)
+            {
+                target.connection.expire_session(session);
+            }
+            failed(&error)
+        }
+    })))
+}
+
+pub(crate) fn objects(created: &[Object]) -> Vec<String> {
+    created
+        .iter()
+        .map(|object| format!("{} {}", object.kind, object.id))
+        .collect()
+}
+
+fn failed(error: &CallError) -> CallEnd {
+    let problem = error.problem();
+    match &error.failure {
+        Failure::Problem(_) => CallEnd::Problem(problem),
+        Failure::Overloaded { .. } | Failure::Quarantined { .. } => CallEnd::Deferred(problem),
+        Failure::Trap { .. }
+        | Failure::Deadline(_)
+        | Failure::Memory { .. }
+        | Failure::Contract(_) => CallEnd::Broken(Problem {
+            code: Code::Provider,
+            ..problem
+        }),
+        Failure::Replay { .. } | Failure::Journal(_) => CallEnd::Problem(Problem {
+            code: Code::Provider,
+            ..problem
+        }),
+    }
+}
+
+fn by_force(mut request: ActionRequest) -> ActionRequest {
+    if let Action::Stop { graceful, .. } = &mut request.action {
+        *graceful = false;
+    }
+    request
+}
+
+enum Filled {
+    Send(ActionRequest),
+    NotNeeded(String),
+}
+
+/// Looks at the step again, right before it is begun.
+async fn fill(
+    house: &Arc<House>,
+    operation: &Operation,
+    target: &mut Target,
+    observer: &Arc<dyn Observer>,
+) -> Result<Filled, Problem> {
+    let planned = planned_of(operation)?;
+    let number = operation.number();
+    let Some(record) = target.record.clone() else {
+        return Err(Problem::new(
+            Code::Conflict,
+            "the machine's record is gone: nothing is done to a machine that is not on record",
+        ));
+    };
+    let mut observed = house
+        .state
+        .lock()
+        .live
+        .get(&number)
+        .and_then(|live| live.observed.clone());
+    let guarded = planned.class >= Class::Destructive;
+    if let Some(identity) = &record.identity
+        && (guarded || observed.is_none())
+    {
+        observed = observe::read(target, identity.machine_ref(), observer).await?;
+        if let Some(live) = house.state.lock().live.get_mut(&number) {
+            live.observed.clone_from(&observed);
+        }
+    }
+    match still_needed(&planned, &record, observed.as_ref(), &target.rules) {
+        Needed::Yes(mut request) => {
+            // A creation that broke off goes on with what it left.
+            if let (Action::Create { .. }, Some(identity), Some(_)) =
+                (&request.action, &record.identity, &observed)
+            {
+                request.machine = Some(identity.machine_ref());
+            } else if let (Action::Create { .. }, None, Some(machine)) =
+                (&request.action, &record.identity, &observed)
+            {
+                request.machine = Some(enginehouse_documents::MachineRef {
+                    id: machine.id.clone(),
+                    kind: machine.kind.clone(),
+                    host: machine.host.clone(),
+                });
+            }
+            Ok(Filled::Send(request))
+        }
+        Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
+        Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
+    }
+}
+
+/// Writes what a finished step achieved.
+fn take_in(
+    state: &mut State,
+    staged: &mut Staged,
+    number: OperationId,
+    node: enginehouse_model::NodeUid,
+    planned: &PlannedAction,
+    outcome: &Outcome,
+    now: enginehouse_model::Timestamp,
+) {
+    let live = state.live.entry(number).or_default();
+    live.observed = match (&outcome.machine, live.observed.take()) {
+        (Some(machine), _) => Some(machine.clone()),
+        (None, Some(before)) => Some(after(before, &planned.request.action)),
+        (None, None) => None,
+    };
+    with_record(state, staged, node, |record| {
+        enginehouse_reconcile::apply(record, planned, outcome);
+        record.last_step_ended = now;
+    });
+}
+
+/// What is known of a machine after an action whose outcome does not show it.
+fn after(mut machine: Machine, action: &Action) -> Machine {
+    machine.version = None;
+    match action {
+        Action::Start | Action::Restart { .. } => machine.power = PowerState::Running,
+        Action::Stop { .. } => machine.power = PowerState::Stopped,
+        Action::DiskGrow { slot, size } => {
+            if let Some(config) = &mut machine.config
+                && let Some(disk) = config.disks.get_mut(slot)
+            {
+                disk.size = Some(*size);
+            }
+        }
+        // What it holds now has to be looked at.
+        Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
+            machine.config = None;
+        }
+        Action::Destroy { .. } => {}
+    }
+    machine
+}
+
+/// The provider's id, as soon as it is known: a creation that breaks off leaves a trace.
+fn note_machine(
+    state: &mut State,
+    staged: &mut Staged,
+    node: enginehouse_model::NodeUid,
+    id: &str,
+) {
+    with_record(state, staged, node, |record| {
+        if record.identity.is_none() {
+            record.identity = Some(Identity {
+                machine_id: id.to_owned(),
+                kind: None,
+                host: None,
+                incarnation: None,
+            });
+        }
+    });
+}
+
+fn with_record(
+    state: &mut State,
+    staged: &mut Staged,
+    node: enginehouse_model::NodeUid,
+    change: impl FnOnce(&mut MachineRecord),
+) {
+    let Some(uid) = state.record_of(node).map(|record| record.uid) else {
+        return;
+    };
+    if let Some(record) = state.records.get_mut(&uid) {
+        change(record);
+        staged.record(record);
+    }
+}

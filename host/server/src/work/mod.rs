@@ -1,0 +1,52 @@
+//! Carries out the queue's commands: the part of the host that does something.
+
+mod call;
+mod observe;
+mod observer;
+mod once;
+mod poll;
+mod prepare;
+mod reserve;
+mod settle;
+mod target;
+mod timer;
+
+use std::sync::Arc;
+
+use enginehouse_queue::Command;
+
+use crate::house::House;
+
+pub(crate) use prepare::{keep, plan_nodes};
+pub(crate) use reserve::key as reservation_key;
+pub(crate) use target::{Checks, Place, Target, check, check_provider};
+pub(crate) use timer::run_timer;
+
+/// Starts what the commands ask for; returns at once.
+pub(crate) fn carry_out(house: &Arc<House>, commands: Vec<Command>) {
+    let generation = house.state.lock().generation;
+    for command in commands {
+        let house = Arc::clone(house);
+        match command {
+            Command::Prepare { operation } => {
+                tokio::spawn(async move { prepare::prepare(&house, generation, operation).await });
+            }
+            Command::Call { operation } => {
+                tokio::spawn(async move { call::call(&house, generation, operation).await });
+            }
+            Command::Settle { operation } => {
+                tokio::spawn(async move { settle::settle(&house, generation, operation).await });
+            }
+            Command::Poll {
+                hypervisor,
+                operations,
+            } => {
+                tokio::spawn(async move {
+                    poll::poll(&house, generation, hypervisor, operations).await;
+                });
+            }
+            // Who waits for it hears of the commit itself.
+            Command::Finish { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Writes what an engine's call says and does into the logs of its operations.
+
+use std::sync::Arc;
+
+use enginehouse_api::{LogSource, Progress};
+use enginehouse_engines::{Observer, RequestLine};
+use enginehouse_model::OperationId;
+
+use crate::house::House;
+
+/// Listens to one call on behalf of one or several operations.
+pub(crate) struct Listener {
+    house: Arc<House>,
+    operations: Vec<(OperationId, Option<u32>)>,
+}
+
+impl Listener {
+    /// For operations with the step (from 1) that they are in.
+    pub(crate) fn new(
+        house: &Arc<House>,
+        operations: Vec<(OperationId, Option<u32>)>,
+    ) -> Arc<dyn Observer> {
+        Arc::new(Self {
+            house: Arc::clone(house),
+            operations,
+        })
+    }
+}
+
+impl Observer for Listener {
+    fn progress(&self, percent: Option<u8>, message: &str) {
+        let mut state = self.house.state.lock();
+        for (number, _) in &self.operations {
+            if let Some(live) = state.live.get_mut(number) {
+                live.progress = Some(Progress {
+                    percent,
+                    message: message.to_owned(),
+                });
+            }
+        }
+        drop(state);
+        self.house.changed.send_modify(|count| *count += 1);
+    }
+
+    fn log(&self, level: &str, message: &str) {
+        let now = self.house.now();
+        let mut state = self.house.state.lock();
+        for (number, _) in &self.operations {
+            if let Some(live) = state.live.get_mut(number) {
+                live.log(now, level, LogSource::Engine, message);
+            }
+        }
+    }
+
+    fn request(&self, line: &RequestLine) {
+        tracing::debug!(
+            method = %line.method,
+            path = %line.path,
+            status = ?line.status,
+            effect = line.effect.as_str(),
+            "request"
+        );
+        let now = self.house.now();
+        let mut state = self.house.state.lock();
+        for (number, step) in &self.operations {
+            if let Some(live) = state.live.get_mut(number) {
+                live.request(now, if line.login { None } else { *step }, line);
+            }
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The beginning of an operation: look, then plan, then journal the plan as its steps.
+
+use std::sync::Arc;
+
+use enginehouse_api::OperationKind;
+use enginehouse_documents::{Action, Assessment, Code, Machine, Problem, Question};
+use enginehouse_engines::Observer;
+use enginehouse_model::{MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp};
+use enginehouse_queue::{Event, StepSpec};
+use enginehouse_reconcile::{Intent, KeepDisks, MachinePlan, Plan, Subject, plan_one, recognise};
+use enginehouse_tree::Event as TreeEvent;
+use uuid::Uuid;
+
+use crate::house::House;
+use crate::orders::{Order, edit_definition, works_on_machine};
+use crate::work::observe::{self, Room};
+use crate::work::observer::Listener;
+use crate::work::{Target, check_provider};
+
+/// What a plan of one machine was made from, and the plan.
+struct Prepared {
+    plan: MachinePlan,
+    record: Option<MachineRecord>,
+    observed: Option<Machine>,
+    /// The record that was there is of a machine that never came to be.
+    forgets: Option<MachineUid>,
+    warnings: Vec<String>,
+}
+
+/// Runs the beginning of operation `number` and reports it.
+pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: OperationId) {
+    let Some(operation) = crate::house::operation_of(&house.state.lock(), number) else {
+        return;
+    };
+    let order = match Order::of(&operation.spec) {
+        Ok(order) => order,
+        Err(problem) => {
+            let _ = house
+                .report(
+                    generation,
+                    number,
+                    Event::Prepared(Err(problem)),
+                    |_, _, _| {},
+                )
+                .await;
+            return;
+        }
+    };
+    if !works_on_machine(order.kind) {
+        change_tree(house, generation, number, &order).await;
+        return;
+    }
+    let observer = Listener::new(house, vec![(number, None)]);
+    let result = begin(
+        house,
+        generation,
+        number,
+        &order,
+        operation.spec.queued_at,
+        &observer,
+    )
+    .await;
+    let _ = match result {
+        Err(problem) => {
+            house
+                .report(
+                    generation,
+                    number,
+                    Event::Prepared(Err(problem)),
+                    |_, _, _| {},
+                )
+                .await
+        }
+        Ok(prepared) => match steps(&prepared.plan) {
+            Err(problem) => {
+                house
+                    .report(
+                        generation,
+                        number,
+                        Event::Prepared(Err(problem)),
+                        |_, _, _| {},
+                    )
+                    .await
+            }
+            Ok(steps) => {
+                house
+                    .report(
+                        generation,
+                        number,
+                        Event::Prepared(Ok(steps)),
+                        |state, staged, now| {
+                            take_in(state, staged, now, number, order.node, prepared);
+                        },
+                    )
+                    .await
+            }
+        },
+    };
+}
+
+/// Keeps the record, and what was seen, beside the plan.
+fn take_in(
+    state: &mut crate::house::State,
+    staged: &mut crate::house::Staged,
+    now: Timestamp,
+    number: OperationId,
+    node: NodeUid,
+    prepared: Prepared,
+) {
+    for warning in &prepared.warnings {
+        state.log(number, now, "warn", warning);
+    }
+    if let Some(forgotten) = prepared.forgets {
+        crate::conclude::forget_machine(state, staged, node, forgotten);
+    }
+    if let Some(record) = prepared.record {
+        if state.record_of(node).is_none() {
+            match state.tree.set_machine(node, Some(record.uid)) {
+                Ok(change) => staged.nodes(&state.tree, &change),
+                Err(error) => tracing::error!(%error, "a machine was not put on record"),
+            }
+        }
+        staged.record(&record);
+        state.records.insert(record.uid, record);
+    }
+    state.live.entry(number).or_default().observed = prepared.observed;
+}
+
+/// Kinds that change only the tree, when they had to wait in a lane.
+async fn change_tree(house: &Arc<House>, generation: u64, number: OperationId, order: &Order) {
+    let _ = house
+        .transact(|state, staged, now| {
+            if state.generation != generation {
+                return Ok(());
+            }
+            let result = crate::orders::apply_to_tree(state, staged, order, number);
+            let event = Event::Prepared(match result {
+                Ok(()) => Ok(Vec::new()),
+                Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
+            });
+            match state.queue.handle(number, event, now) {
+                Ok(output) => staged.output = output,
+                Err(illegal) => tracing::error!(%illegal, "an edit was not taken in"),
+            }
+            Ok(())
+        })
+        .await;
+}
+
+async fn begin(
+    house: &Arc<House>,
+    generation: u64,
+    number: OperationId,
+    order: &Order,
+    queued_at: Timestamp,
+    observer: &Arc<dyn Observer>,
+) -> Result<Prepared, Problem> {
+    if order.kind == OperationKind::Reconfigure && order.changes_definition() {
+        write_definition(house, generation, order).await?;
+    }
+    check_state(house, order)?;
+    let mut target = Target::of(house, order.node)?;
+    if let Some(seconds) = order.params.shutdown_timeout_s {
+        target.shutdown_timeout_ms = u64::from(seconds) * 1000;
+    }
+    if target.connection.is_insecure() {
+        let now = house.now();
+        house.state.lock().log(
+            number,
+            now,
+            "warn",
+            &format!(
+                "the certificate of {} is not verified (tls.verify is false)",
+                target.hypervisor_name
+            ),
+        );
+    }
+    let identity = check_provider(house, &target, observer).await?;
+    let mut forgets = None;
+    let mut warnings = Vec::new();
+    let mut observed = None;
+    if let Some(mut record) = target.record.take() {
+        if let Some(known) = record.identity.clone() {
+            observed = observe::read(&target, known.machine_ref(), observer).await?;
+            if let Some(machine) = &observed {
+                recognise(&mut record, machine);
+            }
+        }
+        target.record = Some(record);
+        let gone = observed.is_none();
+        let never_reported = !is_deployed(house, order.node);
+        if gone && order.kind == OperationKind::Undeploy {
+            // Gone is what was asked for.
+            warnings.push("the machine was not there any more".to_owned());
+        } else if gone && never_reported && order.kind == OperationKind::Deploy {
+            forgets = target.record.take().map(|record| record.uid);
+        }
+    }
+    if order.kind == OperationKind::Deploy && observed.is_none() {
+        if let Room::Ours(machine, mark) =
+            observe::room(house, &target, queued_at, observer).await?
+        {
+            warnings.push(format!(
+                "goes on with machine {}, made by operation {}",
+                machine.id, mark.operation
+            ));
+            observed = Some(machine);
+        }
+        if target.record.is_none() {
+            target.record = Some(new_record(house, &target, number, identity));
+        }
+    }
+    let mut plan = plan_target(&target, order.intent(), observed.as_ref()).await?;
+    let mut record = target.record;
+    if let (Some(record), true) = (&mut record, order.kind != OperationKind::Undeploy) {
+        enginehouse_reconcile::adopt(record, &plan, &target.desired, &target.rules);
+    }
+    if order.kind == OperationKind::Undeploy && observed.is_none() {
+        plan.refused.clear();
+        plan.actions.clear();
+    }
+    Ok(Prepared {
+        plan,
+        record,
+        observed,
+        forgets,
+        warnings,
+    })
+}
+
+/// The definition of a `reconfigure` is written when it starts to run: what fails after that stays
+/// as a pending change. Writing it twice, after a pause or a restart, changes nothing.
+async fn write_definition(
+    house: &Arc<House>,
+    generation: u64,
+    order: &Order,
+) -> Result<(), Problem> {
+    house
+        .transact(|state, staged, _| {
+            if state.generation != generation {
+                return Err(enginehouse_api::Problem::new(
+                    enginehouse_api::ErrorCode::Stale,
+                    "the host has loaded its state again",
+                ));
+            }
+            let definition = edit_definition(state, order)?;
+            let change = state
+                .tree
+                .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)
+                .map_err(|error| crate::problem::of_edit(&error))?;
+            staged.nodes(&state.tree, &change);
+            Ok(())
+        })
+        .await
+        .map_err(|problem| {
+            let mut error = Problem::new(Code::Invalid, problem.detail);
+            error.detail.hint = problem.hint;
+            error
+        })
+}
+
+fn is_deployed(house: &House, node: NodeUid) -> bool {
+    let state = house.state.lock();
+    state
+        .tree
+        .descriptor(node)
+        .is_ok_and(|body| body.status != enginehouse_tree::Status::Provisioned)
+}
+
+/// The state may be another now than when the operation was accepted: an operation before it may
+/// have failed.
+fn check_state(house: &House, order: &Order) -> Result<(), Problem> {
+    let state = house.state.lock();
+    let Ok(body) = state.tree.descriptor(order.node) else {
+        return Err(Problem::new(Code::NotFound, "the descriptor is gone"));
+    };
+    let event = match order.kind {
+        OperationKind::Deploy => TreeEvent::Deploy,
+        OperationKind::Undeploy => TreeEvent::Undeploy,
+        _ if body.status == enginehouse_tree::Status::Deployed => return Ok(()),
+        kind => {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("`{kind}` is refused while {}: deploy it first", body.status),
+            ));
+        }
+    };
+    enginehouse_tree::next(body.status, body.machine.is_some(), event)
+        .map(|_| ())
+        .map_err(|refused| Problem::new(Code::Conflict, refused.to_string()))
+}
+
+fn new_record(
+    house: &House,
+    target: &Target,
+    number: OperationId,
+    provider_identity: String,
+) -> MachineRecord {
+    let uid = MachineUid::from_uuid(Uuid::now_v7());
+    MachineRecord {
+        uid,
+        node: target.node,
+        hypervisor: target.hypervisor(),
+        provider_identity,
+        mark: Mark {
+            installation: house.installation,
+            machine: uid,
+            operation: number,
+        },
+        created_by: number,
+        identity: None,
+        slots: std::collections::BTreeMap::new(),
+        deployed: enginehouse_documents::Config::default(),
+        last_step_ended: Timestamp::default(),
+    }
+}
+
+/// The plan for one machine, with the engine's assessment of what changes.
+async fn plan_target(
+    target: &Target,
+    intent: Intent,
+    observed: Option<&Machine>,
+) -> Result<MachinePlan, Problem> {
+    let assessment = assess(target, intent, observed).await?;
+    Ok(plan_one(&subject(
+        target,
+        intent,
+        observed,
+        assessment.as_ref(),
+    )))
+}
+
+/// Asks the engine's `assess`, where it has one and something of the machine changes.
+async fn assess(
+    target: &Target,
+    intent: Intent,
+    observed: Option<&Machine>,
+) -> Result<Option<Assessment>, Problem> {
+    if !target.engine.has_assess() {
+        return Ok(None);
+    }
+    let changed: Vec<String> = plan_one(&subject(target, intent, observed, None))
+        .actions
+        .iter()
+        .filter(|action| matches!(action.request.action, Action::Configure { .. }))
+        .flat_map(|action| &action.fields)
+        .map(|change| change.field.clone())
+        .collect();
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let question = Question {
+        desired: target.desired.clone(),
+        deployed: target.record.as_ref().map(|record| record.deployed.clone()),
+        observed: observed.cloned(),
+        changed,
+    };
+    let assessment = target.engine.assess(&question).await;
+    assessment.map(Some).map_err(|error| error.problem())
+}
+
+fn subject<'a>(
+    target: &'a Target,
+    intent: Intent,
+    observed: Option<&'a Machine>,
+    assessment: Option<&'a Assessment>,
+) -> Subject<'a> {
+    Subject {
+        name: &target.name,
+        node: target.node,
+        machine: target.record.as_ref().map(|record| record.uid),
+        hypervisor: target.hypervisor(),
+        hypervisor_name: &target.hypervisor_name,
+        intent,
+        shutdown_timeout_ms: Some(target.shutdown_timeout_ms),
+        desired: Some(&target.desired),
+        record: target.record.as_ref(),
+        observed,
+        rules: &target.rules,
+        assessment,
+    }
+}
+
+/// The plan's actions as steps of the queue.
+fn steps(plan: &MachinePlan) -> Result<Vec<StepSpec>, Problem> {
+    if !plan.refused.is_empty() {
+        let reasons: Vec<String> = plan
+            .refused
+            .iter()
+            .map(|refusal| format!("{}: {}", refusal.subject, refusal.reason))
+            .collect();
+        return Err(Problem::new(Code::Conflict, reasons.join("; ")));
+    }
+    plan.actions
+        .iter()
+        .map(|planned| {
+            let template = match &planned.request.action {
+                Action::Create { desired } => desired.base_image.clone(),
+                Action::Configure { .. }
+                | Action::Start
+                | Action::Stop { .. }
+                | Action::Restart { .. }
+                | Action::Destroy { .. }
+                | Action::DiskAdd { .. }
+                | Action::DiskGrow { .. } => None,
+            };
+            let body = serde_json::to_value(planned)
+                .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
+            let may_escalate =
+                matches!(&planned.request.action, Action::Stop { graceful: true, .. });
+            Ok(StepSpec {
+                action: planned.request.action.name().to_owned(),
+                reason: planned.reason.clone(),
+                template,
+                may_escalate,
+                body,
+            })
+        })
+        .collect()
+}
+
+/// A plan of many descriptors, for people: nothing is journalled and nothing changes. Machines of
+/// one hypervisor are read together.
+pub(crate) async fn plan_nodes(
+    house: &Arc<House>,
+    nodes: &[NodeUid],
+    intent: Intent,
+) -> Result<Plan, Problem> {
+    let observer: Arc<dyn Observer> = Arc::new(enginehouse_engines::Silent);
+    let mut targets = Vec::new();
+    for node in nodes {
+        let target = Target::of(house, *node)?;
+        check_provider(house, &target, &observer).await?;
+        targets.push(target);
+    }
+    let observed = observe::read_all(&targets, &observer).await?;
+    let mut assessments = Vec::new();
+    for (target, observed) in targets.iter().zip(&observed) {
+        assessments.push(assess(target, intent, observed.as_ref()).await?);
+    }
+    let subjects: Vec<Subject<'_>> = targets
+        .iter()
+        .zip(&observed)
+        .zip(&assessments)
+        .map(|((target, observed), assessment)| {
+            subject(target, intent, observed.as_ref(), assessment.as_ref())
+        })
+        .collect();
+    Ok(enginehouse_reconcile::plan(&subjects))
+}
+
+/// What an undeploy keeps.
+pub(crate) fn keep(all: bool) -> KeepDisks {
+    if all {
+        KeepDisks::All
+    } else {
+        KeepDisks::Marked
+    }
+}

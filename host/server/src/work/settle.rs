@@ -1,0 +1,102 @@
+//! Finds out what became of a `once` request whose answer is not known.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use enginehouse_documents::{ActionRequest, Code, Problem};
+use enginehouse_engines::{Failure, Occasion, OncePolicy, Settled};
+use enginehouse_model::{OperationId, Timestamp};
+use enginehouse_queue::{Event, Once, Operation, SettleEnd, Token};
+
+use crate::house::House;
+use crate::orders::Order;
+use crate::work::Target;
+use crate::work::call::objects;
+use crate::work::observer::Listener;
+
+/// Time for `settle`.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// Asks the engine, for operation `number`, and reports what it says.
+pub(crate) async fn settle(house: &Arc<House>, generation: u64, number: OperationId) {
+    let Some(operation) = crate::house::operation_of(&house.state.lock(), number) else {
+        return;
+    };
+    let end = match ask(house, &operation).await {
+        Ok(end) => end,
+        Err(problem) => SettleEnd::Problem(problem),
+    };
+    let _ = house
+        .report(generation, number, Event::Settled(end), |_, _, _| {})
+        .await;
+}
+
+async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Problem> {
+    let number = operation.number();
+    let (Once::Sending { sent, .. } | Once::Answered { sent, .. }) = &operation.state.once else {
+        return Err(Problem::new(Code::Invalid, "there is no request to settle"));
+    };
+    let order = Order::of(&operation.spec)?;
+    let target = Target::of(house, order.node)?;
+    let request: ActionRequest = operation
+        .state
+        .request
+        .clone()
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?
+        .ok_or_else(|| Problem::new(Code::Invalid, "the step's request was not journalled"))?;
+    let step = u32::try_from(operation.step).unwrap_or(u32::MAX) + 1;
+    let occasion = Occasion {
+        operation: number,
+        attempt: operation.state.attempt,
+        mark: target.record.as_ref().map(|record| record.mark),
+        key_seed: format!("{}/{number}/{step}", house.installation),
+        clock: house.clock.clone(),
+        ended: operation.state.ended.clone(),
+        sent: Some(sent.clone()),
+        once: OncePolicy::Forbidden,
+        ..Occasion::reading(
+            SETTLE_DEADLINE,
+            Listener::new(house, vec![(number, Some(step))]),
+        )
+    };
+    let token = operation
+        .state
+        .token
+        .as_ref()
+        .map(|token| token.0.as_slice());
+    let lag = target.engine.description().visibility_lag_ms;
+    let result = target
+        .engine
+        .settle(occasion, &target.connection, &request, token)
+        .await;
+    Ok(match result {
+        Ok(Settled::Done(moved)) => SettleEnd::Done {
+            token: Token(moved.token),
+            created: objects(&moved.created),
+            note: moved.note,
+        },
+        Ok(Settled::Pending(waiting)) => SettleEnd::Pending {
+            task: waiting.task,
+            token: Token(waiting.token),
+            created: objects(&waiting.created),
+            note: waiting.note,
+        },
+        Ok(Settled::NotStarted) => SettleEnd::NotStarted {
+            believable_at: Timestamp(sent.deadline).plus_ms(lag),
+        },
+        Ok(Settled::Unknown(reason)) => SettleEnd::Unknown(reason),
+        Err(error) => match &error.failure {
+            Failure::Problem(_) | Failure::Overloaded { .. } | Failure::Quarantined { .. } => {
+                SettleEnd::Problem(error.problem())
+            }
+            Failure::Trap { .. }
+            | Failure::Deadline(_)
+            | Failure::Memory { .. }
+            | Failure::Contract(_)
+            | Failure::Replay { .. }
+            | Failure::Journal(_) => SettleEnd::Broken(error.problem()),
+        },
+    })
+}
