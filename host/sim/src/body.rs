@@ -6,21 +6,23 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use crate::answer::Refusal;
+use crate::world::{lan, local, virtio};
 use crate::{Disk, Firmware, Nic};
 
 const MIB: u64 = 1 << 20;
 
+/// What is null or absent is chosen here.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Create {
     pub name: String,
     #[serde(default)]
     pub image: Option<String>,
-    #[serde(default = "one")]
-    pub vcpu: u32,
+    #[serde(default)]
+    pub vcpu: Option<u32>,
     /// Bytes, whole MiB.
-    #[serde(default = "half_a_gib")]
-    pub memory: u64,
+    #[serde(default)]
+    pub memory: Option<u64>,
     #[serde(default)]
     pub mark: String,
     #[serde(default)]
@@ -30,19 +32,38 @@ pub(crate) struct Create {
     #[serde(default)]
     pub firmware: Option<Firmware>,
     #[serde(default)]
-    pub disks: Vec<Disk>,
+    pub disks: Vec<NewDisk>,
     #[serde(default)]
-    pub nics: Vec<Nic>,
+    pub nics: Vec<NewNic>,
     #[serde(default)]
     pub client_token: Option<String>,
 }
 
-fn one() -> u32 {
-    1
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewDisk {
+    pub label: String,
+    /// Bytes. Needed, but for a disk that the image has.
+    #[serde(default)]
+    pub size: Option<u64>,
+    #[serde(default)]
+    pub storage: Option<String>,
+    #[serde(default)]
+    pub bus: Option<String>,
 }
 
-fn half_a_gib() -> u64 {
-    512 * MIB
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewNic {
+    pub label: String,
+    #[serde(default)]
+    pub network: Option<String>,
+    #[serde(default)]
+    pub vlan: Option<u16>,
+    #[serde(default)]
+    pub mac: Option<String>,
+    #[serde(default)]
+    pub adapter: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,32 +140,57 @@ pub(crate) fn check_size(vcpu: u32, memory: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
-pub(crate) fn check_disk(disk: &Disk) -> Result<(), Refusal> {
-    if disk.size < MIB {
-        return Err(invalid(format!(
-            "disk `{}` has {} bytes, 1 MiB is the least",
-            disk.label, disk.size
-        )));
+impl NewDisk {
+    pub(crate) fn disk(self) -> Result<Disk, Refusal> {
+        let size = self.size.unwrap_or(0);
+        if size < MIB {
+            return Err(invalid(format!(
+                "disk `{}` has {size} bytes, 1 MiB is the least",
+                self.label
+            )));
+        }
+        Ok(Disk {
+            label: self.label,
+            size,
+            storage: self.storage.unwrap_or_else(local),
+            bus: self.bus.unwrap_or_else(virtio),
+        })
     }
-    Ok(())
+}
+
+impl NewNic {
+    /// An empty address is filled in when the machine has its number.
+    pub(crate) fn nic(self) -> Result<Nic, Refusal> {
+        if self.vlan.is_some_and(|vlan| !(1..=4094).contains(&vlan)) {
+            return Err(invalid(format!(
+                "vlan of nic `{}` is not from 1 to 4094",
+                self.label
+            )));
+        }
+        Ok(Nic {
+            label: self.label,
+            network: self.network.unwrap_or_else(lan),
+            vlan: self.vlan,
+            mac: self.mac.unwrap_or_default(),
+            adapter: self.adapter.unwrap_or_else(virtio),
+        })
+    }
 }
 
 impl Create {
+    pub(crate) fn vcpu(&self) -> u32 {
+        self.vcpu.unwrap_or(1)
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory.unwrap_or(512 * MIB)
+    }
+
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         check_name(&self.name)?;
-        check_size(self.vcpu, self.memory)?;
+        check_size(self.vcpu(), self.memory())?;
         if self.mark.len() > 96 {
             return Err(invalid("mark is longer than 96 bytes".to_owned()));
-        }
-        if let Some(nic) = self
-            .nics
-            .iter()
-            .find(|nic| nic.vlan.is_some_and(|vlan| !(1..=4094).contains(&vlan)))
-        {
-            return Err(invalid(format!(
-                "vlan of nic `{}` is not from 1 to 4094",
-                nic.label
-            )));
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::answer::{Answer, Refusal};
-use crate::machines::Request;
+use crate::perform::Request;
 use crate::server::Shared;
 use crate::{Call, RequestEntry, SimError, admin};
 
@@ -109,16 +109,7 @@ async fn answer(
     body: &[u8],
 ) -> Response {
     let (call, ids) = Call::of(parts.method.as_str(), parts.uri.path());
-    let judged = shared.change(|world| {
-        let mut knobs = std::mem::take(&mut world.knobs);
-        let verdict = knobs.judge(call, &mut world.chance);
-        world.knobs = knobs;
-        // The counters of faults are part of the world.
-        if !world.knobs.faults.is_empty() {
-            world.touch();
-        }
-        (verdict, world.now)
-    });
+    let judged = shared.change(|world| (world.judge(call), world.now));
     let (verdict, at) = match judged {
         Ok(judged) => judged,
         Err(error) => return broken(&error),
@@ -148,22 +139,17 @@ async fn answer(
     if let Err(refusal) = authorize(shared, &parts.headers) {
         return close(Some(respond(Err(refusal))));
     }
-    let result = match &verdict.answer {
-        Some((status, code, message)) => Err(Refusal::new(*status, code, message.as_str())),
-        None => {
-            let if_match = parts.headers.get(header::IF_MATCH);
-            let request = Request {
-                call,
-                ids: &ids,
-                query,
-                if_match: if_match.and_then(|value| value.to_str().ok()),
-                body,
-            };
-            match shared.change(|world| world.perform(&request, &verdict)) {
-                Ok(result) => result,
-                Err(error) => return close(Some(broken(&error))),
-            }
-        }
+    let if_match = parts.headers.get(header::IF_MATCH);
+    let request = Request {
+        call,
+        ids: &ids,
+        query,
+        if_match: if_match.and_then(|value| value.to_str().ok()),
+        body,
+    };
+    let result = match shared.change(|world| world.respond(&request, &verdict)) {
+        Ok(result) => result,
+        Err(error) => return close(Some(broken(&error))),
     };
     pass(verdict.late_ms).await;
     if verdict.lose_answer {

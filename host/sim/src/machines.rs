@@ -7,67 +7,19 @@ use uuid::Uuid;
 
 use crate::advance::free_slot;
 use crate::answer::{Answer, Refusal};
-use crate::body::{self, Create, Grow, PowerOff, Update, parse};
+use crate::body::{self, Create, Grow, NewDisk, PowerOff, Update};
 use crate::knobs::Verdict;
+use crate::perform::Request;
 use crate::world::number;
-use crate::{Call, Disk, Ending, Firmware, Machine, Power, TaskEffect, World};
+use crate::{Disk, Ending, Firmware, Machine, Power, TaskEffect, World};
 
 /// Milliseconds that a guest is given where the client does not say.
 const SHUTDOWN_MS: u64 = 60_000;
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
 
-/// A call with all that came with it.
-#[derive(Clone, Debug)]
-pub(crate) struct Request<'a> {
-    pub call: Call,
-    /// The ids in the path.
-    pub ids: &'a [&'a str],
-    pub query: &'a BTreeMap<String, String>,
-    /// The version that the client has seen.
-    pub if_match: Option<&'a str>,
-    pub body: &'a [u8],
-}
-
 impl World {
-    /// Does the work of a call.
-    pub(crate) fn perform(
-        &mut self,
-        request: &Request<'_>,
-        verdict: &Verdict,
-    ) -> Result<Answer, Refusal> {
-        let id = request.ids.first().copied().unwrap_or_default();
-        match request.call {
-            Call::Info => Ok(Answer::ok(json!({
-                "product": "enginehouse-sim",
-                "version": env!("CARGO_PKG_VERSION"),
-                "identity": self.identity,
-            }))),
-            Call::ImageList => Ok(Answer::ok(json!({"images": self.images}))),
-            Call::VolumeList => Ok(Answer::ok(json!({"volumes": self.volumes}))),
-            Call::MachineList => self.list(request.query),
-            Call::MachineRead => self.read(id),
-            Call::MachineCreate => self.create(parse(request.body)?, verdict),
-            Call::MachineClone => self.clone_machine(id, &parse(request.body)?, verdict),
-            Call::MachineUpdate => self.update(id, request, parse(request.body)?),
-            Call::MachineDestroy => self.destroy(id, request, verdict),
-            Call::MachineStart => self.start(id, verdict),
-            Call::MachineStop => self.stop(id, verdict),
-            Call::MachineShutdown => self.shutdown(id, &parse(request.body)?, verdict),
-            Call::MachineRestart => self.restart(id, &parse(request.body)?, verdict),
-            Call::DiskAdd => self.add_disk(id, request, parse(request.body)?, verdict),
-            Call::DiskGrow => self.grow_disk(id, request, &parse(request.body)?, verdict),
-            Call::TaskRead => self.read_task(id),
-            Call::TaskList => self.read_tasks(request.query.get("ids").map_or("", String::as_str)),
-            Call::Unknown => Err(Refusal::new(
-                404,
-                "no-route",
-                "there is no such path or method",
-            )),
-        }
-    }
-
-    fn list(&self, query: &BTreeMap<String, String>) -> Result<Answer, Refusal> {
+    pub(crate) fn list(&self, query: &BTreeMap<String, String>) -> Result<Answer, Refusal> {
         let bad = |what: &str| Refusal::new(400, "bad-request", format!("{what} is not valid"));
         let after = match query.get("cursor") {
             Some(cursor) => cursor.parse().map_err(|_| bad("cursor"))?,
@@ -105,7 +57,7 @@ impl World {
         ))
     }
 
-    fn read(&self, id: &str) -> Result<Answer, Refusal> {
+    pub(crate) fn read(&self, id: &str) -> Result<Answer, Refusal> {
         let number = number(id, "m-").ok_or_else(|| Refusal::not_found("machine", id))?;
         let machine = self
             .machines
@@ -146,8 +98,9 @@ impl World {
         Ok((number, machine))
     }
 
-    fn create(&mut self, body: Create, verdict: &Verdict) -> Result<Answer, Refusal> {
+    pub(crate) fn create(&mut self, body: Create, verdict: &Verdict) -> Result<Answer, Refusal> {
         body.check()?;
+        let (vcpu, memory) = (body.vcpu(), body.memory());
         let token = body
             .client_token
             .clone()
@@ -177,8 +130,7 @@ impl World {
         for disk in body.disks {
             let is_there = |have: &Disk| have.label == disk.label;
             if !disks.iter().take(of_image).any(is_there) {
-                body::check_disk(&disk)?;
-                disks.push(disk);
+                disks.push(disk.disk()?);
             }
         }
         let disks = disks.into_iter().enumerate();
@@ -188,8 +140,8 @@ impl World {
             incarnation: Uuid::now_v7(),
             mark: body.mark,
             image: body.image,
-            vcpu: body.vcpu,
-            memory: body.memory,
+            vcpu,
+            memory,
             description: body.description,
             labels: body.labels,
             firmware: body.firmware.unwrap_or(firmware),
@@ -207,7 +159,7 @@ impl World {
         };
         for nic in body.nics {
             let slot = free_slot("nic", |slot| machine.nics.contains_key(slot));
-            machine.nics.insert(slot, nic);
+            machine.nics.insert(slot, nic.nic()?);
         }
         let (machine, task) = self.make("create", machine, verdict);
         if let Some(token) = token {
@@ -236,7 +188,7 @@ impl World {
     }
 
     /// A copy by hand: everything, also the mark, but the name and the incarnation.
-    fn clone_machine(
+    pub(crate) fn clone_machine(
         &mut self,
         id: &str,
         body: &body::Clone,
@@ -284,7 +236,12 @@ impl World {
         (number, task)
     }
 
-    fn update(&mut self, id: &str, request: &Request<'_>, body: Update) -> Result<Answer, Refusal> {
+    pub(crate) fn update(
+        &mut self,
+        id: &str,
+        request: &Request<'_>,
+        body: Update,
+    ) -> Result<Answer, Refusal> {
         let (number, machine) = self.changeable(id)?;
         check_version(request, machine)?;
         if let Some(name) = &body.name {
@@ -329,7 +286,7 @@ impl World {
         })
     }
 
-    fn destroy(
+    pub(crate) fn destroy(
         &mut self,
         id: &str,
         request: &Request<'_>,
@@ -357,7 +314,7 @@ impl World {
         Ok(Answer::accepted(number, task))
     }
 
-    fn start(&mut self, id: &str, verdict: &Verdict) -> Result<Answer, Refusal> {
+    pub(crate) fn start(&mut self, id: &str, verdict: &Verdict) -> Result<Answer, Refusal> {
         let (number, machine) = self.changeable(id)?;
         if machine.power == Power::Running {
             return Err(Refusal::new(
@@ -387,14 +344,14 @@ impl World {
         Ok((number, machine))
     }
 
-    fn stop(&mut self, id: &str, verdict: &Verdict) -> Result<Answer, Refusal> {
+    pub(crate) fn stop(&mut self, id: &str, verdict: &Verdict) -> Result<Answer, Refusal> {
         let (number, _) = self.running(id)?;
         let effect = TaskEffect::Power { to: Power::Stopped };
         let task = self.begin("stop", number, effect, verdict);
         Ok(Answer::accepted(number, task))
     }
 
-    fn shutdown(
+    pub(crate) fn shutdown(
         &mut self,
         id: &str,
         body: &PowerOff,
@@ -406,7 +363,12 @@ impl World {
         Ok(Answer::accepted(number, task))
     }
 
-    fn restart(&mut self, id: &str, body: &PowerOff, verdict: &Verdict) -> Result<Answer, Refusal> {
+    pub(crate) fn restart(
+        &mut self,
+        id: &str,
+        body: &PowerOff,
+        verdict: &Verdict,
+    ) -> Result<Answer, Refusal> {
         let (number, _) = self.running(id)?;
         let task = if body.force {
             self.begin("restart", number, TaskEffect::Restart, verdict)
@@ -453,14 +415,14 @@ impl World {
         self.begin(kind, machine, effect, verdict)
     }
 
-    fn add_disk(
+    pub(crate) fn add_disk(
         &mut self,
         id: &str,
         request: &Request<'_>,
-        disk: Disk,
+        disk: NewDisk,
         verdict: &Verdict,
     ) -> Result<Answer, Refusal> {
-        body::check_disk(&disk)?;
+        let disk = disk.disk()?;
         let (number, machine) = self.changeable(id)?;
         check_version(request, machine)?;
         if machine.disks.values().any(|have| have.label == disk.label) {
@@ -471,7 +433,7 @@ impl World {
         Ok(Answer::accepted(number, task))
     }
 
-    fn grow_disk(
+    pub(crate) fn grow_disk(
         &mut self,
         id: &str,
         request: &Request<'_>,

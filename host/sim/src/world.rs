@@ -55,8 +55,7 @@ pub struct Image {
 pub struct Disk {
     /// The client's name for it; the provider's own is the slot (`disk0`).
     pub label: String,
-    /// Bytes. A new machine's disk that its image has may leave it out.
-    #[serde(default)]
+    /// Bytes.
     pub size: u64,
     #[serde(default = "local")]
     pub storage: String,
@@ -80,15 +79,15 @@ pub struct Nic {
     pub adapter: String,
 }
 
-fn local() -> String {
+pub(crate) fn local() -> String {
     "local".to_owned()
 }
 
-fn virtio() -> String {
+pub(crate) fn virtio() -> String {
     "virtio".to_owned()
 }
 
-fn lan() -> String {
+pub(crate) fn lan() -> String {
     "lan".to_owned()
 }
 
