@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use enginehouse_api::{ErrorCode, LogSource, Problem};
 use enginehouse_documents::Health;
-use enginehouse_engines::{Clock, Engine, LoadError, Runtime};
+use enginehouse_engines::{Clock, Engine, LoadError};
 use enginehouse_model::{
     HypervisorUid, InstallationId, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
@@ -134,7 +134,6 @@ pub(crate) struct House {
     pub config: ServeConfig,
     pub installation: InstallationId,
     pub store: Store,
-    pub runtime: Runtime,
     pub engines: Vec<Arc<Engine>>,
     pub refused: Vec<(std::path::PathBuf, LoadError)>,
     pub clock: Clock,

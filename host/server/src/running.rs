@@ -136,7 +136,6 @@ impl Server {
             config,
             installation,
             store,
-            runtime,
             engines: engines.engines,
             refused: engines.refused,
             clock,

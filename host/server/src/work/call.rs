@@ -15,7 +15,7 @@ use crate::house::{House, Staged, State};
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::observe;
-use crate::work::observer::Listener;
+use crate::work::observer::listen;
 use crate::work::once::StepJournal;
 use crate::work::reserve::OperationReservations;
 
@@ -88,7 +88,7 @@ async fn run(
     let order = Order::of(&operation.spec)?;
     let mut target = Target::of(house, order.node)?;
     let step = u32::try_from(operation.step).unwrap_or(u32::MAX) + 1;
-    let observer = Listener::new(house, vec![(number, Some(step))]);
+    let observer = listen(house, vec![(number, Some(step))]);
     let request = match &operation.state.request {
         Some(request) => serde_json::from_value(request.clone())
             .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?,

@@ -9,22 +9,20 @@ use enginehouse_model::OperationId;
 use crate::house::House;
 
 /// Listens to one call on behalf of one or several operations.
-pub(crate) struct Listener {
+struct Listener {
     house: Arc<House>,
     operations: Vec<(OperationId, Option<u32>)>,
 }
 
-impl Listener {
-    /// For operations with the step (from 1) that they are in.
-    pub(crate) fn new(
-        house: &Arc<House>,
-        operations: Vec<(OperationId, Option<u32>)>,
-    ) -> Arc<dyn Observer> {
-        Arc::new(Self {
-            house: Arc::clone(house),
-            operations,
-        })
-    }
+/// Listens for operations, each with the step (from 1) that it is in.
+pub(crate) fn listen(
+    house: &Arc<House>,
+    operations: Vec<(OperationId, Option<u32>)>,
+) -> Arc<dyn Observer> {
+    Arc::new(Listener {
+        house: Arc::clone(house),
+        operations,
+    })
 }
 
 impl Observer for Listener {

@@ -10,7 +10,7 @@ use enginehouse_model::{HypervisorUid, OperationId};
 use enginehouse_queue::{Event, Phase, PollEnd};
 
 use crate::house::House;
-use crate::work::observer::Listener;
+use crate::work::observer::listen;
 use crate::work::target::Place;
 
 /// Time for one batch.
@@ -48,7 +48,7 @@ pub(crate) async fn poll(
                 .collect();
             let queries: Vec<TaskQuery> =
                 waiting.iter().map(|(_, _, query)| query.clone()).collect();
-            let occasion = Occasion::reading(POLL_DEADLINE, Listener::new(house, listeners));
+            let occasion = Occasion::reading(POLL_DEADLINE, listen(house, listeners));
             engine
                 .poll(occasion, &connection, &queries)
                 .await

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::house::House;
 use crate::orders::{Order, edit_definition, works_on_machine};
 use crate::work::observe::{self, Room};
-use crate::work::observer::Listener;
+use crate::work::observer::listen;
 use crate::work::{Target, check_provider};
 
 /// What a plan of one machine was made from, and the plan.
@@ -50,7 +50,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
         change_tree(house, generation, number, &order).await;
         return;
     }
-    let observer = Listener::new(house, vec![(number, None)]);
+    let observer = listen(house, vec![(number, None)]);
     let result = begin(
         house,
         generation,

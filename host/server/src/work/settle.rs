@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::call::objects;
-use crate::work::observer::Listener;
+use crate::work::observer::listen;
 
 /// Time for `settle`.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
@@ -56,10 +56,7 @@ async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Pro
         ended: operation.state.ended.clone(),
         sent: Some(sent.clone()),
         once: OncePolicy::Forbidden,
-        ..Occasion::reading(
-            SETTLE_DEADLINE,
-            Listener::new(house, vec![(number, Some(step))]),
-        )
+        ..Occasion::reading(SETTLE_DEADLINE, listen(house, vec![(number, Some(step))]))
     };
     let token = operation
         .state
