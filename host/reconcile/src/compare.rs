@@ -119,7 +119,17 @@ pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
             forget(&field, sides, findings);
             continue;
         }
-        let triple = triple(&field, sides);
+        // Most fields of most machines: nothing has to be normalised or printed for them.
+        let deployed = field.read(sides.deployed);
+        let observed = field.observe(sides.observed);
+        let as_deployed = match &observed {
+            Seen::Is(observed) => deployed.as_ref() == Some(observed),
+            Seen::Unread => true,
+        };
+        if desired.is_some() && desired == deployed && as_deployed {
+            continue;
+        }
+        let triple = triple(&field, sides, desired, deployed, observed);
         let was_pending = findings.pending.len();
         if field.is_for_creation() {
             for_creation(&triple, sides.resumed, findings);
@@ -138,13 +148,16 @@ pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
     }
 }
 
-fn triple(field: &Field, sides: &Sides<'_>) -> Triple {
+fn triple(
+    field: &Field,
+    sides: &Sides<'_>,
+    desired: Option<Value>,
+    deployed: Option<Value>,
+    observed: Seen,
+) -> Triple {
     let key = field.key();
     let canonical = |value: &Value| sides.rules.canonical(&key, value);
     let show = |value: Option<&Value>| field.show(value, sides.rules);
-    let desired = field.read(sides.desired);
-    let deployed = field.read(sides.deployed);
-    let observed = field.observe(sides.observed);
     Triple {
         desired: desired.as_ref().map_or(Value::Null, canonical),
         deployed: deployed.as_ref().map(canonical),

@@ -1,10 +1,14 @@
 //! What is not done, and the reason that is given.
 
-use enginehouse_model::documents::{Config, Disk, Machine, Nic, Power, PowerState};
+use enginehouse_model::documents::{
+    Assessment, ChangeClass, Config, Disk, FieldAssessment, Machine, Nic, Power, PowerState,
+};
 use serde_json::json;
 
 use super::world::{GIB, World, disks};
-use crate::{Class, Intent, KeepDisks, MachinePlan, Ownership, owned, recognise};
+use crate::{
+    Class, Intent, KeepDisks, MachinePlan, Ownership, Subject, changed, owned, plan_one, recognise,
+};
 
 const UNDEPLOY: Intent = Intent::Undeploy {
     keep: KeepDisks::Marked,
@@ -282,6 +286,42 @@ fn what_only_counts_at_creation_is_refused_with_the_field() {
     assert_eq!(
         (plan.actions, plan.refused, plan.drift),
         (vec![], vec![], vec![])
+    );
+}
+
+#[test]
+fn an_assessment_decides_about_a_field_that_would_be_refused_without_it() {
+    let with = |arch: &str| Config {
+        settings: json!({"arch": arch}).as_object().unwrap().clone(),
+        ..cores(2)
+    };
+    let world = World::new(9)
+        .desired(with("arm"))
+        .deployed(with("x86"))
+        .observed(with("x86"));
+    let subject = world.subject(Intent::Reconfigure);
+    assert!(refused(&world, Intent::Reconfigure).contains("settings.arch"));
+    assert_eq!(changed(&subject), ["settings.arch"]);
+    assert_eq!(changed(&world.subject(Intent::Start)), Vec::<String>::new());
+    let answer = FieldAssessment {
+        class: ChangeClass::InPlace,
+        reason: "it is only a name".to_owned(),
+    };
+    let assessment = Assessment {
+        fields: [("settings.arch".to_owned(), answer)].into(),
+    };
+    let plan = plan_one(&Subject {
+        assessment: Some(&assessment),
+        ..subject
+    });
+    assert_eq!(plan.refused, []);
+    let [action] = plan.actions.as_slice() else {
+        unreachable!("{plan:#?}");
+    };
+    assert_eq!((action.class, action.order), (Class::Benign, 1));
+    assert_eq!(
+        action.reason,
+        "settings.arch \"x86\" -> \"arm\" (it is only a name)"
     );
 }
 
