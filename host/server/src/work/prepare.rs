@@ -5,7 +5,7 @@ use std::sync::Arc;
 use enginehouse_api::OperationKind;
 use enginehouse_documents::{Action, Assessment, Code, Machine, Problem, Question};
 use enginehouse_engines::Observer;
-use enginehouse_model::{MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp};
+use enginehouse_model::{Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{Event, StepSpec};
 use enginehouse_reconcile::{Intent, KeepDisks, MachinePlan, Plan, Subject, plan_one, recognise};
 use enginehouse_tree::Event as TreeEvent;
@@ -204,6 +204,15 @@ async fn begin(
                 "goes on with machine {}, made by operation {}",
                 machine.id, mark.operation
             ));
+            if let Some(record) = &mut target.record {
+                record.identity = Some(Identity {
+                    machine_id: machine.id.clone(),
+                    kind: machine.kind.clone(),
+                    host: machine.host.clone(),
+                    incarnation: None,
+                });
+                recognise(record, &machine);
+            }
             observed = Some(machine);
         }
         if target.record.is_none() {
