@@ -218,11 +218,11 @@ fn define<T, D: Clone>(
             for (name, entry) in &entries.0 {
                 match entry {
                     None => {
-                        defined.remove(name);
+                        defined.remove(&**name);
                     }
                     Some(entry) => {
                         if let Some(made) = make(name, entry) {
-                            defined.insert(name.clone(), Arc::new(made));
+                            defined.insert(name.to_string(), Arc::new(made));
                         }
                     }
                 }

@@ -186,7 +186,7 @@ impl Computed {
                 .labels
                 .iter()
                 .flat_map(|labels| labels.iter())
-                .map(|(name, value)| (name.clone(), value.value.0.to_string()))
+                .map(|(name, value)| (name.to_owned(), value.value.0.to_string()))
                 .collect(),
             power: machine.power.as_ref().map(|power| power.value),
             placement: machine
@@ -198,13 +198,13 @@ impl Computed {
                 .disks
                 .iter()
                 .flat_map(|disks| disks.iter())
-                .map(|(name, value)| (name.clone(), disk(value)))
+                .map(|(name, value)| (name.to_owned(), disk(value)))
                 .collect(),
             nics: machine
                 .nics
                 .iter()
                 .flat_map(|nics| nics.iter())
-                .map(|(name, value)| (name.clone(), nic(value)))
+                .map(|(name, value)| (name.to_owned(), nic(value)))
                 .collect(),
             guest: machine
                 .guest
@@ -215,7 +215,7 @@ impl Computed {
                 .settings
                 .iter()
                 .flat_map(|settings| settings.iter())
-                .map(|(name, value)| (name.clone(), value.value.0.as_ref().clone()))
+                .map(|(name, value)| (name.to_owned(), value.value.0.as_ref().clone()))
                 .collect(),
         }
     }

@@ -137,12 +137,12 @@ impl Definition {
     }
 
     /// Names of the hypervisor entries that are written here, without those set to `null`.
-    pub(crate) fn hypervisor_names(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn hypervisor_names(&self) -> impl Iterator<Item = &str> {
         self.hypervisors
             .set()
             .into_iter()
             .flat_map(|entries| &entries.0)
-            .filter_map(|(name, entry)| entry.as_ref().map(|_| name))
+            .filter_map(|(name, entry)| entry.as_ref().map(|_| &**name))
     }
 }
 

@@ -546,7 +546,7 @@ fn hypervisor_uids(
                 .get(name)
                 .copied()
                 .unwrap_or_else(|| HypervisorUid::from_uuid(uids()));
-            (name.clone(), uid)
+            (name.to_owned(), uid)
         })
         .collect()
 }

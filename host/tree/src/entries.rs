@@ -1,12 +1,12 @@
 //! Maps that are inherited entry by entry.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use crate::Line;
+use crate::by_name::ByName;
 use crate::key_path::below;
 use crate::origin::Origin;
 use crate::problem::{Reader, found};
@@ -16,7 +16,7 @@ use crate::written::Part;
 /// Entries as they were written, in that order; `None` is `null`: the inherited entry does not
 /// count here.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Entries<T>(pub IndexMap<String, Option<T>>);
+pub struct Entries<T>(pub IndexMap<Arc<str>, Option<T>>);
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
@@ -26,7 +26,7 @@ impl<T> Default for Entries<T> {
 
 impl<T: Part> Part for Entries<T> {
     /// Shared with the parent until a level says something of it.
-    type Computed = Arc<BTreeMap<String, T::Computed>>;
+    type Computed = Arc<ByName<T::Computed>>;
 
     fn read(value: &Value, at: &mut Reader) -> Option<Self> {
         let members = at.members(value, "an object of named entries")?;
@@ -37,9 +37,9 @@ impl<T: Part> Part for Entries<T> {
                     at.expected(expected, found(&Value::String(name.clone())), None);
                 }
                 if value.is_null() {
-                    entries.insert(name.clone(), None);
+                    entries.insert(Arc::from(name.as_str()), None);
                 } else if let Some(value) = T::read(value, at) {
-                    entries.insert(name.clone(), Some(value));
+                    entries.insert(Arc::from(name.as_str()), Some(value));
                 }
             });
         }
@@ -54,7 +54,7 @@ impl<T: Part> Part for Entries<T> {
                 let value = entry
                     .as_ref()
                     .map_or(Value::Null, |entry| entry.json(secrets));
-                (name.clone(), value)
+                (name.to_string(), value)
             })
             .collect();
         let object = Value::Object(members);
@@ -70,14 +70,10 @@ impl<T: Part> Part for Entries<T> {
         }
         let computed = Arc::make_mut(slot.get_or_insert_default());
         for (name, entry) in &self.0 {
-            let mut inherited = computed.remove(name);
-            match entry {
-                None => inherited = None,
-                Some(entry) => entry.apply(&mut inherited, origin),
-            }
-            if let Some(value) = inherited {
-                computed.insert(name.clone(), value);
-            }
+            computed.update(name, |inherited| match entry {
+                None => *inherited = None,
+                Some(entry) => entry.apply(inherited, origin),
+            });
         }
         if computed.is_empty() {
             *slot = None;
@@ -86,14 +82,7 @@ impl<T: Part> Part for Entries<T> {
 
     fn forget_prototypes(slot: &mut Option<Self::Computed>) {
         let Some(shared) = slot else { return };
-        let kept: BTreeMap<_, _> = shared
-            .iter()
-            .filter_map(|(name, value)| {
-                let mut kept = Some(value.clone());
-                T::forget_prototypes(&mut kept);
-                kept.map(|kept| (name.clone(), kept))
-            })
-            .collect();
+        let kept = shared.filter_map(T::forget_prototypes);
         *slot = if kept.is_empty() {
             None
         } else {

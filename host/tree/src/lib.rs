@@ -14,7 +14,7 @@
 //!
 //! | file | idea |
 //! | --- | --- |
-//! | `written`, `entries`, `record`, `leaf` | one key: how it is read, written, inherited, shown |
+//! | `written`, `entries`, `by_name`, `record`, `leaf` | one key: how it is read, written, inherited, shown |
 //! | `values`, `guest`, `rules`, `hypervisor` | the keys there are |
 //! | `definition`, `key_path`, `problem` | a node's document, single keys of it, what is wrong |
 //! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
@@ -22,6 +22,7 @@
 //! | `tree`, `edit`, `error` | all of them together, and edits |
 
 mod address;
+mod by_name;
 mod cascade;
 mod computed;
 mod definition;
@@ -46,6 +47,7 @@ mod values;
 mod written;
 
 pub use address::{Address, AddressError, Scheme};
+pub use by_name::ByName;
 pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
 pub use definition::Definition;
 pub use edit::Change;
