@@ -126,8 +126,10 @@ pub fn disk(slot: Slot, value: &str) -> Option<Disk> {
     if properties.get("media") == Some("cdrom") || matches!(volume, "none" | "cdrom") {
         return None;
     }
+    // A disk that a running machine gets with its next start is still as it was asked for.
+    let pending = || new_disk_size(value).map(|(_, size)| size);
     Some(Disk {
-        size: properties.get("size").and_then(parse_size),
+        size: properties.get("size").and_then(parse_size).or_else(pending),
         storage: volume
             .split_once(':')
             .filter(|_| !volume.starts_with('/'))
@@ -194,6 +196,16 @@ pub fn new_disk(name: &str, disk: &Disk, default_storage: Option<&str>) -> Resul
     let mut gib = format!("{}.{fraction:010}", size / 1024);
     gib.truncate(gib.trim_end_matches('0').trim_end_matches('.').len());
     Ok(format!("{storage}:{gib}"))
+}
+
+/// Storage and bytes of a disk to be made: `local-lvm:8`.
+pub fn new_disk_size(value: &str) -> Option<(&str, u64)> {
+    let (storage, gib) = value.split_once(':')?;
+    if !gib.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let size = parse_size(&format!("{gib}G"))?;
+    Some((storage, size))
 }
 
 /// A card, out of `virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=5`.
@@ -339,6 +351,10 @@ mod tests {
         assert_eq!(of("none,media=cdrom"), None);
         assert_eq!(of("local:iso/d.iso,media=cdrom,size=1G"), None);
         assert_eq!(of("local-lvm:vm-100-cloudinit,media=cdrom"), None);
+        assert_eq!(
+            disk(slot("scsi1"), "local-lvm:1.5").unwrap().size,
+            Some(1536 * MIB)
+        );
         let disk = disk(slot("scsi0"), "local-lvm:vm-100-disk-0,iothread=1,size=8G").unwrap();
         assert_eq!(disk.size, Some(8 * GIB));
         assert_eq!(disk.storage.as_deref(), Some("local-lvm"));

@@ -57,7 +57,7 @@ impl Form {
             config.remove(key);
         }
         for (key, value) in &self.set {
-            match (key.parse::<Slot>(), new_disk_size(value)) {
+            match (key.parse::<Slot>(), drive::new_disk_size(value)) {
                 (Ok(_), Some((storage, size))) => {
                     let value = format!("{storage}:?,size={}", drive::show_size(size));
                     config.set(key, &value);
@@ -66,16 +66,6 @@ impl Form {
             }
         }
     }
-}
-
-/// Storage and bytes of a disk to be made: `local-lvm:8`.
-fn new_disk_size(value: &str) -> Option<(&str, u64)> {
-    let (storage, gib) = value.split_once(':')?;
-    if !gib.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let size = drive::parse_size(&format!("{gib}G"))?;
-    Some((storage, size))
 }
 
 /// Whether a parameter has the value that was written, in whatever way it is shown now.
@@ -96,7 +86,7 @@ pub fn same(key: &str, wanted: &str, have: &str) -> bool {
         return wanted == have.strip_prefix("current=").unwrap_or(have);
     }
     if let Ok(slot) = key.parse::<Slot>()
-        && let Some((storage, size)) = new_disk_size(wanted)
+        && let Some((storage, size)) = drive::new_disk_size(wanted)
     {
         return drive::disk(slot, have).is_some_and(|disk| {
             disk.storage.as_deref() == Some(storage) && disk.size == Some(size)

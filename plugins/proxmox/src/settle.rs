@@ -73,7 +73,12 @@ fn tasks(cx: &Cx, node: &str, vmid: u64, kinds: &[&str], sent: &Sent) -> Result<
 fn making_of(cx: &Cx, mut making: Making, sent: &Sent) -> Result<Settled<Phase>> {
     let vmid = making.place.vmid;
     let Some((place, config)) = create::configuration(cx, &making)? else {
-        return Ok(Settled::not_started());
+        return Ok(if sent.lost {
+            // It was begun, and Proxmox VE has removed what a failed task leaves.
+            Settled::done(Phase::Made(making))
+        } else {
+            Settled::not_started()
+        });
     };
     making.doubtful = true;
     if config.is_being_made() {
@@ -87,8 +92,13 @@ fn making_of(cx: &Cx, mut making: Making, sent: &Sent) -> Result<Settled<Phase>>
     if config.text().mark == cx.mark() {
         return Ok(Settled::done(Phase::Made(making)));
     }
-    // Another's guest holds the VMID. The lost request can only have failed, or will when it comes.
-    Ok(Settled::not_started())
+    // Another's guest holds the VMID. The lost request can only have failed, or will when it comes;
+    // sent once more it is told that the VMID is taken, and another is chosen.
+    Ok(if sent.lost {
+        Settled::done(Phase::Made(making))
+    } else {
+        Settled::not_started()
+    })
 }
 
 /// The running task, if it can be only one.
@@ -163,7 +173,8 @@ fn errand_of(cx: &Cx, action: &Action, errand: Errand, sent: &Sent) -> Result<Se
         return Ok(Settled::done(Phase::Sent(errand)));
     }
     if sent.lost {
-        return Ok(Settled::not_started());
+        // Its task is over and has not reached it: ask for it anew.
+        return Ok(Settled::done(Phase::Send(errand)));
     }
     let Place { node, vmid } = &errand.place;
     match tasks(cx, node, *vmid, kinds, sent)?.into_iter().next() {

@@ -7,7 +7,7 @@ use crate::settings::Connection;
 
 /// How a definition may name a template.
 #[derive(Debug, PartialEq, Eq)]
-enum Name<'a> {
+enum Template<'a> {
     /// `pve1/9000`
     Whole(&'a str, u64),
     /// `9000`
@@ -16,7 +16,7 @@ enum Name<'a> {
     Name(&'a str),
 }
 
-impl<'a> Name<'a> {
+impl<'a> Template<'a> {
     fn parse(text: &'a str) -> Self {
         if let Ok(vmid) = text.parse() {
             return Self::Vmid(vmid);
@@ -47,13 +47,13 @@ pub fn find(cx: &Cx, desired: &Config, connection: &Connection) -> Result<(Optio
     };
     // Templates are where the settings say; without a word, where the new machine is to be.
     let near = connection.node.as_deref().or(host);
-    let source = match (Name::parse(image), near) {
-        (Name::Whole(node, vmid), _) => Place::new(node, vmid),
-        (Name::Vmid(vmid), Some(node)) => Place::new(node, vmid),
-        (Name::Vmid(vmid), None) => {
+    let source = match (Template::parse(image), near) {
+        (Template::Whole(node, vmid), _) => Place::new(node, vmid),
+        (Template::Vmid(vmid), Some(node)) => Place::new(node, vmid),
+        (Template::Vmid(vmid), None) => {
             api::locate(cx, vmid).map_err(|error| error.field("base_image"))?
         }
-        (Name::Name(name), near) => by_name(&api::resources(cx)?, name, near)?,
+        (Template::Name(name), near) => by_name(&api::resources(cx)?, name, near)?,
     };
     // A clone stays on its template's node unless it is told to go elsewhere.
     let node = host.unwrap_or(&source.node).to_owned();
@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_template_is_named_in_three_ways() {
-        assert_eq!(Name::parse("9000"), Name::Vmid(9000));
-        assert_eq!(Name::parse("pve1/9000"), Name::Whole("pve1", 9000));
-        assert_eq!(Name::parse("debian/12x"), Name::Name("debian/12x"));
-        assert_eq!(Name::parse("debian-12"), Name::Name("debian-12"));
+        assert_eq!(Template::parse("9000"), Template::Vmid(9000));
+        assert_eq!(Template::parse("pve1/9000"), Template::Whole("pve1", 9000));
+        assert_eq!(Template::parse("debian/12x"), Template::Name("debian/12x"));
+        assert_eq!(Template::parse("debian-12"), Template::Name("debian-12"));
     }
 
     #[test]
