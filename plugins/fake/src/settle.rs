@@ -90,7 +90,7 @@ fn created(cx: &Cx, sent: &Sent) -> Result<Settled<Phase>> {
         }
         [] if !hidden.is_empty() => {
             return Err(Error::busy(format_args!(
-                "{} show no mark yet",
+                "no mark to see yet on {}",
                 hidden.join(", ")
             )));
         }
