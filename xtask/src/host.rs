@@ -1,0 +1,56 @@
+//! What is run at the end: the demonstration, the tests, the measurements.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::command::{cargo, command, last, run};
+use crate::workspace;
+
+/// `enginehouse demo`, with the engines just built.
+pub fn demo(once: bool) -> Result<ExitCode> {
+    // Its own target directory, whatever the environment says: the binary is started by its path.
+    run(cargo()
+        .args(["build", "--package", "enginehouse", "--target-dir"])
+        .arg(workspace::target()))?;
+    let mut demo = command(workspace::target().join("debug/enginehouse"));
+    demo.arg("demo")
+        .arg("--engines")
+        .arg(workspace::target().join("engines"));
+    if once {
+        demo.arg("--once");
+    }
+    last(&mut demo)
+}
+
+/// All tests of the workspace; the peers are there, so a test that lacks one fails.
+pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
+    let mut test = cargo();
+    test.args(["test", "--workspace"])
+        .env("ENGINEHOUSE_PEERS", "required");
+    if let Some(filter) = filter {
+        test.arg(filter);
+    }
+    test.arg("--").args(arguments);
+    last(&mut test)
+}
+
+/// The measurements, built as they would be shipped.
+pub fn bench(name: Option<&str>) -> Result<ExitCode> {
+    run(cargo().args(["build", "--release", "--package", "enginehouse"]))?;
+    let mut bench = cargo();
+    bench
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            "enginehouse-tests",
+        ])
+        .args(["--bin", "bench"])
+        .env("ENGINEHOUSE_PEERS", "required");
+    if let Some(name) = name {
+        bench.arg("--").arg(name);
+    }
+    last(&mut bench)
+}
