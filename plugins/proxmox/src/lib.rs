@@ -32,6 +32,8 @@ mod settings;
 mod settle;
 mod source;
 mod task;
+#[cfg(test)]
+mod tests;
 mod trailer;
 mod upid;
 

@@ -50,7 +50,7 @@ pub fn of_reply(cx: &Cx, reply: &Reply) -> Error {
         message.push_str(&format!("{field}: {text}"));
     }
     let error = match status {
-        401 => session(cx, message),
+        401 => unauthorised(cx.session() > 0, message),
         403 => denied(message),
         400 if !errors.is_empty() => {
             let mut error = Error::invalid(message);
@@ -144,8 +144,8 @@ pub fn of_text(text: &str) -> Error {
 }
 
 /// 401. A session ends after two hours; a token that is refused is refused for good.
-fn session(cx: &Cx, message: String) -> Error {
-    if cx.session() > 0 {
+fn unauthorised(in_session: bool, message: String) -> Error {
+    if in_session {
         return Error::session_expired(message);
     }
     Error::denied(message).hint(
@@ -224,5 +224,61 @@ fn field_of(parameter: &str) -> String {
         }
         _ if crate::settings::parameter(parameter).is_some() => format!("settings.{parameter}"),
         _ => parameter.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_expires_and_a_token_is_refused() {
+        let said = || "permission denied - invalid PVE ticket".to_owned();
+        assert!(unauthorised(true, said()).is(Code::SessionExpired));
+        let refused = unauthorised(false, said());
+        assert!(refused.is(Code::Denied));
+        assert!(refused.detail().hint.is_some());
+    }
+
+    #[test]
+    fn texts_of_tasks_mean_what_they_mean_in_answers() {
+        for (text, code) in [
+            ("VM is locked (snapshot-delete)", Code::Busy),
+            ("VM quit/powerdown failed - got timeout", Code::Busy),
+            (
+                "unable to create VM 105: config file already exists",
+                Code::Conflict,
+            ),
+            (
+                "clone failed: Volume group \"pve\" has insufficient free space (0 extents)",
+                Code::Provider,
+            ),
+            (
+                "base volume 'local-lvm:base-9000-disk-0' is still in use by linked cloned",
+                Code::Conflict,
+            ),
+            ("hostname lookup 'pve9' failed", Code::Unreachable),
+            ("start failed: QEMU exited with code 1", Code::Provider),
+        ] {
+            assert_eq!(of_text(text).code(), code, "{text}");
+        }
+        let full = of_text("lvcreate 'x' error: Volume group \"pve\" has insufficient free space");
+        assert!(
+            full.detail()
+                .hint
+                .as_deref()
+                .is_some_and(|hint| hint.contains("free space"))
+        );
+    }
+
+    #[test]
+    fn only_a_vmid_is_taken() {
+        assert!(is_taken(&of_text(
+            "unable to create VM 105 - VM 105 already exists on node 'pve1'"
+        )));
+        assert!(is_taken(
+            &Error::invalid("VM 105 already in use").field("newid")
+        ));
+        assert!(!is_taken(&of_text("disk image '/x.qcow2' already exists")));
     }
 }
