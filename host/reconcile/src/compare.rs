@@ -113,30 +113,26 @@ impl Findings {
 /// Compares the plain fields.
 pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
     for field in Field::all(sides.desired, sides.deployed) {
-        let desired = field.read(sides.desired);
+        let desired = field.peek(sides.desired);
+        let deployed = field.peek(sides.deployed);
+        let observed = field.glimpse(sides.observed);
+        // Most fields of most machines: nothing has to be normalised or printed for them.
+        if desired.is_some() && desired == deployed && (observed.is_none() || observed == desired) {
+            continue;
+        }
         let removes = matches!(field, Field::Label(_));
         if desired.is_none() && !removes {
-            forget(&field, sides, findings);
+            forget(field, sides, findings);
             continue;
         }
-        // Most fields of most machines: nothing has to be normalised or printed for them.
-        let deployed = field.read(sides.deployed);
-        let observed = field.observe(sides.observed);
-        let as_deployed = match &observed {
-            Seen::Is(observed) => deployed.as_ref() == Some(observed),
-            Seen::Unread => true,
-        };
-        if desired.is_some() && desired == deployed && as_deployed {
-            continue;
-        }
-        let triple = triple(&field, sides, desired, deployed, observed);
+        let triple = triple(field, sides);
         let was_pending = findings.pending.len();
         if field.is_for_creation() {
             for_creation(&triple, sides.resumed, findings);
             continue;
         }
         match findings.sort(&triple) {
-            Some(change) => findings.write.push(write(&field, change, sides)),
+            Some(change) => findings.write.push(write(field, change, sides)),
             None if findings.pending.len() > was_pending && sides.is_read() => {
                 findings.notes.push(format!(
                     "{} is not shown by the hypervisor, and what cannot be read is not written",
@@ -148,13 +144,10 @@ pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
     }
 }
 
-fn triple(
-    field: &Field,
-    sides: &Sides<'_>,
-    desired: Option<Value>,
-    deployed: Option<Value>,
-    observed: Seen,
-) -> Triple {
+fn triple(field: Field<'_>, sides: &Sides<'_>) -> Triple {
+    let desired = field.read(sides.desired);
+    let deployed = field.read(sides.deployed);
+    let observed = field.observe(sides.observed);
     let key = field.key();
     let canonical = |value: &Value| sides.rules.canonical(&key, value);
     let show = |value: Option<&Value>| field.show(value, sides.rules);
@@ -175,7 +168,7 @@ fn triple(
     }
 }
 
-fn write(field: &Field, change: FieldChange, sides: &Sides<'_>) -> Write {
+fn write(field: Field<'_>, change: FieldChange, sides: &Sides<'_>) -> Write {
     let because = sides
         .assessment
         .and_then(|assessment| assessment.fields.get(&change.field))
@@ -191,7 +184,7 @@ fn write(field: &Field, change: FieldChange, sides: &Sides<'_>) -> Write {
 
 /// What the definition no longer has is no longer managed. How the machine was made stays on
 /// record.
-fn forget(field: &Field, sides: &Sides<'_>, findings: &mut Findings) {
+fn forget(field: Field<'_>, sides: &Sides<'_>, findings: &mut Findings) {
     if field.is_for_creation() {
         return;
     }

@@ -1,5 +1,7 @@
 //! One machine's plan while it is being made.
 
+use std::borrow::Cow;
+
 use enginehouse_model::MachineRecord;
 use enginehouse_model::documents::{Action, ActionRequest, Config, Machine, MachineRef};
 
@@ -206,25 +208,27 @@ pub(crate) fn reason(fields: &[FieldChange]) -> String {
 }
 
 /// Sizes as the provider holds them. Those that come out as nothing are refused and left out.
-pub(crate) fn as_held(draft: &mut Draft<'_>, desired: &Config) -> Config {
-    let mut held = desired.clone();
+pub(crate) fn as_held<'c>(draft: &mut Draft<'_>, desired: &'c Config) -> Cow<'c, Config> {
     let rules = draft.subject.rules;
-    let mut fit = |key: String, size: &mut Option<u64>| {
-        if let Some(bytes) = *size {
-            let truncated = rules.truncate(&key, bytes);
-            *size = (truncated > 0).then_some(truncated);
-            if truncated == 0 {
-                draft.refuse(
-                    &key,
-                    Class::Benign,
-                    format!("{bytes} bytes is less than the hypervisor can hold"),
-                );
-            }
+    let mut held = Cow::Borrowed(desired);
+    let mut fit = |key: String, size: Option<u64>| {
+        let fitting = size.map(|bytes| rules.truncate(&key, bytes));
+        if let (Some(bytes), Some(0)) = (size, fitting) {
+            let reason = format!("{bytes} bytes is less than the hypervisor can hold");
+            draft.refuse(&key, Class::Benign, reason);
         }
+        let fitting = fitting.filter(|bytes| *bytes > 0);
+        (fitting != size).then_some(fitting)
     };
-    fit("memory".to_owned(), &mut held.memory);
-    for (name, disk) in &mut held.disks {
-        fit(format!("disks.{name}.size"), &mut disk.size);
+    if let Some(memory) = fit("memory".to_owned(), desired.memory) {
+        held.to_mut().memory = memory;
+    }
+    for (name, disk) in &desired.disks {
+        if let Some(size) = fit(format!("disks.{name}.size"), disk.size)
+            && let Some(disk) = held.to_mut().disks.get_mut(name)
+        {
+            disk.size = size;
+        }
     }
     held
 }

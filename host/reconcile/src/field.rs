@@ -15,20 +15,20 @@ const SHOWN_MAX: usize = 60;
 pub(crate) const UNSET: &str = "unset";
 
 /// A field that one value describes. The order is the one of plans.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Field {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Field<'n> {
     Name,
     Vcpu,
     Memory,
     Description,
-    Label(String),
-    Setting(String),
+    Label(&'n str),
+    Setting(&'n str),
     BaseImage,
     PlacementHost,
     PlacementCluster,
     PlacementPool,
     PlacementFolder,
-    Guest(String),
+    Guest(&'n str),
 }
 
 /// What an observation says of a field.
@@ -40,9 +40,29 @@ pub(crate) enum Seen {
     Is(Value),
 }
 
-impl Field {
+/// A value where it lies: what is equal needs no copy.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Raw<'a> {
+    Unset,
+    Text(&'a str),
+    Number(u64),
+    Json(&'a Value),
+}
+
+impl Raw<'_> {
+    fn to_value(self) -> Value {
+        match self {
+            Self::Unset => Value::Null,
+            Self::Text(text) => Value::from(text),
+            Self::Number(number) => Value::from(number),
+            Self::Json(value) => value.clone(),
+        }
+    }
+}
+
+impl<'n> Field<'n> {
     /// All fields that at least one of the configurations has, in order.
-    pub(crate) fn all(desired: &Config, deployed: &Config) -> Vec<Self> {
+    pub(crate) fn all(desired: &'n Config, deployed: &'n Config) -> Vec<Self> {
         let plain = [
             Self::Name,
             Self::Vcpu,
@@ -56,18 +76,18 @@ impl Field {
         ];
         let mut fields: Vec<Self> = plain.into_iter().collect();
         for config in [desired, deployed] {
-            fields.extend(config.labels.keys().cloned().map(Self::Label));
-            fields.extend(config.settings.keys().cloned().map(Self::Setting));
-            fields.extend(config.guest.keys().cloned().map(Self::Guest));
+            fields.extend(config.labels.keys().map(|name| Self::Label(name)));
+            fields.extend(config.settings.keys().map(|name| Self::Setting(name)));
+            fields.extend(config.guest.keys().map(|name| Self::Guest(name)));
         }
-        fields.sort();
+        fields.sort_unstable();
         fields.dedup();
-        fields.retain(|field| field.read(desired).is_some() || field.read(deployed).is_some());
+        fields.retain(|field| field.peek(desired).is_some() || field.peek(deployed).is_some());
         fields
     }
 
     /// The definition's key.
-    pub(crate) fn key(&self) -> String {
+    pub(crate) fn key(self) -> String {
         match self {
             Self::Name => "name".to_owned(),
             Self::Vcpu => "vcpu".to_owned(),
@@ -85,11 +105,11 @@ impl Field {
     }
 
     /// The field of a key; none for keys of disks, nics, the run state, and unknown ones.
-    pub(crate) fn parse(key: &str) -> Option<Self> {
+    pub(crate) fn parse(key: &'n str) -> Option<Self> {
         let field = match key.split_once('.') {
-            Some(("labels", name)) => Self::Label(name.to_owned()),
-            Some(("settings", name)) => Self::Setting(name.to_owned()),
-            Some(("guest", name)) => Self::Guest(name.to_owned()),
+            Some(("labels", name)) => Self::Label(name),
+            Some(("settings", name)) => Self::Setting(name),
+            Some(("guest", name)) => Self::Guest(name),
             Some(("placement", "host")) => Self::PlacementHost,
             Some(("placement", "cluster")) => Self::PlacementCluster,
             Some(("placement", "pool")) => Self::PlacementPool,
@@ -108,7 +128,7 @@ impl Field {
     }
 
     /// Whether the provider uses it when the machine is made, and never again.
-    pub(crate) fn is_for_creation(&self) -> bool {
+    pub(crate) fn is_for_creation(self) -> bool {
         match self {
             Self::Name
             | Self::Vcpu
@@ -125,38 +145,47 @@ impl Field {
         }
     }
 
-    pub(crate) fn read(&self, config: &Config) -> Option<Value> {
-        let text = |text: &Option<String>| text.clone().map(Value::String);
+    pub(crate) fn read(self, config: &Config) -> Option<Value> {
+        self.peek(config).map(Raw::to_value)
+    }
+
+    pub(crate) fn peek(self, config: &Config) -> Option<Raw<'_>> {
+        fn text(text: &Option<String>) -> Option<Raw<'_>> {
+            text.as_deref().map(Raw::Text)
+        }
+        // A setting of null is one that is not set.
+        fn json(value: Option<&Value>) -> Option<Raw<'_>> {
+            value.filter(|value| !value.is_null()).map(Raw::Json)
+        }
         match self {
             Self::Name => text(&config.name),
-            Self::Vcpu => config.vcpu.map(Value::from),
-            Self::Memory => config.memory.map(Value::from),
+            Self::Vcpu => config.vcpu.map(|cores| Raw::Number(cores.into())),
+            Self::Memory => config.memory.map(Raw::Number),
             Self::Description => text(&config.description),
-            Self::Label(name) => config.labels.get(name).cloned().map(Value::String),
-            // A setting of null is one that is not set.
-            Self::Setting(name) => config.settings.get(name).filter(|v| !v.is_null()).cloned(),
+            Self::Label(name) => config.labels.get(name).map(|value| Raw::Text(value)),
+            Self::Setting(name) => json(config.settings.get(name)),
             Self::BaseImage => text(&config.base_image),
             Self::PlacementHost => text(&config.placement.host),
             Self::PlacementCluster => text(&config.placement.cluster),
             Self::PlacementPool => text(&config.placement.pool),
             Self::PlacementFolder => text(&config.placement.folder),
-            Self::Guest(name) => config.guest.get(name).filter(|v| !v.is_null()).cloned(),
+            Self::Guest(name) => json(config.guest.get(name)),
         }
     }
 
     /// Makes this field of `target` what it is in `source`, also when it is unset there.
-    pub(crate) fn copy(&self, source: &Config, target: &mut Config) {
+    pub(crate) fn copy(self, source: &Config, target: &mut Config) {
         match self {
             Self::Name => target.name.clone_from(&source.name),
             Self::Vcpu => target.vcpu = source.vcpu,
             Self::Memory => target.memory = source.memory,
             Self::Description => target.description.clone_from(&source.description),
             Self::Label(name) => match source.labels.get(name) {
-                Some(value) => drop(target.labels.insert(name.clone(), value.clone())),
+                Some(value) => drop(target.labels.insert(name.to_owned(), value.clone())),
                 None => drop(target.labels.remove(name)),
             },
             Self::Setting(name) => match source.settings.get(name) {
-                Some(value) => drop(target.settings.insert(name.clone(), value.clone())),
+                Some(value) => drop(target.settings.insert(name.to_owned(), value.clone())),
                 None => drop(target.settings.shift_remove(name)),
             },
             Self::BaseImage => target.base_image.clone_from(&source.base_image),
@@ -170,29 +199,37 @@ impl Field {
             Self::PlacementPool => target.placement.pool.clone_from(&source.placement.pool),
             Self::PlacementFolder => target.placement.folder.clone_from(&source.placement.folder),
             Self::Guest(name) => match source.guest.get(name) {
-                Some(value) => drop(target.guest.insert(name.clone(), value.clone())),
+                Some(value) => drop(target.guest.insert(name.to_owned(), value.clone())),
                 None => drop(target.guest.shift_remove(name)),
             },
         }
     }
 
-    /// What the machine shows. A configuration that was read has all labels; any other member that
-    /// it lacks is not known.
-    pub(crate) fn observe(&self, machine: Option<&Machine>) -> Seen {
-        let Some((machine, config)) = machine.and_then(|m| Some((m, m.config.as_ref()?))) else {
-            return Seen::Unread;
-        };
-        let value = match self {
+    /// What the machine shows.
+    pub(crate) fn observe(self, machine: Option<&Machine>) -> Seen {
+        self.glimpse(machine)
+            .map_or(Seen::Unread, |raw| Seen::Is(raw.to_value()))
+    }
+
+    /// What the machine shows; none: nothing. A configuration that was read has all labels; any
+    /// other member that it lacks is not known. A setting of null is known to be unset.
+    pub(crate) fn glimpse(self, machine: Option<&Machine>) -> Option<Raw<'_>> {
+        let machine = machine?;
+        let config = machine.config.as_ref()?;
+        match self {
             Self::Name => self
-                .read(config)
-                .or_else(|| machine.name.clone().map(Value::String)),
+                .peek(config)
+                .or_else(|| machine.name.as_deref().map(Raw::Text)),
             Self::PlacementHost => machine
                 .host
-                .clone()
-                .map(Value::String)
-                .or_else(|| self.read(config)),
-            Self::Label(_) => Some(self.read(config).unwrap_or(Value::Null)),
-            Self::Setting(name) => config.settings.get(name).cloned(),
+                .as_deref()
+                .map(Raw::Text)
+                .or_else(|| self.peek(config)),
+            Self::Label(_) => Some(self.peek(config).unwrap_or(Raw::Unset)),
+            Self::Setting(name) => {
+                let is_there = config.settings.contains_key(name);
+                self.peek(config).or(is_there.then_some(Raw::Unset))
+            }
             Self::Vcpu
             | Self::Memory
             | Self::Description
@@ -200,18 +237,17 @@ impl Field {
             | Self::PlacementCluster
             | Self::PlacementPool
             | Self::PlacementFolder
-            | Self::Guest(_) => self.read(config),
-        };
-        value.map_or(Seen::Unread, Seen::Is)
+            | Self::Guest(_) => self.peek(config),
+        }
     }
 
     /// What is printed for the field.
-    pub(crate) fn word(&self) -> String {
+    pub(crate) fn word(self) -> String {
         word(&self.key())
     }
 
     /// A value of it, on one line, short, without secrets.
-    pub(crate) fn show(&self, value: Option<&Value>, rules: &Rules) -> String {
+    pub(crate) fn show(self, value: Option<&Value>, rules: &Rules) -> String {
         let Some(value) = value.filter(|value| !value.is_null()) else {
             return UNSET.to_owned();
         };
@@ -284,7 +320,7 @@ mod tests {
         assert_eq!(fields.len(), 12);
         let mut copied = empty.clone();
         for field in &fields {
-            assert_eq!(Field::parse(&field.key()).as_ref(), Some(field));
+            assert_eq!(Field::parse(&field.key()), Some(*field));
             assert_eq!(field.read(&empty), None);
             field.copy(&full, &mut copied);
             assert_eq!(field.read(&copied), field.read(&full));
@@ -308,7 +344,7 @@ mod tests {
         assert_eq!(Field::Name.show(None, &rules), "unset");
         assert_eq!(Field::Description.show(Some(&json!("")), &rules), "\"\"");
         assert_eq!(
-            Field::Guest("p".into()).show(Some(&json!("pw")), &rules),
+            Field::Guest("p").show(Some(&json!("pw")), &rules),
             "(hidden)"
         );
     }

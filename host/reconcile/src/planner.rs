@@ -155,7 +155,7 @@ fn create(mut draft: Draft<'_>) -> MachinePlan {
     if !draft.plan.refused.is_empty() {
         return draft.finish("");
     }
-    let fields: Vec<FieldChange> = Field::all(&held, &Config::default())
+    let fields: Vec<FieldChange> = Field::all(&held, &held)
         .iter()
         .map(|field| FieldChange {
             field: field.key(),
@@ -164,7 +164,7 @@ fn create(mut draft: Draft<'_>) -> MachinePlan {
         })
         .collect();
     let action = Action::Create {
-        desired: Box::new(held.clone()),
+        desired: Box::new(Config::clone(&held)),
     };
     let text = new_machine(&held);
     if !draft.change(action, Class::Benign, text, fields, None) {
