@@ -1,0 +1,123 @@
+//! The command line as a whole: global options and the list of commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{
+    definition, demo, engines, folder, hypervisors, machine, ops, plan, serve, show, sim, tree,
+};
+
+const AFTER_HELP: &str = "\
+Which server:
+  --server URL, else --data DIR, else $ENGINEHOUSE_SERVER, else $ENGINEHOUSE_DATA, else the default
+  data directory: /var/lib/enginehouse for root, $XDG_DATA_HOME/enginehouse or
+  ~/.local/share/enginehouse for others. A data directory names its server and holds its token; with
+  a URL the token comes from --token-file or $ENGINEHOUSE_TOKEN.
+
+Exit codes:
+  0  done
+  1  the operation failed, or the server refused the order
+  2  wrong usage or bad input
+  3  the server cannot be reached, or does not accept the token
+  4  not over: the operation is in doubt, waits for a person, or was left running
+
+Examples:
+  enginehouse serve
+  enginehouse folder create /web use_hypervisor=pve1
+  enginehouse provision /web/vm1 base_image=debian-12 vcpu=2 memory=4GiB
+  enginehouse deploy /web/vm1
+  enginehouse show /web/vm1 --origins
+  enginehouse demo --once";
+
+/// A host for infrastructure engines: a tree of machines, kept as it says.
+#[derive(Debug, Parser)]
+#[command(name = "enginehouse", version, about, after_help = AFTER_HELP)]
+#[command(propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Data directory: where `serve` keeps everything, and where other commands find its address
+    /// and token
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Server")]
+    pub data: Option<PathBuf>,
+    /// Address of the server, as in http://127.0.0.1:7878
+    #[arg(long, global = true, value_name = "URL", help_heading = "Server")]
+    pub server: Option<String>,
+    /// File with the token for --server
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Server")]
+    pub token_file: Option<PathBuf>,
+    /// Text for people, or the JSON of the API
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub output: Format,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the host
+    Serve(serve::ServeArgs),
+    /// Run a simulated hypervisor
+    Sim(sim::SimArgs),
+    /// Show what Enginehouse does, on a simulated hypervisor
+    Demo(demo::DemoArgs),
+
+    /// List folders and machines
+    Tree(tree::TreeArgs),
+    /// Show one node whole
+    Show(show::ShowArgs),
+    /// Create, remove or edit a folder
+    #[command(subcommand)]
+    Folder(folder::FolderCommand),
+
+    /// Add a machine's descriptor to the tree; nothing is created yet
+    Provision(definition::ProvisionArgs),
+    /// Change the definition of a folder, or of a machine that is not deployed
+    Edit(definition::EditArgs),
+    /// Change a deployed machine's definition, and the machine with it
+    Reconfigure(definition::ReconfigureArgs),
+    /// Take a descriptor that is not deployed out of the tree
+    Deprovision(machine::DeprovisionArgs),
+
+    /// Create the machine, or all machines of a folder, and start them
+    Deploy(machine::DeployArgs),
+    /// Destroy the machine, or all machines of a folder; the descriptors stay
+    Undeploy(machine::UndeployArgs),
+    /// Start a machine, or all of a folder
+    Start(machine::StartArgs),
+    /// Shut a machine down, or all of a folder
+    Stop(machine::StopArgs),
+    /// Restart a machine, or all of a folder
+    Restart(machine::RestartArgs),
+    /// Show what a command would do, and do nothing
+    Plan(plan::PlanArgs),
+
+    /// Operations: list, show, log, wait, cancel, resolve
+    #[command(subcommand)]
+    Ops(ops::OpsCommand),
+    /// Engines that are loaded, and files that were refused
+    #[command(subcommand)]
+    Engines(engines::EnginesCommand),
+    /// Hypervisors of the tree
+    #[command(subcommand)]
+    Hypervisors(hypervisors::HypervisorsCommand),
+}

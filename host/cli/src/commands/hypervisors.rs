@@ -1,0 +1,142 @@
+//! `hypervisors list|check`.
+
+use clap::{Args, Subcommand};
+use enginehouse_api::{CheckRequest, Client, HypervisorCheck, HypervisorList};
+use enginehouse_model::FullName;
+
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::style::{Painter, Style, one_line};
+use crate::table::Table;
+use crate::time::span;
+
+#[derive(Debug, Subcommand)]
+pub enum HypervisorsCommand {
+    /// List the hypervisors that the tree defines
+    List(ListArgs),
+    /// Ask hypervisors how they are: reachable, credentials, version
+    #[command(after_help = "\
+The exit code is 1 when one of them has a problem.
+
+Examples:
+  enginehouse hypervisors check
+  enginehouse hypervisors check pve1")]
+    Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those defined at this folder or below it
+    #[arg(default_value = "/")]
+    path: FullName,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Only those of this name
+    name: Option<String>,
+    /// Only those defined at this folder or below it
+    #[arg(long, default_value = "/")]
+    path: FullName,
+}
+
+pub async fn hypervisors(
+    client: &Client,
+    command: HypervisorsCommand,
+    output: &Output,
+) -> Result<(), CommandError> {
+    match command {
+        HypervisorsCommand::List(args) => {
+            let list = client.hypervisors(&args.path).await?;
+            output.answer(&list, |paint| listing(&list, paint))
+        }
+        HypervisorsCommand::Check(args) => check(client, args, output).await,
+    }
+}
+
+fn listing(list: &HypervisorList, paint: Painter) -> String {
+    if list.hypervisors.is_empty() {
+        return "no hypervisors\n".to_owned();
+    }
+    let mut table =
+        Table::with_header(&["NAME", "DEFINED AT", "TYPE", "HOST", "MACHINES", "LAST CHECK"]);
+    for hypervisor in &list.hypervisors {
+        let last = match &hypervisor.last_check {
+            Some(check) => verdict(check),
+            None => (Style::Faint, "never".to_owned()),
+        };
+        table.row([
+            (Style::Plain, hypervisor.name.clone()),
+            (Style::Plain, hypervisor.defined_at.to_string()),
+            (Style::Plain, hypervisor.engine.clone()),
+            (Style::Plain, hypervisor.host.clone()),
+            (Style::Plain, hypervisor.machines.to_string()),
+            last,
+        ]);
+    }
+    table.render(paint)
+}
+
+fn verdict(check: &HypervisorCheck) -> (Style, String) {
+    match (&check.problem, &check.health) {
+        (Some(problem), _) => (Style::Bad, format!("{}: {}", problem.code, problem.message)),
+        (None, Some(health)) if health.warnings.is_empty() => {
+            (Style::Good, format!("ok, {}", health.version))
+        }
+        (None, Some(health)) => (
+            Style::Warning,
+            format!("{}, {}", health.version, health.warnings.join("; ")),
+        ),
+        (None, None) => (Style::Faint, "no answer".to_owned()),
+    }
+}
+
+async fn check(client: &Client, args: CheckArgs, output: &Output) -> Result<(), CommandError> {
+    let request = CheckRequest {
+        path: args.path,
+        name: args.name,
+    };
+    let results = client.check(&request).await?;
+    if results.checks.is_empty()
+        && let Some(name) = request.name
+    {
+        return Err(CommandError::NoHypervisor { name });
+    }
+    output.answer(&results, |paint| checks(&results.checks, paint))?;
+    let failed = results.checks.iter().filter(|check| check.health.is_none());
+    match failed.count() {
+        0 => Ok(()),
+        failed => Err(CommandError::Unhealthy {
+            failed,
+            all: results.checks.len(),
+        }),
+    }
+}
+
+fn checks(checks: &[HypervisorCheck], paint: Painter) -> String {
+    if checks.is_empty() {
+        return "no hypervisors\n".to_owned();
+    }
+    let mut table = Table::new();
+    for check in checks {
+        let (style, text) = verdict(check);
+        table.row([
+            (Style::Plain, format!("{} ({})", check.name, check.defined_at)),
+            (Style::Plain, span(check.took_ms)),
+            (style, text),
+        ]);
+    }
+    let mut text = table.render(paint);
+    for check in checks {
+        let hint = check.problem.as_ref().and_then(|problem| problem.hint.as_ref());
+        if let Some(hint) = hint {
+            text.push_str(&format!(
+                "{} {}: {}\n",
+                paint.paint(Style::Warning, "hint:"),
+                one_line(&check.name),
+                one_line(hint)
+            ));
+        }
+    }
+    text
+}

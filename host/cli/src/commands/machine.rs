@@ -1,0 +1,174 @@
+//! Commands about machines: deploy, undeploy, deprovision, start, stop, restart.
+
+use clap::Args;
+use enginehouse_api::{Client, OperationKind, Params};
+use enginehouse_model::FullName;
+
+use super::order::{Order, OrderArgs};
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::time::parse_duration;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enginehouse deploy /web/vm1
+  enginehouse deploy /web              all machines below /web
+  enginehouse deploy /web --no-wait    prints the operation's number")]
+pub struct DeployArgs {
+    /// A machine, or a folder
+    path: FullName,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Shows the plan and asks before it destroys anything. Where there is nobody to ask, --yes is needed.
+
+Examples:
+  enginehouse undeploy /web/vm1
+  enginehouse undeploy /web/vm1 --yes --keep-disks
+  enginehouse undeploy /web --yes --timeout 30s")]
+pub struct UndeployArgs {
+    /// A machine, or a folder
+    path: FullName,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+    /// Leave all disks
+    #[arg(long)]
+    keep_disks: bool,
+    #[command(flatten)]
+    shutdown: ShutdownArgs,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enginehouse deprovision /web/vm1")]
+pub struct DeprovisionArgs {
+    /// A machine that is not deployed
+    path: FullName,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enginehouse start /web/vm1")]
+pub struct StartArgs {
+    /// A machine, or a folder
+    path: FullName,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enginehouse stop /web/vm1
+  enginehouse stop /web/vm1 --timeout 2m
+  enginehouse stop /web/vm1 --force")]
+pub struct StopArgs {
+    /// A machine, or a folder
+    path: FullName,
+    #[command(flatten)]
+    shutdown: ShutdownArgs,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enginehouse restart /web/vm1")]
+pub struct RestartArgs {
+    /// A machine, or a folder
+    path: FullName,
+    #[command(flatten)]
+    shutdown: ShutdownArgs,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// How a running machine is brought down.
+#[derive(Debug, Args)]
+struct ShutdownArgs {
+    /// Do not ask the guest to shut down: switch the machine off
+    #[arg(long)]
+    force: bool,
+    /// How long the guest may take to shut down before the machine is switched off, as in 90s or 5m
+    #[arg(long, value_name = "TIME", conflicts_with = "force")]
+    timeout: Option<String>,
+}
+
+impl ShutdownArgs {
+    fn params(&self) -> Result<Params, CommandError> {
+        let seconds = match &self.timeout {
+            // At most a day, so that it fits.
+            Some(text) => u32::try_from(parse_duration(text)?.as_secs()).ok(),
+            None => None,
+        };
+        Ok(Params {
+            force: self.force,
+            shutdown_timeout_s: seconds,
+            ..Params::default()
+        })
+    }
+}
+
+pub async fn deploy(
+    client: &Client,
+    args: DeployArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    Order::new(OperationKind::Deploy, args.path, Params::default())
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn undeploy(
+    client: &Client,
+    args: UndeployArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let params = Params {
+        keep_disks: args.keep_disks,
+        ..args.shutdown.params()?
+    };
+    let mut order = Order::new(OperationKind::Undeploy, args.path, params);
+    order.confirm(client, args.yes, output).await?;
+    order.carry_out(client, &args.order, output).await
+}
+
+pub async fn deprovision(
+    client: &Client,
+    args: DeprovisionArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    Order::new(OperationKind::Deprovision, args.path, Params::default())
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn start(client: &Client, args: StartArgs, output: &Output) -> Result<(), CommandError> {
+    Order::new(OperationKind::Start, args.path, Params::default())
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn stop(client: &Client, args: StopArgs, output: &Output) -> Result<(), CommandError> {
+    let params = args.shutdown.params()?;
+    Order::new(OperationKind::Stop, args.path, params)
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn restart(
+    client: &Client,
+    args: RestartArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let params = args.shutdown.params()?;
+    Order::new(OperationKind::Restart, args.path, params)
+        .carry_out(client, &args.order, output)
+        .await
+}

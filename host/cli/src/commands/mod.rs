@@ -1,0 +1,51 @@
+//! The commands, one module for each group of them.
+
+pub mod definition;
+pub mod demo;
+pub mod engines;
+pub mod folder;
+pub mod hypervisors;
+pub mod machine;
+pub mod ops;
+mod order;
+pub mod plan;
+pub mod serve;
+pub mod show;
+pub mod sim;
+pub mod tree;
+
+use crate::args::{Cli, Command};
+use crate::connection::connect;
+use crate::error::CommandError;
+use crate::output::Output;
+
+/// Runs the command.
+///
+/// # Errors
+/// See [`CommandError`].
+pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
+    let client = || connect(&cli.global);
+    match cli.command {
+        Command::Serve(args) => serve::serve(&cli.global, args, output).await,
+        Command::Sim(args) => sim::sim(args, output).await,
+        Command::Demo(args) => demo::demo(args, output).await,
+        Command::Tree(args) => tree::tree(&client()?, args, output).await,
+        Command::Show(args) => show::show(&client()?, args, output).await,
+        Command::Folder(command) => folder::folder(&client()?, command, output).await,
+        Command::Provision(args) => definition::provision(&client()?, args, output).await,
+        Command::Edit(args) => definition::edit(&client()?, args, output).await,
+        Command::Reconfigure(args) => definition::reconfigure(&client()?, args, output).await,
+        Command::Deprovision(args) => machine::deprovision(&client()?, args, output).await,
+        Command::Deploy(args) => machine::deploy(&client()?, args, output).await,
+        Command::Undeploy(args) => machine::undeploy(&client()?, args, output).await,
+        Command::Start(args) => machine::start(&client()?, args, output).await,
+        Command::Stop(args) => machine::stop(&client()?, args, output).await,
+        Command::Restart(args) => machine::restart(&client()?, args, output).await,
+        Command::Plan(args) => plan::plan(&client()?, args, output).await,
+        Command::Ops(command) => ops::ops(&client()?, command, output).await,
+        Command::Engines(command) => engines::engines(&client()?, command, output).await,
+        Command::Hypervisors(command) => {
+            hypervisors::hypervisors(&client()?, command, output).await
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! `ops list|show|log|wait|cancel|resolve`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use enginehouse_api::{
+    Client, LogLine, LogSource, Operation, OperationFilter, OperationState, RequestRecord,
+    ResolveAs,
+};
+use enginehouse_model::{FullName, OperationId};
+
+use super::order::finish;
+use crate::error::CommandError;
+use crate::follow::follow;
+use crate::operation_text::{state_style, took, whole};
+use crate::output::Output;
+use crate::style::{Painter, Style, one_line};
+use crate::table::Table;
+use crate::time::{clock, date_time, parse_duration, span};
+
+#[derive(Debug, Subcommand)]
+pub enum OpsCommand {
+    /// List operations, newest first
+    #[command(after_help = "\
+Examples:
+  enginehouse ops list
+  enginehouse ops list --state in-doubt
+  enginehouse ops list --path /web --limit 100")]
+    List(ListArgs),
+    /// Show an operation with its steps
+    Show(NumberArgs),
+    /// Show what an operation did: its log, or the requests it made
+    #[command(after_help = "\
+Examples:
+  enginehouse ops log 12
+  enginehouse ops log 12 --follow
+  enginehouse ops log 12 --requests")]
+    Log(LogArgs),
+    /// Wait until an operation is over; the exit code says how it ended
+    Wait(WaitArgs),
+    /// Ask an operation to end where nothing is half done
+    Cancel(NumberArgs),
+    /// Say what became of an operation that is in doubt
+    #[command(after_help = "\
+done    the hypervisor did it: go on after that request
+failed  end the operation as failed
+retry   the hypervisor did not do it: send the request again
+
+Example:
+  enginehouse ops resolve 12 --as done")]
+    Resolve(ResolveArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only those in this state
+    #[arg(long, value_enum)]
+    state: Option<StateArg>,
+    /// Only those about this node or what is below it
+    #[arg(long)]
+    path: Option<FullName>,
+    /// Only those before this number
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<OperationId>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    limit: u32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StateArg {
+    Pending,
+    WaitingApproval,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled,
+    Superseded,
+    InDoubt,
+}
+
+impl From<StateArg> for OperationState {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Pending => Self::Pending,
+            StateArg::WaitingApproval => Self::WaitingApproval,
+            StateArg::Running => Self::Running,
+            StateArg::Succeeded => Self::Succeeded,
+            StateArg::Failed => Self::Failed,
+            StateArg::Cancelled => Self::Cancelled,
+            StateArg::Superseded => Self::Superseded,
+            StateArg::InDoubt => Self::InDoubt,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct NumberArgs {
+    /// The operation
+    number: OperationId,
+}
+
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// The operation
+    number: OperationId,
+    /// Go on until the operation is over
+    #[arg(long, short, conflicts_with = "requests")]
+    follow: bool,
+    /// The requests it made to the hypervisor, without secrets
+    #[arg(long)]
+    requests: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct WaitArgs {
+    /// The operation
+    number: OperationId,
+    /// Wait no longer than this, as in 90s or 5m
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// The operation
+    number: OperationId,
+    /// What became of its request
+    #[arg(long = "as", value_enum)]
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Verdict {
+    Done,
+    Failed,
+    Retry,
+}
+
+pub async fn ops(
+    client: &Client,
+    command: OpsCommand,
+    output: &Output,
+) -> Result<(), CommandError> {
+    match command {
+        OpsCommand::List(args) => list(client, args, output).await,
+        OpsCommand::Show(args) => {
+            let operation = client.operation(args.number).await?;
+            output.answer(&operation, |paint| whole(&operation, paint))
+        }
+        OpsCommand::Log(args) if args.requests => {
+            let page = client.requests(args.number).await?;
+            output.answer(&page, |paint| requests(&page.requests, paint))
+        }
+        OpsCommand::Log(args) => log(client, args, output).await,
+        OpsCommand::Wait(args) => {
+            let limit = args.timeout.as_deref().map(parse_duration).transpose()?;
+            let operation = client.operation(args.number).await?;
+            finish(follow(client, operation, output, limit).await?, output)
+        }
+        OpsCommand::Cancel(args) => {
+            let operation = client.cancel(args.number).await?;
+            output.answer(&operation, |paint| cancelled(&operation, paint))
+        }
+        OpsCommand::Resolve(args) => {
+            let verdict = match args.verdict {
+                Verdict::Done => ResolveAs::Done,
+                Verdict::Failed => ResolveAs::Failed,
+                Verdict::Retry => ResolveAs::Retry,
+            };
+            let operation = client.resolve(args.number, verdict).await?;
+            output.answer(&operation, |paint| {
+                format!(
+                    "operation {} is {} now",
+                    operation.number,
+                    paint.paint(state_style(operation.state), operation.state.as_str())
+                )
+            })
+        }
+    }
+}
+
+async fn list(client: &Client, args: ListArgs, output: &Output) -> Result<(), CommandError> {
+    let filter = OperationFilter {
+        state: args.state.map(OperationState::from),
+        path: args.path,
+        before: args.before,
+        limit: Some(args.limit),
+    };
+    let page = client.operations(&filter).await?;
+    output.answer(&page, |paint| {
+        if page.operations.is_empty() {
+            return "no operations\n".to_owned();
+        }
+        let mut table =
+            Table::with_header(&["NUMBER", "QUEUED", "KIND", "PATH", "STATE", "TOOK", "NOTE"]);
+        for operation in &page.operations {
+            table.row([
+                (Style::Plain, operation.number.to_string()),
+                (Style::Plain, date_time(operation.queued_at)),
+                (Style::Plain, operation.kind.to_string()),
+                (Style::Plain, operation.path.to_string()),
+                (state_style(operation.state), operation.state.to_string()),
+                (Style::Plain, took(operation).map(span).unwrap_or_default()),
+                (Style::Plain, note(operation)),
+            ]);
+        }
+        let mut text = table.render(paint);
+        if let Some(next) = page.next {
+            text.push_str(&paint.paint(Style::Faint, &format!("older ones: --before {next}")));
+            text.push('\n');
+        }
+        text
+    })
+}
+
+fn note(operation: &Operation) -> String {
+    if let Some(error) = &operation.error {
+        return error.message.clone();
+    }
+    if let Some(reason) = &operation.waiting_for {
+        return format!("waits for {reason}");
+    }
+    let warning = operation
+        .result
+        .as_ref()
+        .and_then(|result| result.warnings.first());
+    warning.map(|text| format!("warning: {text}")).unwrap_or_default()
+}
+
+async fn log(client: &Client, args: LogArgs, output: &Output) -> Result<(), CommandError> {
+    let mut lines: Vec<LogLine> = Vec::new();
+    let mut after = 0;
+    loop {
+        // Asked before the lines are read: what was written before the end is not missed.
+        let over = if args.follow {
+            let operation = client
+                .wait(args.number, std::time::Duration::from_millis(500))
+                .await?;
+            operation.state.has_ended() || operation.state.needs_person()
+        } else {
+            true
+        };
+        loop {
+            let page = client.log(args.number, after).await?;
+            let Some(last) = page.lines.last() else {
+                break;
+            };
+            after = last.seq;
+            if output.is_json() {
+                lines.extend(page.lines);
+            } else {
+                let paint = output.out();
+                let text: String = page.lines.iter().map(|line| log_line(line, paint)).collect();
+                output.text(&text)?;
+            }
+            if !page.more {
+                break;
+            }
+        }
+        if over {
+            break;
+        }
+    }
+    if output.is_json() {
+        let page = enginehouse_api::LogPage { lines, more: false };
+        return output.answer(&page, |_| String::new());
+    }
+    if after == 0 {
+        output.note("no lines");
+    }
+    Ok(())
+}
+
+fn log_line(line: &LogLine, paint: Painter) -> String {
+    let style = match line.level.as_str() {
+        "error" => Style::Bad,
+        "warn" => Style::Warning,
+        "debug" => Style::Faint,
+        _ => Style::Plain,
+    };
+    let source = match line.source {
+        LogSource::Engine => "engine",
+        LogSource::Task => "task",
+        LogSource::Host => "host",
+    };
+    format!(
+        "{}  {source:<6}  {}\n",
+        paint.paint(Style::Faint, &clock(line.at)),
+        paint.paint(style, &one_line(&line.text))
+    )
+}
+
+fn requests(requests: &[RequestRecord], paint: Painter) -> String {
+    if requests.is_empty() {
+        return "no requests\n".to_owned();
+    }
+    let mut table =
+        Table::with_header(&["AT", "STEP", "EFFECT", "STATUS", "TOOK", "ENDPOINT", "REQUEST"]);
+    for request in requests {
+        let status = match request.status {
+            Some(status) if status < 400 => (Style::Good, status.to_string()),
+            Some(status) => (Style::Bad, status.to_string()),
+            None => (Style::Bad, "no answer".to_owned()),
+        };
+        table.row([
+            (Style::Faint, clock(request.at)),
+            (
+                Style::Plain,
+                request.step.map(|step| step.to_string()).unwrap_or_default(),
+            ),
+            (Style::Plain, request.effect.clone()),
+            status,
+            (Style::Plain, request.took_ms.map(span).unwrap_or_default()),
+            (Style::Plain, request.endpoint.clone()),
+            (Style::Plain, format!("{} {}", request.method, request.path)),
+        ]);
+    }
+    table.render(paint)
+}
+
+fn cancelled(operation: &Operation, paint: Painter) -> String {
+    let state = paint.paint(state_style(operation.state), operation.state.as_str());
+    if operation.state.has_ended() {
+        format!("operation {} is {state}", operation.number)
+    } else {
+        format!(
+            "operation {} is {state} and ends where nothing is half done",
+            operation.number
+        )
+    }
+}

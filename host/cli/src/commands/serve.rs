@@ -1,0 +1,140 @@
+//! `serve`: runs the host. The only command that is not a client.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use enginehouse_server::{ServeConfig, Server};
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Global;
+use crate::connection::data_dir;
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::time::parse_duration;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Ctrl-C or SIGTERM stops it; what was running goes on at the next start, also after a kill.
+One data directory has one host: a second one is refused.
+
+Examples:
+  enginehouse serve
+  enginehouse serve --data ./data --listen 127.0.0.1:7979 --engines ./engines")]
+pub struct ServeArgs {
+    /// Where the API listens; loopback only
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
+    listen: String,
+    /// Directory of the engines' .wasm files [default: `engines` in the data directory]
+    #[arg(long, value_name = "DIR")]
+    engines: Option<PathBuf>,
+    /// How long a guest may take to shut down before its machine is switched off, if nothing else
+    /// says it
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    shutdown_timeout: String,
+    /// How long an operation waits for something that is locked before it fails
+    #[arg(long, value_name = "TIME", default_value = "15m")]
+    busy_timeout: String,
+    /// What is logged: error, warn, info, debug, or a filter as in info,enginehouse_engines=debug
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "ENGINEHOUSE_LOG",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+/// What `serve --output json` writes once it listens.
+#[derive(Serialize)]
+struct Serving<'a> {
+    url: &'a str,
+    data_dir: &'a std::path::Path,
+}
+
+pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<(), CommandError> {
+    let listen: SocketAddr = args
+        .listen
+        .parse()
+        .map_err(|source| CommandError::Listen {
+            text: args.listen.clone(),
+            source,
+        })?;
+    let data_dir = data_dir(global.data.as_deref())?;
+    let mut config = ServeConfig::new(data_dir.clone());
+    config.listen = listen;
+    config.engines_dir = args.engines;
+    config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
+    config.busy_timeout = parse_duration(&args.busy_timeout)?;
+    log_to_stderr(&args.log)?;
+
+    // Before the start: a signal during it is kept, not lost.
+    let stop = StopSignal::new()?;
+    let running = Server::start(config).await.map_err(CommandError::Start)?;
+    let serving = Serving {
+        url: running.url(),
+        data_dir: &data_dir,
+    };
+    output.answer(&serving, |_| {
+        format!("serving {} from {}", serving.url, serving.data_dir.display())
+    })?;
+    stop.wait().await?;
+    output.note("stopping");
+    running.stop().await;
+    Ok(())
+}
+
+/// Sends what the host logs to standard error.
+///
+/// # Errors
+/// When the filter is none.
+pub fn log_to_stderr(filter: &str) -> Result<(), CommandError> {
+    let filter = EnvFilter::try_new(filter).map_err(|source| CommandError::LogFilter {
+        text: filter.to_owned(),
+        source,
+    })?;
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .init();
+    Ok(())
+}
+
+/// Ctrl-C or SIGTERM.
+pub struct StopSignal {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    /// # Errors
+    /// When the process cannot listen to signals.
+    pub fn new() -> Result<Self, CommandError> {
+        Ok(Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+                .map_err(CommandError::Signal)?,
+        })
+    }
+
+    /// Until one of them comes.
+    ///
+    /// # Errors
+    /// As above.
+    #[cfg(unix)]
+    pub async fn wait(mut self) -> Result<(), CommandError> {
+        tokio::select! {
+            pressed = tokio::signal::ctrl_c() => pressed.map_err(CommandError::Signal),
+            _ = self.terminate.recv() => Ok(()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub async fn wait(self) -> Result<(), CommandError> {
+        tokio::signal::ctrl_c().await.map_err(CommandError::Signal)
+    }
+}

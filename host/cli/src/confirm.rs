@@ -1,0 +1,77 @@
+//! A person's yes to what destroys.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use enginehouse_api::{Client, OperationKind, Params, PlanRequest};
+use enginehouse_model::FullName;
+
+use crate::error::CommandError;
+use crate::output::Output;
+use crate::style::clean;
+
+/// The parameters with the person's yes in them, to the very plan that was shown.
+///
+/// `yes`: it was said on the command line. Without it, the plan is shown and asked about; when it
+/// destroys nothing, nobody is asked.
+///
+/// # Errors
+/// When there is no terminal to ask on, or the person says anything but yes.
+pub async fn confirmed(
+    client: &Client,
+    output: &Output,
+    kind: OperationKind,
+    path: &FullName,
+    params: Params,
+    yes: bool,
+) -> Result<Params, CommandError> {
+    let agreed = Params {
+        confirm_destructive: true,
+        ..params.clone()
+    };
+    if yes {
+        return Ok(agreed);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(CommandError::NobodyToAsk {
+            what: kind.as_str(),
+            path: path.clone(),
+        });
+    }
+    let request = PlanRequest {
+        kind,
+        path: path.clone(),
+        params: params.clone(),
+    };
+    let plan = client.plan(&request).await?;
+    if !plan.counts.destroys() {
+        return Ok(Params {
+            plan: Some(plan.id),
+            ..params
+        });
+    }
+    output.note(clean(plan.text.trim_end()).as_ref());
+    if ask("Do it? [y/N] ")? {
+        Ok(Params {
+            plan: Some(plan.id),
+            ..agreed
+        })
+    } else {
+        Err(CommandError::Declined)
+    }
+}
+
+fn ask(question: &str) -> Result<bool, CommandError> {
+    let mut err = io::stderr().lock();
+    write!(err, "{question}")
+        .and_then(|()| err.flush())
+        .map_err(CommandError::Ask)?;
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(CommandError::Ask)?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}

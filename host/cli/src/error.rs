@@ -1,0 +1,96 @@
+//! What can go wrong with a command. How it is said: [`crate::report`].
+
+use std::io;
+use std::net::AddrParseError;
+use std::path::PathBuf;
+
+use enginehouse_api::{AccessError, ClientError, Operation};
+use enginehouse_model::{FullName, NameError, OperationId};
+use enginehouse_server::StartError;
+use enginehouse_sim::SimError;
+use thiserror::Error;
+
+use crate::input::{ChangeError, DefinitionFileError};
+
+#[derive(Debug, Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error("no token for the server at {url}")]
+    NoToken { url: String },
+    #[error("no data directory: neither ENGINEHOUSE_DATA, XDG_DATA_HOME nor HOME is set")]
+    NoHome,
+
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    #[error(transparent)]
+    DefinitionFile(#[from] DefinitionFileError),
+    #[error("nothing to change was given")]
+    NoChange,
+    #[error("`{text}` is no duration")]
+    Duration { text: String },
+
+    /// It would destroy something, and there is nobody to ask.
+    #[error("{what} {path} destroys machines, and standard input is no terminal to ask on")]
+    NobodyToAsk { what: &'static str, path: FullName },
+    /// The person said no.
+    #[error("nothing was done")]
+    Declined,
+
+    /// An operation that ended otherwise than well, or waits for a person.
+    #[error("operation {} ended {}", .0.number, .0.state)]
+    Operation(Box<Operation>),
+    /// Somebody pressed Ctrl-C while it ran.
+    #[error("operation {0} goes on without being watched")]
+    Left(OperationId),
+    /// It did not end in the time given.
+    #[error("operation {0} is not over yet")]
+    StillRunning(OperationId),
+    /// Some hypervisors have a problem; the output said which.
+    #[error("{failed} of {all} hypervisors have a problem")]
+    Unhealthy { failed: usize, all: usize },
+    #[error("no hypervisor is called `{name}`")]
+    NoHypervisor { name: String },
+
+    #[error("`{text}` is no address to listen on")]
+    Listen {
+        text: String,
+        #[source]
+        source: AddrParseError,
+    },
+    #[error("cannot start the host")]
+    Start(#[source] StartError),
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    #[error("the demonstration finds no engines: {} is no directory", .0.display())]
+    NoEngines(PathBuf),
+    #[error("the demonstration needs the engine `{needed}`, and there is none in {}", .dir.display())]
+    NoEngine { needed: &'static str, dir: PathBuf },
+    #[error("cannot tell where this program is")]
+    Program(#[source] io::Error),
+    #[error("cannot write YAML")]
+    Yaml(#[source] serde_saphyr::ser_error::Error),
+    #[error("`{text}` is no filter for the log")]
+    LogFilter {
+        text: String,
+        #[source]
+        source: tracing_subscriber::filter::ParseError,
+    },
+    #[error("cannot make a temporary directory")]
+    Temporary(#[source] io::Error),
+
+    #[error("cannot write the output")]
+    Write(#[source] io::Error),
+    #[error("cannot put the answer into JSON")]
+    Json(#[from] serde_json::Error),
+    #[error("cannot read the answer")]
+    Ask(#[source] io::Error),
+    #[error("cannot wait for signals")]
+    Signal(#[source] io::Error),
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+}

@@ -1,0 +1,89 @@
+//! Aligned columns.
+
+use crate::style::{Painter, Style, one_line};
+
+/// Space between two columns.
+const GAP: &str = "  ";
+
+/// Rows of cells; each column is as wide as its widest cell.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Vec<(Style, String)>>,
+}
+
+impl Table {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    #[must_use]
+    pub fn with_header(header: &[&str]) -> Self {
+        let cells = header.iter().map(|title| (Style::Faint, title.to_string()));
+        Self {
+            rows: vec![cells.collect()],
+        }
+    }
+
+    /// Each cell is put into one line.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = (Style, String)>) {
+        let cells = cells
+            .into_iter()
+            .map(|(style, text)| {
+                // A tree's branches begin with blanks that mean something.
+                let indent: String = text.chars().take_while(|c| *c == ' ').collect();
+                (style, indent + &one_line(&text))
+            })
+            .collect();
+        self.rows.push(cells);
+    }
+
+    /// The rows as lines, without blanks at their ends.
+    #[must_use]
+    pub fn render(&self, painter: Painter) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|(_, text)| text.chars().count()).max()
+        };
+        let widths: Vec<usize> = (0..columns).filter_map(width).collect();
+        let mut lines = String::new();
+        for row in &self.rows {
+            let filled = row.iter().rposition(|(_, text)| !text.is_empty());
+            let shown = filled.map_or(0, |last| last + 1);
+            for (column, ((style, text), width)) in row.iter().zip(&widths).take(shown).enumerate()
+            {
+                lines.push_str(&painter.paint(*style, text));
+                if column + 1 < shown {
+                    let missing = width.saturating_sub(text.chars().count());
+                    lines.extend(std::iter::repeat_n(' ', missing));
+                    lines.push_str(GAP);
+                }
+            }
+            lines.push('\n');
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_trailing_blanks() {
+        let mut table = Table::with_header(&["NAME", "STATE", "NOTE"]);
+        let plain = |text: &str| (Style::Plain, text.to_owned());
+        table.row([plain("größer"), plain("deployed"), plain("")]);
+        table.row([plain("b"), plain(""), plain("two\nlines")]);
+        table.row([plain("  c")]);
+        let painter = Painter { colour: false };
+        let expected = "\
+NAME    STATE     NOTE
+größer  deployed
+b                 two lines
+  c
+";
+        assert_eq!(table.render(painter), expected);
+    }
+}

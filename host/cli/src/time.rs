@@ -1,0 +1,116 @@
+//! Times for people.
+
+use std::time::Duration;
+
+use enginehouse_model::Timestamp;
+
+use crate::error::CommandError;
+
+/// `2026-11-21 11:47:22Z`
+#[must_use]
+pub fn date_time(at: Timestamp) -> String {
+    let time = i64::try_from(at.0)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    match time {
+        Some(time) => time.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
+        // Beyond the year 9999.
+        None => format!("{} ms", at.0),
+    }
+}
+
+/// `11:47:22.130`
+#[must_use]
+pub fn clock(at: Timestamp) -> String {
+    let of_day = at.0 % 86_400_000;
+    let (seconds, ms) = (of_day / 1000, of_day % 1000);
+    format!(
+        "{:02}:{:02}:{:02}.{ms:03}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// `350 ms`, `2.3 s`, `1 min 05 s`, `2 h 03 min`
+#[must_use]
+pub fn span(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..3_600_000 => format!("{} min {:02} s", ms / 60_000, ms / 1000 % 60),
+        _ => format!("{} h {:02} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// `90`, `90s`, `5m`, `5min`, `1h`; at most a day.
+///
+/// # Errors
+/// When it is none of these.
+pub fn parse_duration(text: &str) -> Result<Duration, CommandError> {
+    let wrong = || CommandError::Duration {
+        text: text.to_owned(),
+    };
+    let trimmed = text.trim();
+    let end = trimmed
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(trimmed.len());
+    let (digits, unit) = trimmed.split_at(end);
+    let factor = match unit.trim() {
+        "" | "s" | "sec" => 1,
+        "m" | "min" => 60,
+        "h" => 3600,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    match number.checked_mul(factor) {
+        Some(seconds) if seconds <= 86_400 => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_readable() {
+        assert_eq!(date_time(Timestamp(0)), "1970-01-01 00:00:00Z");
+        assert_eq!(
+            date_time(Timestamp(1_795_261_642_130)),
+            "2026-11-21 11:47:22Z"
+        );
+        assert_eq!(clock(Timestamp(1_795_261_642_130)), "11:47:22.130");
+        assert_eq!(date_time(Timestamp(u64::MAX)), format!("{} ms", u64::MAX));
+    }
+
+    #[test]
+    fn spans_have_two_figures_that_matter() {
+        for (ms, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (2_349, "2.3 s"),
+            (59_999, "59.9 s"),
+            (65_000, "1 min 05 s"),
+            (7_380_000, "2 h 03 min"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        for (text, seconds) in [("90", 90), ("90s", 90), ("5m", 300), ("5 min", 300), ("1h", 3600)]
+        {
+            assert_eq!(
+                parse_duration(text).unwrap(),
+                Duration::from_secs(seconds),
+                "{text}"
+            );
+        }
+        for text in ["", "s", "5d", "-1", "1.5h", "25h", "99999999999999999999"] {
+            let error = parse_duration(text).unwrap_err();
+            assert!(matches!(error, CommandError::Duration { .. }), "{text}");
+        }
+    }
+}
