@@ -84,6 +84,4 @@ pub enum SimError {
     },
     #[error("the simulation was stopped")]
     Stopped,
-    #[error("cannot wait for Ctrl-C")]
-    Signal(#[source] io::Error),
 }

@@ -48,7 +48,7 @@ pub use call::Call;
 pub use config::{SimConfig, SimError};
 pub use knobs::{Fault, FaultEffect, Knobs};
 pub use requests::{RequestEntry, Requests};
-pub use server::{Sim, SimHandle, run};
+pub use server::{Sim, SimHandle};
 pub use world::{
     Disk, Ending, Firmware, Image, Lock, Machine, Nic, Power, Task, TaskEffect, Volume, World,
 };

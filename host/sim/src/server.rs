@@ -61,18 +61,6 @@ impl Sim {
     }
 }
 
-/// Runs a simulation until Ctrl-C; `ready` is told when it listens.
-///
-/// # Errors
-/// As [`Sim::start`].
-pub async fn run(config: SimConfig, ready: impl FnOnce(&SimHandle)) -> Result<(), SimError> {
-    let sim = Sim::start(config).await?;
-    ready(&sim);
-    tokio::signal::ctrl_c().await.map_err(SimError::Signal)?;
-    sim.stop().await;
-    Ok(())
-}
-
 /// A simulation that runs. Dropping it ends it.
 #[derive(Debug)]
 pub struct SimHandle {
