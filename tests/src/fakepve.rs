@@ -231,7 +231,7 @@ impl FakePve {
     /// Requests whose path ends with `path` (or has this schema path, when it holds `{`) get one of
     /// Proxmox's own errors, by fakepve's name for it (`permission_denied`, `config_lock_timeout`,
     /// …); one that stands in a worker gets a task that ends with it. `times`: `None` until
-    /// [`FakePve::stop_failing`].
+    /// [`FakePve::stop_failing`]. With a whole path (`/nodes/pve1/…`) a wrong name is refused here.
     pub async fn fail(
         &self,
         method: &str,

@@ -157,11 +157,11 @@ async fn errors_and_warnings_are_those_of_a_node() -> Result<()> {
     );
     assert_eq!(pve.created().await?.len(), 1);
 
-    pve.fail("POST", "/qemu/9000/clone", "no_quorum", Some(1))
+    pve.fail("POST", "/nodes/pve1/qemu/9000/clone", "no_quorum", Some(1))
         .await?;
     ensure!(clone(&client, &url, 102).await.is_err());
     let unknown = pve
-        .fail("POST", "/qemu/9000/clone", "no-such-error", None)
+        .fail("POST", "/nodes/pve1/qemu/9000/clone", "no-such-error", None)
         .await;
     let error = unknown.unwrap_err().to_string();
     ensure!(error.contains("no error 'no-such-error'"), "{error}");
