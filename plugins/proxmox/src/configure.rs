@@ -7,7 +7,8 @@ use enginehouse_sdk::prelude::*;
 use crate::api::{self, Place};
 use crate::create;
 use crate::drive;
-use crate::form::{self, Form};
+use crate::fitting;
+use crate::form::Form;
 use crate::guest_config::GuestConfig;
 use crate::phase::{Phase, Write};
 use crate::problem;
@@ -38,7 +39,7 @@ pub fn begin(
     let from_observed = known.and_then(|(machine, digest)| Some((observed_text(machine)?, digest)));
     let write = match from_observed {
         Some((text, digest)) => Write {
-            form: form::changes(desired, changed, &text)?,
+            form: fitting::changes(desired, changed, &text)?,
             digest: Some(digest),
             before: None,
             slots: Default::default(),
@@ -61,7 +62,7 @@ fn again(
     tries: u32,
 ) -> Result<Write> {
     Ok(Write {
-        form: form::changes(desired, changed, &config.text())?,
+        form: fitting::changes(desired, changed, &config.text())?,
         digest: config.digest().map(str::to_owned),
         before: Some(config),
         slots: Default::default(),
@@ -359,9 +360,9 @@ fn disk_write(
             );
         }
         Ok(slot) => slot,
-        Err(drive::NoSlot) => form::free_slot(name, disk, &taken)?,
+        Err(drive::NoSlot) => fitting::free_slot(name, disk, &taken)?,
     };
-    let storage = form::default_storage(&config, &connection);
+    let storage = fitting::default_storage(&config, &connection);
     let mut form = Form::default();
     form.set(
         &slot.to_string(),

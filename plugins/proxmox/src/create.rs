@@ -11,7 +11,7 @@
 use enginehouse_sdk::prelude::*;
 
 use crate::api::{self, Place};
-use crate::form::{self, Fitting};
+use crate::fitting::{self, Fitting};
 use crate::guest_config::GuestConfig;
 use crate::phase::{Making, Phase, Write};
 use crate::problem;
@@ -28,7 +28,7 @@ pub fn begin(cx: &Cx, desired: &Config) -> Result<Step<Phase>> {
     let connection: Connection = cx.settings()?;
     let (source, node) = source::find(cx, desired, &connection)?;
     // What is wrong in the definition is said before anything exists.
-    form::from_nothing(&checkable(desired), "", &connection)?;
+    fitting::from_nothing(&checkable(desired), "", &connection)?;
     choose(cx, source, node, Vec::new())
 }
 
@@ -70,7 +70,7 @@ pub fn clone(cx: &Cx, desired: &Config, making: Making) -> Result<Step<Phase>> {
         return make(cx, desired, making);
     };
     let machine: MachineSettings = machine_settings(desired)?;
-    let text = form::first_text(desired, &cx.mark()).join();
+    let text = fitting::first_text(desired, &cx.mark()).join();
     let mut request = cx
         .post(source.of(&["clone"]))
         .once()
@@ -123,7 +123,7 @@ pub fn clone(cx: &Cx, desired: &Config, making: Making) -> Result<Step<Phase>> {
 
 pub fn make(cx: &Cx, desired: &Config, making: Making) -> Result<Step<Phase>> {
     let connection: Connection = cx.settings()?;
-    let Fitting { form, .. } = form::from_nothing(desired, &cx.mark(), &connection)?;
+    let Fitting { form, .. } = fitting::from_nothing(desired, &cx.mark(), &connection)?;
     let mut request = cx
         .post(path!("/api2/json/nodes/{}/qemu", making.place.node))
         .once()
@@ -255,7 +255,7 @@ pub fn lacking(
     let connection: Connection = cx.settings()?;
     let made = |error: Error| error.created(Object::machine(place.vmid));
     let Fitting { form, slots } =
-        form::fit(desired, &config, &cx.mark(), &connection).map_err(made)?;
+        fitting::fit(desired, &config, &cx.mark(), &connection).map_err(made)?;
     Ok(Write {
         form,
         digest: config.digest().map(str::to_owned),

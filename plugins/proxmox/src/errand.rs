@@ -1,5 +1,9 @@
 //! Actions that are one request and its task: start, stop, restart, destroy, and growing a disk.
+//!
+//! A restart without asking the guest is two of them, a stop and a start: Proxmox VE's `reset` leaves the
+//! process running, and with it every change of the configuration that waits for a restart.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use enginehouse_sdk::prelude::*;
@@ -25,7 +29,38 @@ fn seconds(timeout_ms: Option<u64>) -> u64 {
         .max(1)
 }
 
-pub fn send(cx: &Cx, action: &Action, errand: Errand) -> Result<Step<Phase>> {
+/// The part of an action that an errand is.
+pub fn part<'a>(action: &'a Action, errand: &Errand) -> Cow<'a, Action> {
+    match action {
+        Action::Restart {
+            graceful: false, ..
+        } => Cow::Owned(if errand.starting {
+            Action::Start
+        } else {
+            Action::Stop {
+                graceful: false,
+                timeout_ms: None,
+            }
+        }),
+        whole => Cow::Borrowed(whole),
+    }
+}
+
+/// The errand is done: so is the action, or its first half.
+fn done(whole: &Action, errand: Errand) -> Step<Phase> {
+    match whole {
+        Action::Restart {
+            graceful: false, ..
+        } if !errand.starting => Step::again(Phase::Send(Errand {
+            starting: true,
+            ..Errand::at(errand.place)
+        })),
+        _ => Step::done(Outcome::default()),
+    }
+}
+
+pub fn send(cx: &Cx, whole: &Action, errand: Errand) -> Result<Step<Phase>> {
+    let action = &*part(whole, &errand);
     let place = &errand.place;
     let request = match action {
         Action::Start => cx.post(place.of(&["status", "start"])).once(),
@@ -37,14 +72,10 @@ pub fn send(cx: &Cx, action: &Action, errand: Errand) -> Result<Step<Phase>> {
             .once()
             .field("timeout", seconds(*timeout_ms)),
         Action::Stop { .. } => cx.post(place.of(&["status", "stop"])).once(),
-        Action::Restart {
-            graceful: true,
-            timeout_ms,
-        } => cx
+        Action::Restart { timeout_ms, .. } => cx
             .post(place.of(&["status", "reboot"]))
             .once()
             .field("timeout", seconds(*timeout_ms)),
-        Action::Restart { .. } => cx.post(place.of(&["status", "reset"])).once(),
         Action::Destroy { keep } => {
             if !keep.is_empty() {
                 return Err(Error::unsupported(format_args!(
@@ -75,17 +106,15 @@ pub fn send(cx: &Cx, action: &Action, errand: Errand) -> Result<Step<Phase>> {
     // Proxmox VE 6 grows a disk before it answers, and names no task.
     let error = match api::data::<Option<String>>(cx, &reply) {
         Ok(Some(upid)) if !upid.is_empty() => return Ok(started(action, upid, errand)),
-        Ok(_) => return Ok(Step::done(Outcome::default())),
+        Ok(_) => return Ok(done(whole, errand)),
         Err(error) => error,
     };
     if is_so_already(action, &error) {
-        return Ok(Step::done(Outcome::default()));
+        return Ok(done(whole, errand));
     }
     match elsewhere(cx, &errand.place, error) {
         Ok(place) => Ok(Step::again(Phase::Send(Errand { place, ..errand }))),
-        Err(error) if is_so_already(action, &error) || is_gone(action, &error) => {
-            Ok(Step::done(Outcome::default()))
-        }
+        Err(error) if is_gone(action, &error) => Ok(done(whole, errand)),
         Err(error) => Err(error),
     }
 }
@@ -125,16 +154,18 @@ fn is_gone(action: &Action, error: &Error) -> bool {
     matches!(action, Action::Destroy { .. }) && error.is(Code::NotFound)
 }
 
-pub fn sent(cx: &Cx, action: &Action, mut errand: Errand) -> Result<Step<Phase>> {
+pub fn sent(cx: &Cx, whole: &Action, mut errand: Errand) -> Result<Step<Phase>> {
+    let action = &*part(whole, &errand);
     let Some(problem) = cx.ended().unwrap_or_default().problem else {
-        if errand.managed {
-            return Ok(wait_for_manager(cx, action, errand));
-        }
-        return Ok(Step::done(Outcome::default()));
+        return Ok(match action {
+            Action::Start if errand.managed => wait_for_manager(cx, true, errand),
+            Action::Stop { .. } if errand.managed => wait_for_manager(cx, false, errand),
+            _ => done(whole, errand),
+        });
     };
     let error = Error::from(problem);
     if is_so_already(action, &error) || is_gone(action, &error) {
-        return Ok(Step::done(Outcome::default()));
+        return Ok(done(whole, errand));
     }
     // The guest ignores its shutdown: that is for the host to decide, at once.
     let ignored = matches!(
@@ -150,18 +181,8 @@ pub fn sent(cx: &Cx, action: &Action, mut errand: Errand) -> Result<Step<Phase>>
 }
 
 /// The task of a guest that the HA manager looks after only hands over the wish.
-fn wait_for_manager(cx: &Cx, action: &Action, mut errand: Errand) -> Step<Phase> {
+fn wait_for_manager(cx: &Cx, running: bool, mut errand: Errand) -> Step<Phase> {
     errand.managed = false;
-    let running = match action {
-        Action::Start => true,
-        Action::Stop { .. } => false,
-        Action::Create { .. }
-        | Action::Configure { .. }
-        | Action::Restart { .. }
-        | Action::Destroy { .. }
-        | Action::DiskAdd { .. }
-        | Action::DiskGrow { .. } => return Step::done(Outcome::default()),
-    };
     let millis = u64::try_from(MANAGED.as_millis()).unwrap_or(u64::MAX);
     let task = Task::Power {
         place: errand.place.clone(),

@@ -7,7 +7,7 @@
 //! | observing | `check`, `list`, `read` |
 //! | making a machine | `source` (from what, to where), `create` |
 //! | changing one | `configure` (all writes), `errand` (a request and its task) |
-//! | what is written, and how it is recognised | `form`, `guest_config`, `drive`, `trailer` |
+//! | what is written, and how it is recognised | `fitting`, `form`, `guest_config`, `drive`, `trailer` |
 //! | between phases, and after lost answers | `phase`, `task`, `poll`, `settle` |
 //!
 //! Sources of facts about the API are the API viewer's schema of PVE 9 and the Perl modules named in
@@ -21,6 +21,7 @@ mod describe;
 mod drive;
 mod engine;
 mod errand;
+mod fitting;
 mod form;
 mod guest_config;
 mod list;

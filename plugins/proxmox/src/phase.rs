@@ -111,6 +111,9 @@ pub struct Errand {
     /// Tries so far that found something locked.
     #[serde(default)]
     pub tries: u32,
+    /// The second half of a restart without asking the guest.
+    #[serde(default)]
+    pub starting: bool,
 }
 
 impl Errand {
@@ -119,6 +122,7 @@ impl Errand {
             place,
             managed: false,
             tries: 0,
+            starting: false,
         }
     }
 }

@@ -6,13 +6,14 @@
 //! *template*: whose clone it is shows later, by the mark, and `Made` is told to doubt until then.
 //!
 //! For the others the state of the machine is looked at, then the node's tasks. A task found is
-//! named as pending also when it has ended: the poll then says how.
+//! named as pending also when it has failed: the poll then says why.
 
 use enginehouse_sdk::prelude::*;
 
 use crate::api::{self, Place};
 use crate::configure;
 use crate::create;
+use crate::errand::part;
 use crate::phase::{Errand, Making, Phase, Write};
 use crate::task::Task;
 
@@ -53,6 +54,11 @@ impl NodeTask {
     pub fn is_running(&self) -> bool {
         self.endtime.is_none() && matches!(self.status.as_deref(), None | Some("" | "RUNNING"))
     }
+
+    fn ended_well(&self) -> bool {
+        let status = self.status.as_deref().unwrap_or_default();
+        status == "OK" || status.starts_with("WARNINGS")
+    }
 }
 
 /// Tasks about a guest that may have been started by the lost request, the newest first.
@@ -66,7 +72,8 @@ fn tasks(cx: &Cx, node: &str, vmid: u64, kinds: &[&str], sent: &Sent) -> Result<
     let mut tasks: Vec<NodeTask> = api::data(cx, &reply)?;
     let since = (sent.at / 1000).saturating_sub(SKEW);
     tasks.retain(|task| kinds.contains(&task.kind.as_str()) && task.starttime >= since);
-    tasks.sort_by_key(|task| std::cmp::Reverse(task.starttime));
+    // Of those of one second the one with the higher process id is the later one, nearly always.
+    tasks.sort_by(|a, b| (b.starttime, &b.upid).cmp(&(a.starttime, &a.upid)));
     Ok(tasks)
 }
 
@@ -128,11 +135,12 @@ fn write_of(cx: &Cx, write: Write) -> Result<Settled<Phase>> {
     Ok(Settled::not_started())
 }
 
-fn errand_of(cx: &Cx, action: &Action, errand: Errand, sent: &Sent) -> Result<Settled<Phase>> {
+fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Settled<Phase>> {
+    let action = &*part(whole, &errand);
     let kinds: &[&str] = match action {
         Action::Start => &["qmstart", "hastart"],
         Action::Stop { .. } => &["qmshutdown", "qmstop", "hastop"],
-        Action::Restart { .. } => &["qmreboot", "qmreset"],
+        Action::Restart { .. } => &["qmreboot"],
         Action::Destroy { .. } => &["qmdestroy"],
         // Sent again rather than settled.
         Action::DiskGrow { .. } => return Ok(Settled::not_started()),
@@ -177,7 +185,11 @@ fn errand_of(cx: &Cx, action: &Action, errand: Errand, sent: &Sent) -> Result<Se
         return Ok(Settled::done(Phase::Send(errand)));
     }
     let Place { node, vmid } = &errand.place;
-    match tasks(cx, node, *vmid, kinds, sent)?.into_iter().next() {
+    let mut tasks = tasks(cx, node, *vmid, kinds, sent)?;
+    // One that ended well cannot be ours, or the machine would be where it was to be brought: it is
+    // that of an action just before.
+    tasks.retain(|task| !task.ended_well());
+    match tasks.into_iter().next() {
         Some(task) => {
             let task = Task::Upid(task.upid).to_string();
             Ok(Settled::pending(task, Phase::Sent(errand)))

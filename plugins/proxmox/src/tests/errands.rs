@@ -53,18 +53,32 @@ fn what_is_so_already_is_done() {
 }
 
 #[test]
-fn restarts_are_asked_of_the_guest_or_of_the_machine() {
-    for (graceful, verb) in [(true, "reboot"), (false, "reset")] {
-        let hypervisor = scripted();
+fn a_restart_is_asked_of_the_guest() {
+    let hypervisor = scripted();
+    hypervisor
+        .expect("POST", &api("/nodes/pve1/qemu/105/status/reboot"))
+        .form(&[("timeout", "60")])
+        .answer(data(json!(START_UPID)));
+    hypervisor
+        .expect("GET", &task_of(START_UPID, "status"))
+        .answer(ended_well());
+    let restart = on_105(json!({"action": "restart", "graceful": true}));
+    hypervisor.run::<Proxmox>(&restart).unwrap();
+}
+
+#[test]
+fn a_restart_without_asking_is_a_stop_and_a_start() {
+    let hypervisor = scripted();
+    for (verb, upid) in [("stop", STOP_UPID), ("start", START_UPID)] {
         hypervisor
             .expect("POST", &api(&format!("/nodes/pve1/qemu/105/status/{verb}")))
-            .answer(data(json!(START_UPID)));
+            .answer(data(json!(upid)));
         hypervisor
-            .expect("GET", &task_of(START_UPID, "status"))
+            .expect("GET", &task_of(upid, "status"))
             .answer(ended_well());
-        let restart = on_105(json!({"action": "restart", "graceful": graceful}));
-        hypervisor.run::<Proxmox>(&restart).unwrap();
     }
+    let restart = on_105(json!({"action": "restart", "graceful": false}));
+    hypervisor.run::<Proxmox>(&restart).unwrap();
 }
 
 #[test]

@@ -217,7 +217,8 @@ fn a_lost_start_is_seen_in_the_run_state_or_in_its_task() {
     lost(&nothing);
     expect_status(&nothing, json!({"status": "stopped"}));
     let old = json!({"upid": "UPID:pve1:1:1:1:qmstart:105:x:", "type": "qmstart", "starttime": 1});
-    expect_tasks(&nothing, "105", json!([old]));
+    let just_before = task("UPID:pve1:2:2:2:qmstart:105:x:", "qmstart", json!("OK"));
+    expect_tasks(&nothing, "105", json!([just_before, old]));
     nothing
         .expect("POST", &api("/nodes/pve1/qemu/105/status/start"))
         .answer(data(json!(START_UPID)));
@@ -229,13 +230,28 @@ fn a_lost_start_is_seen_in_the_run_state_or_in_its_task() {
 
 #[test]
 fn a_lost_restart_is_seen_in_the_uptime() {
-    let restart = on_105(json!({"action": "restart", "graceful": false}));
+    let restart = on_105(json!({"action": "restart", "graceful": true}));
     let hypervisor = scripted();
     hypervisor
-        .expect("POST", &api("/nodes/pve1/qemu/105/status/reset"))
+        .expect("POST", &api("/nodes/pve1/qemu/105/status/reboot"))
         .answer(Answer::lost());
     expect_status(&hypervisor, json!({"status": "running", "uptime": 3}));
     assert_eq!(hypervisor.run::<Proxmox>(&restart).unwrap().settles, 1);
+}
+
+#[test]
+fn a_lost_stop_in_a_restart_is_followed_by_the_start() {
+    let hypervisor = scripted();
+    hypervisor
+        .expect("POST", &api("/nodes/pve1/qemu/105/status/stop"))
+        .answer(Answer::lost());
+    expect_status(&hypervisor, json!({"status": "stopped"}));
+    hypervisor
+        .expect("POST", &api("/nodes/pve1/qemu/105/status/start"))
+        .answer(Answer::lost());
+    expect_status(&hypervisor, json!({"status": "running"}));
+    let restart = on_105(json!({"action": "restart", "graceful": false}));
+    assert_eq!(hypervisor.run::<Proxmox>(&restart).unwrap().settles, 2);
 }
 
 #[test]
