@@ -163,9 +163,8 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
     };
     let restarted = || {
         let age = cx.now().saturating_sub(sent.at) / 1000;
-        status
-            .uptime
-            .is_some_and(|uptime| uptime > 0.0 && uptime < age as f64)
+        status.power() == PowerState::Running
+            && status.uptime.is_some_and(|uptime| uptime < age as f64)
     };
     let reached = match action {
         Action::Start => status.power() == PowerState::Running,
