@@ -39,6 +39,25 @@ pub enum Event {
     Close { who: String, state: Final },
 }
 
+impl Event {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Prepared(_) => "prepared",
+            Self::NotNeeded(_) => "not-needed",
+            Self::Sending { .. } => "sending",
+            Self::Answered(_) => "answered",
+            Self::NotSent(_) => "not-sent",
+            Self::Filled(_) => "filled",
+            Self::Returned(_) => "returned",
+            Self::Settled(_) => "settled",
+            Self::Polled(_) => "polled",
+            Self::Cancel { .. } => "cancel",
+            Self::Retry { .. } => "retry",
+            Self::Close { .. } => "close",
+        }
+    }
+}
+
 /// How a call of `run` ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CallEnd {

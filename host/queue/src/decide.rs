@@ -6,17 +6,42 @@ use enginehouse_model::documents::{Code, Problem};
 use crate::backoff::Backoff;
 use crate::command::{CallEnd, Event, PollEnd, SettleEnd};
 use crate::entry::{Entry, Final, StepSpec, Token};
-use crate::operation::{Once, Operation, Phase, Then};
+use crate::operation::{Failing, Once, Operation, Phase, Then};
 use crate::queue::Limits;
+
+/// Retries after a session expired, the first of them at once.
+const SESSION_RETRIES: u32 = 3;
+/// How often `settle` may break in a row before a person has to say.
+const SETTLE_TRIES: u32 = 3;
+
+/// Whether an event can happen to an operation that is where it is. What reports something that
+/// was asked for fits only the phase that asked.
+pub(crate) fn expects(operation: &Operation, event: &Event) -> bool {
+    match event {
+        Event::Prepared(_) => operation.phase == Phase::Starting,
+        Event::NotNeeded(_)
+        | Event::Sending { .. }
+        | Event::Answered(_)
+        | Event::NotSent(_)
+        | Event::Filled(_)
+        | Event::Returned(_) => operation.phase == Phase::Calling,
+        Event::Settled(_) => operation.phase == Phase::Settling,
+        Event::Polled(_) => matches!(operation.phase, Phase::Waiting { .. }),
+        Event::Cancel { .. } => !operation.is_ended(),
+        Event::Retry { .. } | Event::Close { .. } => {
+            matches!(operation.phase, Phase::InDoubt { .. })
+        }
+    }
+}
 
 /// The entries that an event leads to.
 pub(crate) fn decide(
     operation: &Operation,
-    event: Event,
+    event: &Event,
     now: Timestamp,
     limits: &Limits,
 ) -> Vec<Entry> {
-    match event {
+    match event.clone() {
         Event::Prepared(Ok(steps)) => after_plan(operation, steps),
         Event::Prepared(Err(problem)) => after_problem(operation, problem, now, limits),
         Event::NotNeeded(reason) => {
@@ -74,7 +99,7 @@ fn may_end_now(operation: &Operation) -> bool {
         Phase::Between => true,
         Phase::Postponed { then, .. } => match then {
             Then::Prepare => true,
-            Then::Call => operation.state.once == Once::None && operation.state.token.is_none(),
+            Then::Call => operation.state.is_untouched(),
             Then::Settle => false,
         },
         Phase::Starting
@@ -89,10 +114,11 @@ fn may_end_now(operation: &Operation) -> bool {
 fn after_plan(operation: &Operation, steps: Vec<StepSpec>) -> Vec<Entry> {
     let nothing = steps.is_empty();
     let mut entries = vec![Entry::Planned { steps }];
-    if operation.cancel.is_some() {
-        entries.push(cancelled());
-    } else if nothing {
+    // A change of the tree alone is done when it is planned: too late to cancel.
+    if nothing {
         entries.push(succeeded());
+    } else if operation.cancel.is_some() {
+        entries.push(cancelled());
     }
     entries
 }
@@ -116,8 +142,11 @@ fn end_if_over(operation: &Operation, next: usize) -> Option<Entry> {
 }
 
 fn after_call(operation: &Operation, end: CallEnd, now: Timestamp, limits: &Limits) -> Vec<Entry> {
-    let once = &operation.state.once;
-    let again = |attempt| Entry::Called { attempt };
+    if let Once::Sending { .. } = operation.state.once {
+        return after_lost_answer(end);
+    }
+    let answered = operation.state.once != Once::None;
+    let cancels = operation.cancel.is_some();
     match end {
         CallEnd::Done { created, outcome } => {
             let mut entries = vec![Entry::Done { created, outcome }];
@@ -128,14 +157,16 @@ fn after_call(operation: &Operation, end: CallEnd, now: Timestamp, limits: &Limi
             token,
             created,
             note,
-        } => vec![
-            Entry::Moved {
+        } => {
+            let ends = cancels && operation.state.is_untouched() && created.is_empty();
+            let moved = Entry::Moved {
                 token,
                 created,
                 note,
-            },
-            again(1),
-        ],
+            };
+            let then = if ends { cancelled() } else { called(1) };
+            vec![moved, then]
+        }
         CallEnd::Wait {
             task,
             token,
@@ -145,20 +176,39 @@ fn after_call(operation: &Operation, end: CallEnd, now: Timestamp, limits: &Limi
         CallEnd::Problem(problem) => after_problem_of_call(operation, problem, now, limits),
         CallEnd::Broken(problem) => {
             let second = operation.state.traps > 0;
-            let mut entries = vec![Entry::Broke {
-                problem: problem.clone(),
-            }];
-            entries.push(match (once, second) {
-                (Once::Sending { .. }, _) | (Once::Answered { .. }, true) => Entry::Settling {
-                    reason: problem.message,
+            let then = match (second, answered) {
+                (true, true) => Entry::Settling {
+                    reason: problem.message.clone(),
                 },
-                (Once::None | Once::Answered { .. }, false) => again(operation.state.attempt + 1),
-                (Once::None, true) => failed(problem),
-            });
-            entries
+                (true, false) => failed(problem.clone()),
+                (false, false) if cancels && operation.state.is_untouched() => cancelled(),
+                (false, true | false) => called(operation.state.attempt + 1),
+            };
+            vec![Entry::Broke { problem }, then]
         }
-        CallEnd::Deferred(problem) => vec![postponed(operation, problem, now, 0)],
+        CallEnd::Deferred(_) if cancels && operation.state.is_untouched() => vec![cancelled()],
+        CallEnd::Deferred(problem) => vec![postponed(operation, problem, now)],
     }
+}
+
+/// The call ended, and what became of its request is not known: neither does the engine know,
+/// whatever it says.
+fn after_lost_answer(end: CallEnd) -> Vec<Entry> {
+    let settling = |reason| Entry::Settling { reason };
+    match end {
+        CallEnd::Done { .. } | CallEnd::Again { .. } | CallEnd::Wait { .. } => {
+            vec![settling("the answer to its request was lost".to_owned())]
+        }
+        CallEnd::Problem(problem) | CallEnd::Deferred(problem) => vec![settling(problem.message)],
+        CallEnd::Broken(problem) => {
+            let reason = problem.message.clone();
+            vec![Entry::Broke { problem }, settling(reason)]
+        }
+    }
+}
+
+fn called(attempt: u32) -> Entry {
+    Entry::Called { attempt }
 }
 
 fn failed(problem: Problem) -> Entry {
@@ -185,15 +235,27 @@ fn waiting(
     }
 }
 
-fn postponed(operation: &Operation, problem: Problem, now: Timestamp, least_ms: u64) -> Entry {
-    let delay = Backoff::RETRY
-        .delay_ms(operation.number(), operation.state.retries)
-        .max(least_ms);
+/// Later, and each time a little later still.
+fn postponed(operation: &Operation, problem: Problem, now: Timestamp) -> Entry {
+    let delay = Backoff::RETRY.delay_ms(operation.number(), operation.state.retries);
+    postponed_by(operation, problem, now, delay)
+}
+
+fn postponed_by(operation: &Operation, problem: Problem, now: Timestamp, ms: u64) -> Entry {
+    let since = alike(operation, problem.code).map_or(now, |failing| failing.since);
     Entry::Postponed {
-        until: now.plus_ms(delay),
-        since: operation.state.failing_since.unwrap_or(now),
+        until: now.plus_ms(ms),
+        since,
         problem,
     }
+}
+
+/// The failures of this kind just before.
+fn alike(operation: &Operation, code: Code) -> Option<Failing> {
+    operation
+        .state
+        .failing
+        .filter(|failing| failing.code == code)
 }
 
 /// The engine said what is wrong.
@@ -203,31 +265,32 @@ fn after_problem_of_call(
     now: Timestamp,
     limits: &Limits,
 ) -> Vec<Entry> {
-    let once = &operation.state.once;
     let without_effect = matches!(problem.code, Code::Busy | Code::SessionExpired);
+    let mut entries = Vec::new();
+    if operation.state.once != Once::None && without_effect {
+        entries.push(Entry::NotSent {
+            reason: problem.message.clone(),
+        });
+        if operation.cancel.is_some() && !operation.state.touched {
+            entries.push(cancelled());
+            return entries;
+        }
+    }
+    // After its task: before, the machine is locked, and the guest was not asked yet.
+    let was_asked = operation.state.ended.is_some();
     let escalates = problem.code == Code::Busy
+        && was_asked
         && !operation.state.escalated
+        && operation.cancel.is_none()
         && operation
             .current_step()
             .is_some_and(|step| step.may_escalate);
     if escalates {
-        return vec![
-            Entry::Escalated {
-                reason: problem.message,
-            },
-            Entry::Called { attempt: 1 },
-        ];
-    }
-    if matches!(once, Once::Sending { .. }) && !without_effect {
-        return vec![Entry::Settling {
+        entries.push(Entry::Escalated {
             reason: problem.message,
-        }];
-    }
-    let mut entries = Vec::new();
-    if *once != Once::None && without_effect {
-        entries.push(Entry::NotSent {
-            reason: problem.message.clone(),
         });
+        entries.push(called(1));
+        return entries;
     }
     entries.extend(after_problem(operation, problem, now, limits));
     entries
@@ -240,28 +303,29 @@ fn after_problem(
     now: Timestamp,
     limits: &Limits,
 ) -> Vec<Entry> {
-    if operation.cancel.is_some() && operation.state.once == Once::None {
+    if operation.cancel.is_some() && operation.state.is_untouched() {
         return vec![cancelled()];
     }
-    let since = operation.state.failing_since.unwrap_or(now);
-    let patient = match problem.code {
+    let before = alike(operation, problem.code);
+    let times = before.map_or(0, |failing| failing.times);
+    let since = before.map_or(now, |failing| failing.since);
+    let entry = match problem.code {
         // An unreachable hypervisor makes its operations wait, not fail.
-        Code::Unreachable => true,
-        Code::Busy => now.since(since) < limits.busy_ms,
+        Code::Unreachable => postponed(operation, problem, now),
+        Code::Busy if now.since(since) < limits.busy_ms => postponed(operation, problem, now),
         // The host logs in again; credentials that still do not work end as `denied`.
-        Code::SessionExpired => operation.state.retries < 3,
-        Code::Invalid
+        Code::SessionExpired if times == 0 => postponed_by(operation, problem, now, 0),
+        Code::SessionExpired if times < SESSION_RETRIES => postponed(operation, problem, now),
+        Code::Busy
+        | Code::SessionExpired
+        | Code::Invalid
         | Code::Denied
         | Code::NotFound
         | Code::Conflict
         | Code::Unsupported
-        | Code::Provider => false,
+        | Code::Provider => failed(problem),
     };
-    if patient {
-        vec![postponed(operation, problem, now, 0)]
-    } else {
-        vec![failed(problem)]
-    }
+    vec![entry]
 }
 
 fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<Entry> {
@@ -278,8 +342,13 @@ fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<En
                 created,
                 note,
             },
-            gives_up.map_or(Entry::Called { attempt: 1 }, failed),
+            gives_up.map_or(called(1), failed),
         ],
+        SettleEnd::Pending { task, .. } if operation.state.forgotten.as_ref() == Some(&task) => {
+            vec![Entry::Doubted {
+                reason: format!("the provider no longer knows task {task} of the last request"),
+            }]
+        }
         SettleEnd::Pending {
             task,
             token,
@@ -300,25 +369,26 @@ fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<En
             Entry::NotSent {
                 reason: "the provider shows no effect of it".to_owned(),
             },
-            gives_up.map_or(
-                Entry::Called {
-                    attempt: operation.state.attempt + 1,
-                },
-                failed,
-            ),
+            match gives_up {
+                Some(problem) => failed(problem),
+                None if operation.cancel.is_some() && !operation.state.touched => cancelled(),
+                None => called(operation.state.attempt + 1),
+            },
         ],
         SettleEnd::NotStarted { believable_at } => {
             let problem = Problem::new(
                 Code::Unreachable,
-                "the provider shows no effect of the last request yet; it is asked again when the \
+                "the provider shows no effect of the last request yet; it is asked again until the \
                  request can no longer arrive",
             );
-            vec![postponed(operation, problem, now, believable_at.since(now))]
+            let delay = Backoff::RETRY.delay_ms(operation.number(), operation.state.retries);
+            let delay = delay.min(believable_at.since(now));
+            vec![postponed_by(operation, problem, now, delay)]
         }
         SettleEnd::Unknown(reason) => vec![Entry::Doubted { reason }],
         SettleEnd::Problem(problem) => match problem.code {
             Code::Unreachable | Code::Busy | Code::SessionExpired => {
-                vec![postponed(operation, problem, now, 0)]
+                vec![postponed(operation, problem, now)]
             }
             Code::Invalid
             | Code::Denied
@@ -329,16 +399,27 @@ fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<En
                 reason: problem.to_string(),
             }],
         },
-        SettleEnd::Broken(problem) => vec![Entry::Doubted {
-            reason: problem.message,
-        }],
+        SettleEnd::Broken(problem) => {
+            let problem = Problem {
+                code: Code::Provider,
+                ..problem
+            };
+            let times = alike(operation, problem.code).map_or(0, |failing| failing.times);
+            vec![if times + 1 < SETTLE_TRIES {
+                postponed(operation, problem, now)
+            } else {
+                Entry::Doubted {
+                    reason: problem.message,
+                }
+            }]
+        }
     }
 }
 
 fn after_poll(operation: &Operation, end: PollEnd) -> Vec<Entry> {
     match end {
         PollEnd::Running { .. } | PollEnd::Failed(_) => Vec::new(),
-        PollEnd::Ended(end) => vec![Entry::TaskEnded { end }, Entry::Called { attempt: 1 }],
+        PollEnd::Ended(end) => vec![Entry::TaskEnded { end }, called(1)],
         PollEnd::Lost if operation.state.origin.is_some() => vec![Entry::Settling {
             reason: "the provider no longer knows the task".to_owned(),
         }],

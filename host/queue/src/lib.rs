@@ -23,11 +23,17 @@ mod decide;
 mod entry;
 mod operation;
 mod queue;
+mod slots;
 mod timers;
 mod transition;
+
+#[cfg(test)]
+mod tests;
 
 pub use backoff::Backoff;
 pub use command::{CallEnd, Command, Event, Output, PollEnd, SettleEnd};
 pub use entry::{Entry, Final, StepSpec, Token};
-pub use operation::{EndedPart, Illegal, Once, Operation, Phase, Spec, StepState, Then};
+pub use operation::{
+    EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, Spec, StepState, Then,
+};
 pub use queue::{Limits, LoadError, Queue};

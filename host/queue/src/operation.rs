@@ -64,13 +64,52 @@ pub struct StepState {
     pub traps: u32,
     /// How it broke the second time: a settlement then only records what exists.
     pub broken: Option<Problem>,
-    /// Failures in a row that may pass, and when the first of them was.
+    /// Failures in a row that may pass; the delay grows with them.
     pub retries: u32,
-    pub failing_since: Option<Timestamp>,
+    /// What the last of them were.
+    pub failing: Option<Failing>,
     pub escalated: bool,
     pub once: Once,
     /// The phase that sent the last answered `once` request, for a task that is forgotten later.
-    pub origin: Option<(Option<Token>, Sent)>,
+    pub origin: Option<Origin>,
+    /// The task that the provider no longer knows, while that is being settled.
+    pub forgotten: Option<String>,
+    /// A phase of this step left something at the provider: the step is half done until it ends.
+    pub touched: bool,
+}
+
+/// Failures of one kind in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    pub code: Code,
+    /// When the first of them was.
+    pub since: Timestamp,
+    pub times: u32,
+}
+
+/// Where a `once` request came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// What the engine was called with.
+    pub token: Option<Token>,
+    pub sent: Sent,
+    /// [`StepState::touched`] before it.
+    pub touched: bool,
+}
+
+impl StepState {
+    /// Whether nothing of the step is at the provider, or may be: it can end without leaving
+    /// anything half done. Requests that set an absolute state do not count.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.once == Once::None && !self.touched
+    }
+
+    /// Forgets the failures so far: another kind of work begins.
+    pub(crate) fn begin_anew(&mut self) {
+        self.retries = 0;
+        self.failing = None;
+    }
 }
 
 /// Where an operation is.
@@ -245,8 +284,24 @@ impl Operation {
         }
     }
 
+    /// What its parent keeps of it, once it has ended.
+    pub(crate) fn as_part(&self) -> Option<EndedPart> {
+        let parent = self.spec.parent?;
+        let Phase::Ended { state, problem } = &self.phase else {
+            return None;
+        };
+        Some(EndedPart {
+            parent,
+            number: self.number(),
+            target: self.spec.target_name.clone(),
+            state: *state,
+            problem: problem.clone(),
+        })
+    }
+
     /// How a parent ends when all its parts have: as the worst of them.
     pub(crate) fn end_of_parts(&self) -> (Final, Option<Problem>) {
+        let unknown = self.spec.children.len().saturating_sub(self.parts.len());
         let failed: Vec<&EndedPart> = self
             .parts
             .iter()
@@ -265,6 +320,10 @@ impl Operation {
                 first.target
             );
             return (Final::Failed, Some(Problem::new(code, message)));
+        }
+        if unknown > 0 {
+            let message = format!("how {unknown} of its parts ended is not on record");
+            return (Final::Failed, Some(Problem::new(Code::Provider, message)));
         }
         if self.parts.iter().any(|part| part.state == Final::Cancelled) {
             return (Final::Cancelled, None);

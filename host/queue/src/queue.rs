@@ -7,9 +7,10 @@ use thiserror::Error;
 
 use crate::backoff::Backoff;
 use crate::command::{Command, Event, Output, PollEnd};
-use crate::decide::decide;
-use crate::entry::Entry;
+use crate::decide::{decide, expects};
+use crate::entry::{Entry, Final};
 use crate::operation::{EndedPart, Illegal, Once, Operation, Phase, Spec, Then};
+use crate::slots::Slots;
 use crate::timers::Timers;
 
 /// Polls that fall due within this many milliseconds of each other are made together.
@@ -43,8 +44,7 @@ impl Default for Limits {
 pub struct Queue {
     operations: BTreeMap<OperationId, Operation>,
     lanes: BTreeMap<NodeUid, VecDeque<OperationId>>,
-    limits: BTreeMap<HypervisorUid, Limits>,
-    default_limits: Limits,
+    slots: Slots,
     timers: Timers,
 }
 
@@ -61,13 +61,15 @@ impl Queue {
     #[must_use]
     pub fn new(default_limits: Limits) -> Self {
         Self {
-            default_limits,
+            slots: Slots::new(default_limits),
             ..Self::default()
         }
     }
 
     /// The queue that the journal adds up to, and how everything goes on: what was being called is
-    /// called again, or settled when its request may have left; tasks are polled.
+    /// called again, or settled when its request may have left; tasks are polled. What waits for a
+    /// slot goes on with the first [`Queue::tick`], which is due at once: the limits can be told
+    /// before.
     ///
     /// `journal` has all operations that have not ended, by number; `ended_parts` how those parts
     /// ended whose parent has not.
@@ -81,6 +83,7 @@ impl Queue {
         now: Timestamp,
     ) -> Result<(Self, Output), LoadError> {
         let mut queue = Self::new(default_limits);
+        let mut parts = Vec::new();
         for (number, entries) in journal {
             let mut entries = entries.iter();
             let Some(Entry::Queued { spec }) = entries.next() else {
@@ -90,12 +93,16 @@ impl Queue {
             for entry in entries {
                 operation.apply(entry).map_err(LoadError::Illegal)?;
             }
-            if !operation.is_ended() {
+            if operation.is_ended() {
+                parts.extend(operation.as_part());
+            } else {
                 queue.enter(operation);
             }
         }
-        for part in ended_parts {
-            if let Some(parent) = queue.operations.get_mut(&part.parent) {
+        for part in parts.into_iter().chain(ended_parts) {
+            if let Some(parent) = queue.operations.get_mut(&part.parent)
+                && parent.parts.iter().all(|other| other.number != part.number)
+            {
                 parent.parts.push(part);
             }
         }
@@ -104,13 +111,13 @@ impl Queue {
         for number in numbers {
             output.append(queue.resume(number, now));
         }
-        output.append(queue.schedule(now));
         Ok((queue, output))
     }
 
-    /// Sets the limits of a hypervisor. What runs already is not stopped.
+    /// Sets the limits of a hypervisor. What runs already is not stopped; what may go on now does
+    /// with the next [`Queue::tick`].
     pub fn set_limits(&mut self, hypervisor: HypervisorUid, limits: Limits) {
-        self.limits.insert(hypervisor, limits);
+        self.slots.set_limits(hypervisor, limits);
     }
 
     #[must_use]
@@ -132,9 +139,12 @@ impl Queue {
             .filter_map(|number| self.operations.get(number))
     }
 
-    /// When [`Queue::tick`] has something to do.
+    /// When [`Queue::tick`] has something to do. A time that is past: at once.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
+        if self.slots.is_stale() {
+            return Some(Timestamp::default());
+        }
         self.timers.next()
     }
 
@@ -170,27 +180,31 @@ impl Queue {
                 phase: "ended".to_owned(),
             });
         };
-        let limits = self.limits_of(operation);
-        if let Event::Polled(end) = &event {
-            self.note_poll(number, end)?;
+        if !expects(operation, &event) {
+            return Err(operation.illegal(event.name()));
         }
-        let Some(operation) = self.operations.get(&number) else {
-            return Ok(Output::default());
-        };
-        let entries = decide(operation, event, now, &limits);
+        let limits = self.slots.limits(operation.spec.hypervisor);
+        let polled = matches!(event, Event::Polled(_));
+        let entries = decide(operation, &event, now, &limits);
         let mut output = self.take(number, entries)?;
+        if let Event::Polled(end) = &event {
+            self.note_poll(number, end);
+        }
         self.follow(number, now, &mut output);
+        if polled {
+            self.poll_again(number, now);
+        }
         output.append(self.schedule(now));
         Ok(output)
     }
 
     /// What a poll found is evidence that is not journalled: the next poll finds it again.
-    fn note_poll(&mut self, number: OperationId, end: &PollEnd) -> Result<(), Illegal> {
+    fn note_poll(&mut self, number: OperationId, end: &PollEnd) {
         let Some(operation) = self.operations.get_mut(&number) else {
-            return Ok(());
+            return;
         };
         let Phase::Waiting { cursor, polls, .. } = &mut operation.phase else {
-            return Err(operation.illegal("polled"));
+            return;
         };
         match end {
             PollEnd::Running { cursor: next } => {
@@ -204,7 +218,17 @@ impl Queue {
             }
             PollEnd::Ended(_) | PollEnd::Lost => {}
         }
-        Ok(())
+    }
+
+    /// Sets the time of the next poll. Only after the one before it was answered: with two under
+    /// way, the later answer could be taken for that of the task which comes next.
+    fn poll_again(&mut self, number: OperationId, now: Timestamp) {
+        if let Some(operation) = self.operations.get(&number)
+            && let Phase::Waiting { polls, .. } = &operation.phase
+        {
+            let delay = Backoff::POLL.delay_ms(number, polls.saturating_sub(1));
+            self.timers.set(number, now.plus_ms(delay));
+        }
     }
 
     /// Does what is due.
@@ -249,6 +273,7 @@ impl Queue {
                 });
             }
         }
+        output.append(self.schedule(now));
         output
     }
 
@@ -261,19 +286,24 @@ impl Queue {
                 .push_back(number);
         }
         self.operations.insert(number, operation);
+        self.count(number);
     }
 
-    fn limits_of(&self, operation: &Operation) -> Limits {
-        operation
-            .spec
-            .hypervisor
-            .and_then(|uid| self.limits.get(&uid))
-            .copied()
-            .unwrap_or(self.default_limits)
+    /// Keeps the slots true to an operation.
+    fn count(&mut self, number: OperationId) {
+        let Some(operation) = self.operations.get(&number) else {
+            return;
+        };
+        let lane = self.lanes.get(&operation.spec.target);
+        let is_first = lane.and_then(VecDeque::front) == Some(&number);
+        self.slots.update(operation, is_first);
     }
 
     /// Applies entries to an operation and hands them out.
     fn take(&mut self, number: OperationId, entries: Vec<Entry>) -> Result<Output, Illegal> {
+        if entries.is_empty() {
+            return Ok(Output::default());
+        }
         let Some(operation) = self.operations.get_mut(&number) else {
             return Ok(Output::default());
         };
@@ -283,6 +313,7 @@ impl Queue {
             after.apply(entry)?;
         }
         *operation = after;
+        self.count(number);
         Ok(Output {
             entries: entries.into_iter().map(|entry| (number, entry)).collect(),
             ..Output::default()
@@ -313,15 +344,10 @@ impl Queue {
             Phase::Settling if settles_now => {
                 output.commands.push(Command::Settle { operation: number });
             }
-            Phase::Waiting { polls, .. } => {
-                let first = output.entries.iter().find_map(|(of, entry)| match entry {
-                    Entry::Waiting { first_poll, .. } if *of == number => Some(*first_poll),
-                    _ => None,
-                });
-                let next = first.unwrap_or_else(|| {
-                    now.plus_ms(Backoff::POLL.delay_ms(number, polls.saturating_sub(1)))
-                });
-                self.timers.set(number, next);
+            Phase::Waiting { .. } => {
+                if let Some(Entry::Waiting { first_poll, .. }) = last {
+                    self.timers.set(number, *first_poll);
+                }
             }
             Phase::Postponed { until, .. } => self.timers.set(number, *until),
             Phase::Ended { .. } => self.leave(number, now, output),
@@ -338,29 +364,27 @@ impl Queue {
     fn leave(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {
         self.timers.clear(number);
         output.commands.push(Command::Finish { operation: number });
+        self.slots.remove(number);
         let Some(operation) = self.operations.remove(&number) else {
             return;
         };
-        if let Some(lane) = self.lanes.get_mut(&operation.spec.target) {
+        let target = operation.spec.target;
+        let mut next = None;
+        if let Some(lane) = self.lanes.get_mut(&target) {
             lane.retain(|other| *other != number);
-            if lane.is_empty() {
-                self.lanes.remove(&operation.spec.target);
+            next = lane.front().copied();
+        }
+        match next {
+            Some(next) => self.count(next),
+            None => {
+                self.lanes.remove(&target);
             }
         }
-        let part = match (&operation.phase, operation.spec.parent) {
-            (Phase::Ended { state, problem }, Some(parent)) => EndedPart {
-                parent,
-                number,
-                target: operation.spec.target_name.clone(),
-                state: *state,
-                problem: problem.clone(),
-            },
-            _ => {
-                output.ended.push(operation);
-                return;
-            }
-        };
+        let part = operation.as_part();
         output.ended.push(operation);
+        let Some(part) = part else {
+            return;
+        };
         let parent = part.parent;
         let Some(parent_operation) = self.operations.get_mut(&parent) else {
             return;
@@ -449,73 +473,44 @@ impl Queue {
     /// step of what is between two.
     fn schedule(&mut self, now: Timestamp) -> Output {
         let mut output = Output::default();
-        let mut slots: BTreeMap<HypervisorUid, usize> = BTreeMap::new();
-        let mut copies: BTreeMap<(HypervisorUid, String), usize> = BTreeMap::new();
-        for operation in self.operations.values() {
-            let Some(hypervisor) = operation.spec.hypervisor else {
-                continue;
-            };
-            if operation.holds_slot() {
-                *slots.entry(hypervisor).or_default() += 1;
-            }
-            if let Some(template) = operation.copies() {
-                *copies.entry((hypervisor, template.to_owned())).or_default() += 1;
-            }
-        }
-        let ready: Vec<OperationId> = self
-            .operations
-            .values()
-            .filter(|operation| match operation.phase {
-                Phase::Between => true,
-                Phase::Pending => {
-                    operation.spec.children.is_empty()
-                        && self
-                            .lanes
-                            .get(&operation.spec.target)
-                            .and_then(VecDeque::front)
-                            == Some(&operation.number())
-                }
-                Phase::Starting
-                | Phase::Calling
-                | Phase::Settling
-                | Phase::Waiting { .. }
-                | Phase::Postponed { .. }
-                | Phase::InDoubt { .. }
-                | Phase::Ended { .. } => false,
-            })
-            .map(Operation::number)
-            .collect();
-        for number in ready {
+        while let Some(number) = self.slots.next() {
             let Some(operation) = self.operations.get(&number) else {
+                self.slots.remove(number);
                 continue;
             };
-            let limits = self.limits_of(operation);
-            let entry = if operation.phase == Phase::Pending {
-                if let Some(hypervisor) = operation.spec.hypervisor {
-                    let taken = slots.entry(hypervisor).or_default();
-                    if *taken >= limits.operations {
-                        continue;
-                    }
-                    *taken += 1;
-                }
-                Entry::Started
-            } else {
-                let template = operation
-                    .current_step()
-                    .and_then(|step| step.template.clone());
-                if let (Some(hypervisor), Some(template)) = (operation.spec.hypervisor, template) {
-                    let taken = copies.entry((hypervisor, template)).or_default();
-                    if *taken >= limits.copies_per_template {
-                        continue;
-                    }
-                    *taken += 1;
-                }
-                Entry::Called { attempt: 1 }
+            let end = |state| Entry::Ended {
+                state,
+                problem: None,
             };
-            let mut taken = self.take(number, vec![entry]).unwrap_or_default();
-            self.follow(number, now, &mut taken);
-            output.append(taken);
+            let is_pending = operation.phase == Phase::Pending;
+            // Ends are found here only after a journal was cut inside of a commit.
+            let entry = if operation.cancel.is_some() {
+                end(Final::Cancelled)
+            } else if is_pending {
+                Entry::Started
+            } else if operation.current_step().is_some() {
+                Entry::Called { attempt: 1 }
+            } else {
+                end(Final::Succeeded)
+            };
+            match self.take(number, vec![entry]) {
+                Ok(mut taken) => {
+                    self.follow(number, now, &mut taken);
+                    output.append(taken);
+                }
+                // It cannot be: each of them fits. Never again is better than for ever.
+                Err(_) => self.slots.remove(number),
+            }
         }
         output
+    }
+
+    /// Whether nothing is left behind.
+    #[cfg(test)]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.operations.is_empty()
+            && self.lanes.is_empty()
+            && self.timers.next().is_none()
+            && self.slots.is_empty()
     }
 }

@@ -3,7 +3,7 @@
 use enginehouse_model::documents::Note;
 
 use crate::entry::{Entry, Token};
-use crate::operation::{Once, Operation, Phase, StepState, Then};
+use crate::operation::{Failing, Once, Operation, Origin, Phase, StepState, Then};
 
 /// Takes `entry` into `operation`, or leaves it alone when it does not fit.
 pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> {
@@ -17,6 +17,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 matches!(phase, Phase::Pending)
                     || matches!(phase, Phase::Postponed { then, .. } if *then == Then::Prepare)
             })?;
+            operation.obstacle = None;
             operation.phase = Phase::Starting;
         }
         Entry::Planned { steps } => {
@@ -28,9 +29,10 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.phase = Phase::Between;
         }
         Entry::Skipped { .. } => {
-            fits(operation, |phase| {
-                matches!(phase, Phase::Calling | Phase::Between)
-            })?;
+            fits(operation, |phase| matches!(phase, Phase::Calling))?;
+            if operation.state.once != Once::None {
+                return Err(());
+            }
             next_step(operation);
         }
         Entry::Called { attempt } => {
@@ -41,11 +43,16 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             if operation.current_step().is_none() {
                 return Err(());
             }
+            knows_its_request(operation)?;
             operation.state.attempt = *attempt;
+            operation.obstacle = None;
             operation.phase = Phase::Calling;
         }
         Entry::Filled { request } => {
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
+            if operation.state.request.is_some() {
+                return Err(());
+            }
             operation.state.request = Some(request.clone());
         }
         Entry::Sending { sent, digest } => {
@@ -59,6 +66,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             };
         }
         Entry::Answered { response } => {
+            fits(operation, |phase| matches!(phase, Phase::Calling))?;
             let Once::Sending { sent, digest } = &operation.state.once else {
                 return Err(());
             };
@@ -69,39 +77,21 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             };
         }
         Entry::NotSent { .. } => {
+            fits(operation, |phase| {
+                matches!(phase, Phase::Calling | Phase::Settling)
+            })?;
             if operation.state.once == Once::None {
                 return Err(());
             }
             operation.state.once = Once::None;
             if operation.phase == Phase::Settling {
+                operation.state.begin_anew();
+                operation.state.forgotten = None;
                 operation.phase = Phase::Calling;
             }
         }
         Entry::Settling { .. } => {
-            fits(operation, |phase| {
-                matches!(
-                    phase,
-                    Phase::Calling | Phase::Waiting { .. } | Phase::Settling
-                ) || matches!(phase, Phase::Postponed { then, .. } if *then == Then::Settle)
-            })?;
-            if let Phase::Waiting { .. } = operation.phase {
-                let Some((token, mut sent)) = operation.state.origin.take() else {
-                    return Err(());
-                };
-                sent.lost = true;
-                operation.state.token = token;
-                operation.state.ended = sent.after.clone();
-                operation.state.once = Once::Sending {
-                    sent,
-                    digest: String::new(),
-                };
-            } else if let Once::Answered { sent, digest, .. } = &operation.state.once {
-                operation.state.once = Once::Sending {
-                    sent: sent.clone(),
-                    digest: digest.clone(),
-                };
-            }
-            operation.phase = Phase::Settling;
+            settling(operation)?;
         }
         Entry::Broke { problem } => {
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
@@ -118,6 +108,9 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             fits(operation, |phase| {
                 matches!(phase, Phase::Calling | Phase::Settling)
             })?;
+            if operation.phase == Phase::Calling {
+                knows_its_request(operation)?;
+            }
             leave_phase(operation, token, created, note);
             operation.phase = Phase::Calling;
         }
@@ -131,6 +124,9 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             fits(operation, |phase| {
                 matches!(phase, Phase::Calling | Phase::Settling)
             })?;
+            if operation.phase == Phase::Calling {
+                knows_its_request(operation)?;
+            }
             leave_phase(operation, token, created, note);
             operation.phase = Phase::Waiting {
                 task: task.clone(),
@@ -147,6 +143,13 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::Escalated { .. } => {
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
+            knows_its_request(operation)?;
+            let may = operation
+                .current_step()
+                .is_some_and(|step| step.may_escalate);
+            if !may || operation.state.escalated {
+                return Err(());
+            }
             operation.state = StepState {
                 escalated: true,
                 ..StepState::default()
@@ -159,7 +162,10 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         } => {
             let then = match &operation.phase {
                 Phase::Starting => Then::Prepare,
-                Phase::Calling => Then::Call,
+                Phase::Calling => {
+                    knows_its_request(operation)?;
+                    Then::Call
+                }
                 Phase::Settling => Then::Settle,
                 Phase::Pending
                 | Phase::Between
@@ -169,7 +175,14 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 | Phase::Ended { .. } => return Err(()),
             };
             operation.state.retries += 1;
-            operation.state.failing_since = Some(*since);
+            let before = operation.state.failing;
+            operation.state.failing = Some(Failing {
+                code: problem.code,
+                since: *since,
+                times: before
+                    .filter(|before| before.code == problem.code)
+                    .map_or(1, |before| before.times.saturating_add(1)),
+            });
             operation.obstacle = Some(problem.clone());
             operation.phase = Phase::Postponed {
                 until: *until,
@@ -178,15 +191,15 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::Done { created, outcome } => {
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
-            operation.created.extend(created.iter().cloned());
+            knows_its_request(operation)?;
+            note_created(operation, created);
             operation.warnings.extend(outcome.warnings.iter().cloned());
             next_step(operation);
         }
         Entry::CancelRequested { who } => operation.cancel = Some(who.clone()),
         Entry::Doubted { reason } => {
-            fits(operation, |phase| {
-                matches!(phase, Phase::Settling | Phase::Calling)
-            })?;
+            fits(operation, |phase| matches!(phase, Phase::Settling))?;
+            operation.obstacle = None;
             operation.phase = Phase::InDoubt {
                 reason: reason.clone(),
             };
@@ -195,10 +208,30 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             fits(operation, |phase| matches!(phase, Phase::InDoubt { .. }))?;
             operation.state.once = Once::None;
             operation.state.traps = 0;
-            operation.state.retries = 0;
+            operation.state.broken = None;
+            operation.state.forgotten = None;
+            operation.state.begin_anew();
             operation.phase = Phase::Calling;
         }
         Entry::Ended { state, problem } => {
+            match &operation.phase {
+                Phase::Pending | Phase::Starting | Phase::Between | Phase::InDoubt { .. } => {}
+                Phase::Calling => knows_its_request(operation)?,
+                Phase::Postponed {
+                    then: Then::Prepare | Then::Call,
+                    ..
+                } => {}
+                // Something goes on at the provider, or may.
+                Phase::Settling
+                | Phase::Waiting { .. }
+                | Phase::Postponed {
+                    then: Then::Settle, ..
+                }
+                | Phase::Ended { .. } => return Err(()),
+            }
+            if let Some(problem) = problem {
+                note_created(operation, &problem.detail.created);
+            }
             operation.obstacle = None;
             operation.phase = Phase::Ended {
                 state: *state,
@@ -217,11 +250,77 @@ fn fits(operation: &Operation, allowed: impl Fn(&Phase) -> bool) -> Result<(), (
     }
 }
 
+/// Nothing goes on while it is not known what became of a request.
+fn knows_its_request(operation: &Operation) -> Result<(), ()> {
+    match operation.state.once {
+        Once::Sending { .. } => Err(()),
+        Once::None | Once::Answered { .. } => Ok(()),
+    }
+}
+
+fn settling(operation: &mut Operation) -> Result<(), ()> {
+    match &operation.phase {
+        Phase::Calling => {
+            match &operation.state.once {
+                Once::None => return Err(()),
+                Once::Sending { .. } => {}
+                Once::Answered { sent, digest, .. } => {
+                    operation.state.once = Once::Sending {
+                        sent: sent.clone(),
+                        digest: digest.clone(),
+                    };
+                }
+            }
+            operation.state.begin_anew();
+        }
+        Phase::Waiting { task, .. } => {
+            let Some(Origin {
+                token,
+                mut sent,
+                touched,
+            }) = operation.state.origin.take()
+            else {
+                return Err(());
+            };
+            sent.lost = true;
+            operation.state.forgotten = Some(task.clone());
+            operation.state.token = token;
+            operation.state.touched = touched;
+            operation.state.ended = sent.after.clone();
+            operation.state.once = Once::Sending {
+                sent,
+                digest: String::new(),
+            };
+        }
+        Phase::Postponed {
+            then: Then::Settle, ..
+        } => {}
+        Phase::Pending
+        | Phase::Starting
+        | Phase::Between
+        | Phase::Settling
+        | Phase::Postponed {
+            then: Then::Prepare | Then::Call,
+            ..
+        }
+        | Phase::InDoubt { .. }
+        | Phase::Ended { .. } => return Err(()),
+    }
+    operation.obstacle = None;
+    operation.phase = Phase::Settling;
+    Ok(())
+}
+
 /// A phase of the step ended: what belonged to it goes, but for the way back to its request.
 fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], note: &Note) {
     let before = std::mem::take(&mut operation.state);
+    let touched = before.touched || before.once != Once::None || !created.is_empty();
     let origin = match before.once {
-        Once::Sending { sent, .. } | Once::Answered { sent, .. } => Some((before.token, sent)),
+        Once::Sending { sent, .. } | Once::Answered { sent, .. } => Some(Origin {
+            token: before.token,
+            sent,
+            touched: before.touched,
+        }),
         Once::None => before.origin,
     };
     operation.state = StepState {
@@ -229,12 +328,22 @@ fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], not
         token: Some(token.clone()),
         escalated: before.escalated,
         origin,
+        touched,
         ..StepState::default()
     };
-    operation.created.extend(created.iter().cloned());
+    note_created(operation, created);
     operation.warnings.extend(note.warnings.iter().cloned());
     operation.obstacle = None;
     operation.message.clone_from(&note.message);
+}
+
+/// An object is named once, although a phase that ran again names it again.
+fn note_created(operation: &mut Operation, created: &[String]) {
+    for object in created {
+        if !operation.created.contains(object) {
+            operation.created.push(object.clone());
+        }
+    }
 }
 
 fn next_step(operation: &mut Operation) {

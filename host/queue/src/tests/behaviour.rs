@@ -1,0 +1,613 @@
+//! One behaviour each: retries, settling, tasks, polls, limits.
+
+use std::collections::BTreeSet;
+
+use enginehouse_model::OperationId;
+use enginehouse_model::documents::{Code, Note};
+use serde_json::json;
+
+use super::fixture::{
+    Bench, ONE, again, at, done, fails, hypervisor, not_started, problem, sending, settled, spec,
+    step, task_ended, traps, wait,
+};
+use crate::{
+    CallEnd, Command, Event, Final, Limits, Once, Phase, PollEnd, Queue, SettleEnd, Token,
+};
+
+const CALL: Command = Command::Call { operation: ONE };
+const SETTLE: Command = Command::Settle { operation: ONE };
+
+fn moved(token: u8) -> SettleEnd {
+    SettleEnd::Done {
+        token: Token(vec![token]),
+        created: vec!["machine 105".to_owned()],
+        note: Note::default(),
+    }
+}
+
+fn pending(task: &str) -> SettleEnd {
+    SettleEnd::Pending {
+        task: task.to_owned(),
+        token: Token(vec![1]),
+        created: Vec::new(),
+        note: Note::default(),
+    }
+}
+
+#[test]
+fn a_graceful_stop_escalates_once() {
+    let mut bench = Bench::waiting(&["stop", "destroy"]);
+    assert_eq!(bench.tell(task_ended(Some(problem(Code::Busy)))), [CALL]);
+    assert_eq!(bench.tell(fails(Code::Busy)), [CALL]);
+    assert!(bench.one().state.escalated);
+    assert_eq!(bench.one().state.token, None, "begun anew, by force");
+    assert_eq!(bench.last_entries(2), ["escalated", "called"]);
+
+    bench.tell(Event::Filled(json!({"by": "force"})));
+    bench.tell(wait("t2", 1));
+    assert_eq!(bench.tell(task_ended(Some(problem(Code::Busy)))), [CALL]);
+    bench.tell(fails(Code::Busy));
+    assert_eq!(bench.last_entries(1), ["postponed"], "not a second time");
+}
+
+#[test]
+fn a_graceful_stop_of_a_locked_machine_waits_and_does_not_escalate() {
+    let mut bench = Bench::calling(&["stop"]);
+    bench.tell(fails(Code::Busy));
+    assert_eq!(bench.last_entries(1), ["postponed"]);
+    assert!(!bench.one().state.escalated);
+}
+
+#[test]
+fn busy_gives_up_after_its_limit_and_not_before() {
+    let limit = Limits::default().busy_ms;
+    let mut bench = Bench::calling(&["configure"]);
+    let first = bench.now;
+    while bench.ended.is_empty() {
+        let failed_for = bench.now.since(first);
+        bench.tell(fails(Code::Busy));
+        if bench.ended.is_empty() {
+            assert!(failed_for < limit, "{failed_for}");
+            assert_eq!(bench.wake(), [CALL]);
+        } else {
+            assert!(failed_for >= limit, "gave up after {failed_for} ms");
+        }
+    }
+    assert_eq!(bench.end().0, "failed");
+    assert!(bench.now.since(first) < limit + 30_001);
+}
+
+#[test]
+fn time_unreachable_is_not_time_busy() {
+    let mut bench = Bench::calling(&["configure"]);
+    for _ in 0..200 {
+        bench.tell(fails(Code::Unreachable));
+        assert_eq!(bench.wake(), [CALL]);
+    }
+    assert!(bench.now.since(at(0)) > Limits::default().busy_ms);
+    bench.tell(fails(Code::Busy));
+    assert_eq!(
+        bench.one().state_name(),
+        "running",
+        "busy for the first time"
+    );
+    bench.wake();
+    bench.tell(done());
+    assert_eq!(bench.end().0, "succeeded");
+}
+
+#[test]
+fn unreachable_waits_for_ever_and_asks_at_most_every_half_minute() {
+    let mut bench = Bench::calling(&["configure"]);
+    let mut longest = 0;
+    for _ in 0..5_000 {
+        let before = bench.now;
+        bench.tell(fails(Code::Unreachable));
+        assert!(bench.one().obstacle.is_some());
+        assert_eq!(bench.wake(), [CALL]);
+        assert_eq!(bench.one().obstacle, None, "it goes on");
+        longest = longest.max(bench.now.since(before));
+    }
+    assert!((22_500..=30_000).contains(&longest), "{longest}");
+}
+
+#[test]
+fn an_expired_session_is_retried_at_once_and_gives_up() {
+    let mut bench = Bench::calling(&["configure"]);
+    let began = bench.now;
+    bench.tell(fails(Code::SessionExpired));
+    assert_eq!(bench.wake(), [CALL]);
+    assert_eq!(bench.now, began, "at once");
+    for _ in 0..2 {
+        bench.tell(fails(Code::SessionExpired));
+        assert_eq!(bench.wake(), [CALL]);
+        assert!(bench.now > began);
+    }
+    bench.tell(fails(Code::SessionExpired));
+    let (state, words) = bench.end();
+    assert_eq!(state, "failed");
+    assert!(words.unwrap().starts_with("session-expired: "));
+}
+
+#[test]
+fn a_session_that_expired_while_the_provider_was_away_is_renewed() {
+    let mut bench = Bench::calling(&["configure"]);
+    for _ in 0..10 {
+        bench.tell(fails(Code::Unreachable));
+        bench.wake();
+    }
+    bench.tell(fails(Code::SessionExpired));
+    assert_eq!(bench.wake(), [CALL]);
+}
+
+#[test]
+fn delays_begin_anew_with_the_next_phase() {
+    let mut bench = Bench::calling(&["configure"]);
+    for _ in 0..10 {
+        bench.tell(fails(Code::Unreachable));
+        bench.wake();
+    }
+    bench.tell(again(1));
+    let before = bench.now;
+    bench.tell(fails(Code::Unreachable));
+    bench.wake();
+    assert!(bench.now.since(before) <= 500);
+}
+
+#[test]
+fn busy_after_an_answer_sends_anew() {
+    let mut bench = Bench::calling(&["configure"]);
+    bench.tell(sending());
+    bench.tell(Event::Answered(json!({"status": 423})));
+    bench.tell(fails(Code::Busy));
+    assert_eq!(bench.last_entries(2), ["not-sent", "postponed"]);
+    assert_eq!(bench.wake(), [CALL]);
+    bench.tell(sending());
+}
+
+#[test]
+fn what_an_engine_says_without_an_answer_to_its_request_does_not_count() {
+    let ends: Vec<fn() -> Event> = vec![
+        || fails(Code::Busy),
+        || fails(Code::SessionExpired),
+        || fails(Code::Unreachable),
+        || fails(Code::Conflict),
+        || again(1),
+        || wait("t", 1),
+        done,
+        traps,
+        || Event::Returned(CallEnd::Deferred(problem(Code::Busy))),
+    ];
+    for end in ends {
+        let mut bench = Bench::calling(&["create"]);
+        bench.tell(sending());
+        assert_eq!(bench.tell(end()), [SETTLE]);
+        assert!(matches!(bench.one().state.once, Once::Sending { .. }));
+    }
+}
+
+#[test]
+fn not_started_is_believed_only_when_the_request_can_no_longer_arrive() {
+    let believable_at = at(65_000);
+    let mut bench = Bench::settling(&["create"]);
+    let mut asked = 0;
+    loop {
+        let early = bench.now < believable_at;
+        let commands = bench.tell(not_started(believable_at));
+        if !early {
+            assert_eq!(commands, [CALL]);
+            break;
+        }
+        assert_eq!(commands, []);
+        assert_eq!(bench.wake(), [SETTLE]);
+        assert!(bench.now <= believable_at, "asked at {:?}", bench.now);
+        asked += 1;
+    }
+    assert_eq!(bench.now, believable_at, "as early as that");
+    assert!((5..20).contains(&asked), "asked {asked} times");
+    assert_eq!(bench.last_entries(2), ["not-sent", "called"]);
+    bench.tell(sending());
+}
+
+#[test]
+fn time_of_settling_is_not_time_busy() {
+    let mut bench = Bench::settling(&["create"]);
+    for _ in 0..60 {
+        bench.tell(settled(SettleEnd::Problem(problem(Code::Busy))));
+        assert_eq!(bench.wake(), [SETTLE]);
+    }
+    bench.tell(not_started(bench.now));
+    bench.tell(fails(Code::Busy));
+    assert_eq!(bench.one().state_name(), "running");
+}
+
+#[test]
+fn a_lost_answer_goes_on_with_what_settling_found() {
+    let mut bench = Bench::settling(&["create"]);
+    assert_eq!(bench.tell(settled(moved(3))), [CALL]);
+    assert_eq!(bench.one().state.token, Some(Token(vec![3])));
+    assert_eq!(bench.one().created, ["machine 105"]);
+
+    let mut bench = Bench::settling(&["create"]);
+    bench.tell(settled(pending("t9")));
+    let poll = Command::Poll {
+        hypervisor: hypervisor(1),
+        operations: vec![ONE],
+    };
+    assert_eq!(bench.wake(), [poll]);
+}
+
+#[test]
+fn a_first_trap_is_handed_the_answer_and_a_second_settles_records_and_fails() {
+    let mut bench = Bench::calling(&["create"]);
+    bench.tell(sending());
+    bench.tell(Event::Answered(json!({"data": "t1"})));
+    assert_eq!(bench.tell(traps()), [CALL]);
+    assert!(matches!(bench.one().state.once, Once::Answered { .. }));
+    assert_eq!(bench.tell(traps()), [SETTLE]);
+    assert_eq!(bench.tell(settled(moved(3)))[..], finish());
+    let (state, words) = bench.end();
+    assert_eq!(state, "failed");
+    assert_eq!(words.unwrap(), "provider: the provider says provider");
+    assert_eq!(bench.ended[0].created, ["machine 105"]);
+}
+
+fn finish() -> [Command; 1] {
+    [Command::Finish { operation: ONE }]
+}
+
+#[test]
+fn a_second_trap_without_a_request_fails() {
+    let mut bench = Bench::calling(&["create"]);
+    assert_eq!(bench.tell(traps()), [CALL]);
+    assert_eq!(bench.tell(traps()), finish());
+    assert_eq!(bench.end().0, "failed");
+}
+
+#[test]
+fn a_settlement_that_breaks_is_tried_again_before_a_person_is_asked() {
+    let mut bench = Bench::settling(&["create"]);
+    for _ in 0..2 {
+        bench.tell(settled(SettleEnd::Broken(problem(Code::Unreachable))));
+        assert_eq!(bench.wake(), [SETTLE]);
+    }
+    bench.tell(settled(SettleEnd::Broken(problem(Code::Unreachable))));
+    assert_eq!(bench.one().state_name(), "in_doubt");
+}
+
+#[test]
+fn a_retry_out_of_doubt_begins_with_a_clean_slate() {
+    let mut bench = Bench::calling(&["create"]);
+    bench.tell(fails(Code::Busy));
+    bench.wake();
+    bench.tell(sending());
+    bench.tell(Event::Answered(json!({})));
+    bench.tell(traps());
+    bench.tell(traps());
+    bench.tell(settled(SettleEnd::Unknown("no trace".to_owned())));
+    bench.now = bench.now.plus_ms(Limits::default().busy_ms * 2);
+    let who = "tester".to_owned();
+    assert_eq!(bench.tell(Event::Retry { who }), [CALL]);
+    bench.tell(fails(Code::Busy));
+    assert_eq!(
+        bench.one().state_name(),
+        "running",
+        "busy for the first time"
+    );
+    bench.wake();
+    bench.tell(sending());
+    bench.tell(fails(Code::Unreachable));
+    assert_eq!(
+        bench.tell(settled(moved(1))),
+        [CALL],
+        "no traps are left over"
+    );
+}
+
+#[test]
+fn a_person_ends_what_is_in_doubt() {
+    let close = |state| Event::Close {
+        who: "tester".to_owned(),
+        state,
+    };
+    let mut bench = Bench::in_doubt(&["create"]);
+    bench.tell(close(Final::Succeeded));
+    assert_eq!(bench.end(), ("succeeded", None));
+    let mut bench = Bench::in_doubt(&["create"]);
+    bench.tell(close(Final::Failed));
+    let words = "provider: declared failed by tester; it was in doubt: no trace";
+    assert_eq!(bench.end(), ("failed", Some(words.to_owned())));
+    // Nothing else can be closed.
+    let mut bench = Bench::calling(&["create"]);
+    let now = bench.now;
+    bench
+        .queue
+        .handle(ONE, close(Final::Succeeded), now)
+        .unwrap_err();
+}
+
+#[test]
+fn a_forgotten_task_is_settled_and_sent_says_so() {
+    let mut bench = Bench::waiting(&["create"]);
+    assert_eq!(bench.tell(Event::Polled(PollEnd::Lost)), [SETTLE]);
+    let Once::Sending { sent, .. } = &bench.one().state.once else {
+        panic!("{:?}", bench.one().state.once);
+    };
+    assert!(sent.lost);
+    assert_eq!(bench.one().state.token, None, "of the phase that sent it");
+    assert_eq!(bench.tell(settled(moved(2))), [CALL]);
+}
+
+#[test]
+fn the_forgotten_task_itself_is_no_answer() {
+    let mut bench = Bench::waiting(&["create"]);
+    bench.tell(Event::Polled(PollEnd::Lost));
+    bench.tell(settled(pending("t1")));
+    assert_eq!(bench.one().state_name(), "in_doubt");
+
+    let mut bench = Bench::waiting(&["create"]);
+    bench.tell(Event::Polled(PollEnd::Lost));
+    bench.tell(settled(pending("t2")));
+    assert!(matches!(bench.one().phase, Phase::Waiting { .. }));
+}
+
+#[test]
+fn a_forgotten_task_of_no_request_goes_on_with_a_warning() {
+    let mut bench = Bench::calling(&["start"]);
+    bench.tell(wait("t1", 1));
+    assert_eq!(bench.tell(Event::Polled(PollEnd::Lost)), [CALL]);
+    assert_eq!(bench.one().warnings.len(), 1);
+}
+
+#[test]
+fn polls_of_one_hypervisor_within_150_ms_are_made_together() {
+    let mut bench = Bench::with_limits(Limits::default());
+    let waiting = |bench: &mut Bench, number: u64, place: u128, poll_after_ms: u64| {
+        let mut spec = spec(number, u128::from(number));
+        spec.hypervisor = Some(hypervisor(place));
+        bench.submit(vec![spec]);
+        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        let note = Note {
+            poll_after_ms: Some(poll_after_ms),
+            ..Note::default()
+        };
+        let end = CallEnd::Wait {
+            task: format!("t{number}"),
+            token: Token::default(),
+            created: Vec::new(),
+            note,
+        };
+        bench.tell_to(number, Event::Returned(end));
+    };
+    for (number, place, after) in [(1, 1, 1000), (2, 2, 1100), (3, 1, 1150), (4, 1, 1151)] {
+        waiting(&mut bench, number, place, after);
+    }
+    let poll = |place, operations: &[u64]| Command::Poll {
+        hypervisor: hypervisor(place),
+        operations: operations.iter().copied().map(OperationId).collect(),
+    };
+    assert_eq!(bench.wake(), [poll(1, &[1, 3]), poll(2, &[2])]);
+    assert_eq!(bench.now, at(1000));
+    assert_eq!(bench.wake(), [poll(1, &[4])]);
+}
+
+#[test]
+fn a_batch_has_at_most_200_tasks() {
+    let limits = Limits {
+        operations: 1000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    for number in 1..=450 {
+        bench.submit(vec![spec(number, u128::from(number))]);
+        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        bench.tell_to(number, wait("t", 1));
+    }
+    let sizes: Vec<usize> = bench
+        .wake()
+        .iter()
+        .map(|command| match command {
+            Command::Poll { operations, .. } => operations.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sizes, [200, 200, 50]);
+}
+
+#[test]
+fn one_poll_of_a_task_is_under_way_at_a_time() {
+    let mut bench = Bench::waiting(&["create"]);
+    bench.wake();
+    bench.tell(super::fixture::cancel());
+    assert_eq!(bench.queue.next_wake(), None, "the answer comes first");
+    bench.tell(Event::Polled(PollEnd::Running {
+        cursor: "7".to_owned(),
+    }));
+    assert!(bench.queue.next_wake().is_some());
+}
+
+#[test]
+fn polls_that_fail_are_repeated_and_shown() {
+    let mut bench = Bench::waiting(&["create"]);
+    for _ in 0..20 {
+        bench.wake();
+        let failed = PollEnd::Failed(problem(Code::Unreachable));
+        bench.tell(Event::Polled(failed));
+        assert!(bench.one().obstacle.is_some());
+    }
+    let before = bench.now;
+    bench.wake();
+    assert!(bench.now.since(before) <= 3_000);
+    bench.tell(Event::Polled(PollEnd::Running {
+        cursor: String::new(),
+    }));
+    assert_eq!(bench.one().obstacle, None);
+}
+
+#[test]
+fn copies_of_one_template_are_limited() {
+    let limits = Limits {
+        copies_per_template: 2,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    let copy = |template: &str| {
+        let mut step = step("create");
+        step.template = Some(template.to_owned());
+        vec![step]
+    };
+    bench.submit((1..=5).map(|n| spec(n, u128::from(n))).collect());
+    for number in 1..=4 {
+        bench.tell_to(number, Event::Prepared(Ok(copy("9000"))));
+    }
+    let calling = |bench: &Bench| -> BTreeSet<u64> {
+        let copying = bench.queue.iter().filter(|op| op.copies().is_some());
+        copying.map(|op| op.number().0).collect()
+    };
+    assert_eq!(calling(&bench), BTreeSet::from([1, 2]));
+    // Another template has limits of its own.
+    bench.tell_to(5, Event::Prepared(Ok(copy("9001"))));
+    assert_eq!(calling(&bench), BTreeSet::from([1, 2, 5]));
+    // A task, a retry and a settlement still copy.
+    bench.tell_to(1, wait("t", 1));
+    bench.tell_to(2, fails(Code::Busy));
+    assert_eq!(calling(&bench), BTreeSet::from([1, 2, 5]));
+    bench.tell_to(1, task_ended(None));
+    bench.tell_to(1, done());
+    assert_eq!(calling(&bench), BTreeSet::from([2, 3, 5]));
+}
+
+#[test]
+fn slots_are_limited_and_doubt_holds_none() {
+    let limits = Limits {
+        operations: 1,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    bench.submit(vec![spec(1, 1), spec(2, 2), spec(3, 1)]);
+    let states = |bench: &Bench| -> Vec<&'static str> {
+        bench
+            .queue
+            .iter()
+            .map(crate::Operation::state_name)
+            .collect()
+    };
+    assert_eq!(states(&bench), ["running", "pending", "pending"]);
+    bench.tell(Event::Prepared(Ok(vec![step("create")])));
+    bench.tell(sending());
+    bench.tell(fails(Code::Unreachable));
+    assert_eq!(states(&bench), ["running", "pending", "pending"]);
+    bench.tell(settled(SettleEnd::Unknown("no trace".to_owned())));
+    // Its lane stays closed.
+    assert_eq!(states(&bench), ["in_doubt", "running", "pending"]);
+}
+
+#[test]
+fn limits_that_are_told_after_loading_hold_for_what_waits() {
+    let mut bench = Bench::with_limits(Limits::default());
+    bench.submit((1..=10).map(|n| spec(n, u128::from(n))).collect());
+    let journal = (1..=10).map(|n| {
+        let queued = crate::Entry::Queued {
+            spec: spec(n, u128::from(n)),
+        };
+        (OperationId(n), vec![queued])
+    });
+    let (mut queue, output) = Queue::load(Limits::default(), journal, [], bench.now).unwrap();
+    assert_eq!(output.commands, []);
+    let limits = Limits {
+        operations: 2,
+        ..Limits::default()
+    };
+    queue.set_limits(hypervisor(1), limits);
+    assert!(queue.next_wake().unwrap() <= bench.now, "due at once");
+    assert_eq!(queue.tick(bench.now).commands.len(), 2);
+    assert_eq!(queue.next_wake(), None);
+    // More room is used without anything else happening.
+    queue.set_limits(hypervisor(1), Limits::default());
+    assert!(queue.next_wake().unwrap() <= bench.now);
+    assert_eq!(queue.tick(bench.now).commands.len(), 8);
+}
+
+#[test]
+fn steps_that_are_not_needed_are_skipped_and_the_last_of_them_ends_the_operation() {
+    let mut bench = Bench::new();
+    bench.tell(Event::Prepared(Ok(vec![step("configure"), step("start")])));
+    assert_eq!(bench.tell(Event::NotNeeded("is so".to_owned())), [CALL]);
+    assert_eq!(bench.one().step, 1);
+    assert_eq!(bench.tell(Event::NotNeeded("is so".to_owned())), finish());
+    assert_eq!(bench.end(), ("succeeded", None));
+}
+
+#[test]
+fn a_plan_without_steps_succeeds() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.tell(Event::Prepared(Ok(Vec::new()))), finish());
+    assert_eq!(bench.end(), ("succeeded", None));
+}
+
+#[test]
+fn objects_of_a_failed_step_are_in_the_result() {
+    let mut bench = Bench::calling(&["create"]);
+    let mut problem = problem(Code::Provider);
+    problem.detail.created = vec!["machine 105".to_owned()];
+    bench.tell(Event::Returned(CallEnd::Problem(problem)));
+    assert_eq!(bench.ended[0].created, ["machine 105"]);
+}
+
+#[test]
+fn a_parent_ends_after_its_parts_as_the_worst_of_them() {
+    let mut bench = Bench::with_limits(Limits::default());
+    let mut parent = spec(1, 100);
+    parent.hypervisor = None;
+    parent.children = vec![OperationId(2), OperationId(3)];
+    let part = |n| crate::Spec {
+        parent: Some(ONE),
+        ..spec(n, u128::from(n))
+    };
+    bench.submit(vec![parent, part(2), part(3)]);
+    bench.tell_to(2, Event::Prepared(Err(problem(Code::Conflict))));
+    assert_eq!(bench.one().state_name(), "running");
+    bench.tell_to(3, Event::Prepared(Ok(Vec::new())));
+    let words = "conflict: 1 of 2 failed, first /vm2: the provider says conflict";
+    assert_eq!(bench.end(), ("failed", Some(words.to_owned())));
+    assert!(bench.queue.is_clean());
+}
+
+#[test]
+fn what_is_reported_to_the_wrong_state_is_refused_and_changes_nothing() {
+    let benches: Vec<fn() -> Bench> = vec![
+        Bench::new,
+        || Bench::calling(&["create"]),
+        || Bench::waiting(&["create"]),
+        || Bench::settling(&["create"]),
+        || Bench::in_doubt(&["create"]),
+    ];
+    let events: Vec<(&str, Event)> = vec![
+        ("starting", Event::Prepared(Ok(vec![]))),
+        ("calling", done()),
+        ("calling", fails(Code::Busy)),
+        ("calling", traps()),
+        ("calling", Event::NotNeeded(String::new())),
+        ("waiting", task_ended(None)),
+        ("waiting", Event::Polled(PollEnd::Lost)),
+        ("settling", settled(moved(1))),
+        ("settling", not_started(at(0))),
+        ("in-doubt", Event::Retry { who: String::new() }),
+    ];
+    let mut refused = 0;
+    for new in benches {
+        for (fits, event) in &events {
+            let mut bench = new();
+            let before = bench.one().clone();
+            let phase = crate::transition::phase_name(&before.phase);
+            let now = bench.now;
+            let result = bench.queue.handle(ONE, event.clone(), now);
+            assert_eq!(result.is_ok(), *fits == phase, "{event:?} while {phase}");
+            if result.is_err() {
+                refused += 1;
+                assert_eq!(bench.one(), &before);
+            }
+        }
+    }
+    assert_eq!(refused, 40);
+}

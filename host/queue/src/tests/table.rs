@@ -1,0 +1,148 @@
+//! Which entry may follow which state. The table is a text to read and to argue about.
+
+use std::fmt::Write as _;
+
+use enginehouse_model::documents::{Code, Note, Outcome, TaskEnd};
+use serde_json::json;
+
+use super::fixture::{T0, at, problem, sent, spec, step};
+use crate::transition::entry_name;
+use crate::{Entry, Final, Operation, Token};
+
+fn entries() -> Vec<Entry> {
+    vec![
+        Entry::Queued { spec: spec(1, 1) },
+        Entry::Started,
+        Entry::Planned {
+            steps: vec![step("stop"), step("destroy")],
+        },
+        Entry::Skipped { reason: "".into() },
+        Entry::Called { attempt: 1 },
+        Entry::Filled { request: json!({}) },
+        Entry::Sending {
+            sent: sent(at(1)),
+            digest: "d".into(),
+        },
+        Entry::Answered {
+            response: json!({}),
+        },
+        Entry::NotSent { reason: "".into() },
+        Entry::Settling { reason: "".into() },
+        Entry::Broke {
+            problem: problem(Code::Provider),
+        },
+        Entry::Moved {
+            token: Token(vec![1]),
+            created: vec![],
+            note: Note::default(),
+        },
+        Entry::Waiting {
+            task: "t".into(),
+            token: Token(vec![1]),
+            created: vec![],
+            note: Note::default(),
+            first_poll: T0,
+        },
+        Entry::TaskEnded {
+            end: TaskEnd::default(),
+        },
+        Entry::Escalated { reason: "".into() },
+        Entry::Postponed {
+            until: T0,
+            since: T0,
+            problem: problem(Code::Busy),
+        },
+        Entry::Done {
+            created: vec![],
+            outcome: Box::new(Outcome::default()),
+        },
+        Entry::CancelRequested { who: "x".into() },
+        Entry::Doubted { reason: "".into() },
+        Entry::Resolved { who: "x".into() },
+        Entry::Ended {
+            state: Final::Failed,
+            problem: None,
+        },
+    ]
+}
+
+/// The states that matter, each by the entries that lead to it.
+fn states() -> Vec<(&'static str, Vec<&'static str>)> {
+    let calling = ["started", "planned", "called"];
+    let with = |more: &[&'static str]| [&calling, more].concat();
+    vec![
+        ("pending", vec![]),
+        ("starting", vec!["started"]),
+        ("between", vec!["started", "planned"]),
+        ("calling", with(&[])),
+        ("calling, filled", with(&["filled"])),
+        ("calling, request sent", with(&["filled", "sending"])),
+        (
+            "calling, request answered",
+            with(&["filled", "sending", "answered"]),
+        ),
+        ("calling, escalated", with(&["filled", "escalated"])),
+        ("settling", with(&["filled", "sending", "settling"])),
+        ("waiting", with(&["filled", "waiting"])),
+        (
+            "waiting for the task of a request",
+            with(&["filled", "sending", "answered", "waiting"]),
+        ),
+        (
+            "settling a forgotten task",
+            with(&["filled", "sending", "answered", "waiting", "settling"]),
+        ),
+        ("postponed, to prepare", vec!["started", "postponed"]),
+        ("postponed, to call", with(&["filled", "postponed"])),
+        (
+            "postponed, to settle",
+            with(&["filled", "sending", "settling", "postponed"]),
+        ),
+        (
+            "in doubt",
+            with(&["filled", "sending", "settling", "doubted"]),
+        ),
+        ("ended", vec!["ended"]),
+    ]
+}
+
+fn reach(path: &[&str]) -> Operation {
+    let mut operation = Operation::queued(spec(1, 1));
+    for name in path {
+        let entry = entries().into_iter().find(|e| entry_name(e) == *name);
+        operation.apply(&entry.unwrap()).unwrap();
+    }
+    operation
+}
+
+#[test]
+fn every_state_takes_these_entries_and_no_others() {
+    let mut table = String::new();
+    for (name, path) in states() {
+        let before = reach(&path);
+        let mut legal = Vec::new();
+        for entry in entries() {
+            let mut operation = before.clone();
+            match operation.apply(&entry) {
+                Ok(()) => legal.push(entry_name(&entry)),
+                Err(illegal) => {
+                    assert_eq!(operation, before, "{illegal}: something changed");
+                    assert_eq!(illegal.entry, entry_name(&entry));
+                }
+            }
+        }
+        if legal.is_empty() {
+            legal.push("nothing".to_owned());
+        }
+        writeln!(table, "{name}\n    {}", legal.join(" ")).unwrap();
+    }
+    assert_eq!(table, include_str!("table.txt"), "\n{table}");
+}
+
+#[test]
+fn every_entry_reads_back_from_its_journal_form() {
+    for entry in entries() {
+        let text = serde_json::to_string(&entry).unwrap();
+        assert_eq!(serde_json::from_str::<Entry>(&text).unwrap(), entry);
+    }
+}
