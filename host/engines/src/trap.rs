@@ -12,7 +12,7 @@ const FRAMES_MAX: usize = 20;
 const REASON_MAX: usize = 1 << 10;
 /// The panic's own machinery says nothing about the engine.
 const NOISE: &[&str] = &[
-    "std::", "core::", "alloc::", "__rust", "rust_", "_RN", "abort",
+    "std::", "std[", "core::", "core[", "alloc::", "alloc[", "__rust", "rust_", "_RN", "abort",
 ];
 
 /// The guest's end as a failure: the panic's message where it printed one.
@@ -54,7 +54,7 @@ fn backtrace(backtrace: &WasmBacktrace) -> Vec<String> {
     let names: Vec<String> = (text.lines())
         .filter_map(|line| line.split_once(" - "))
         .map(|(_, place)| place.split_once('!').map_or(place, |(_, name)| name))
-        .map(|name| one_line(name, 200))
+        .map(|name| one_line(without_hash(name), 200))
         .collect();
     let is_noise = |name: &String| NOISE.iter().any(|noise| name.starts_with(noise));
     let telling: Vec<String> = names
@@ -65,6 +65,16 @@ fn backtrace(backtrace: &WasmBacktrace) -> Vec<String> {
     let mut frames = if telling.is_empty() { names } else { telling };
     frames.truncate(FRAMES_MAX);
     frames
+}
+
+/// The name without what makes it unique: `::h66ffb5758d052bd8`.
+fn without_hash(name: &str) -> &str {
+    match name.rsplit_once("::h") {
+        Some((before, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            before
+        }
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +90,12 @@ mod tests {
             "panicked at src/lib.rs:10:5: no such disk"
         );
         assert_eq!(panic_message("hello"), None);
+    }
+
+    #[test]
+    fn a_name_loses_its_hash_and_nothing_else() {
+        assert_eq!(without_hash("a::run::h66ffb5758d052bd8"), "a::run");
+        assert_eq!(without_hash("a::hello"), "a::hello");
     }
 
     #[test]

@@ -50,7 +50,8 @@ async fn an_endless_loop_ends_at_its_deadline_and_delays_nobody() {
     let mut occasion = trial.occasion(1);
     occasion.deadline = Duration::from_secs(2);
     // One thread for both: the other call ends while the loop still spins.
-    let spin = engine.run(occasion, &spinning, &create(), None);
+    let action = create();
+    let spin = engine.run(occasion, &spinning, &action, None);
     let other = Trial::default();
     let good_connection = connection(provider.address, "good");
     let good = async {
@@ -88,8 +89,8 @@ async fn memory_without_end_is_refused_and_said_so() {
 }
 
 #[tokio::test]
-async fn handles_and_stack_have_an_end() {
-    for (mode, reason) in [("handles", "table"), ("recurse", "stack")] {
+async fn handles_and_the_stack_have_an_end() {
+    for (mode, reason) in [("handles", "handle limit"), ("recurse", "out of bounds")] {
         match run(mode, LONG).await.unwrap_err().failure {
             Failure::Trap { reason: said, .. } => assert!(said.contains(reason), "{mode}: {said}"),
             other => panic!("{mode}: {other:?}"),

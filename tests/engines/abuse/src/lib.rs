@@ -97,10 +97,14 @@ impl machines::Guest for Abuse {
         _: String,
         _: Option<Vec<u8>>,
     ) -> Result<machines::Settled, Problem> {
+        if misdeeds::mode(hypervisor) == "once-in-settle" {
+            misdeeds::send(hypervisor, "host", "POST", "/machines", "once", b"")?;
+        }
         let found = misdeeds::get(hypervisor, "host", "/settle")?.text()?;
         let sent = call.sent().unwrap_or_default();
         match found.as_str() {
             "not-started" => Ok(machines::Settled::NotStarted),
+            "exists" => Ok(machines::Settled::Done(misdeeds::found("7"))),
             _ => Ok(machines::Settled::Unknown(format!("{found}; sent {sent}"))),
         }
     }
@@ -110,8 +114,16 @@ impl machines::Guest for Abuse {
         hypervisor: &Hypervisor,
         tasks: Vec<machines::TaskQuery>,
     ) -> Result<Vec<machines::TaskState>, Problem> {
-        if misdeeds::mode(hypervisor) == "forgetful" {
-            return Ok(Vec::new());
+        match misdeeds::mode(hypervisor).as_str() {
+            "forgetful" => return Ok(Vec::new()),
+            "spin-in-poll" => misdeeds::spin(),
+            "endless-task" => {
+                let found = misdeeds::get(hypervisor, "host", "/task")?.text()?;
+                if found == "running" {
+                    return Ok(tasks.into_iter().map(misdeeds::still_running).collect());
+                }
+            }
+            _ => {}
         }
         let states = tasks.into_iter().map(|query| machines::TaskState {
             state: "ended".to_owned(),

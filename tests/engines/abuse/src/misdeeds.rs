@@ -6,8 +6,8 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use crate::bindings::enginehouse::engine::host::{self, Call, Hypervisor, Request};
-use crate::bindings::enginehouse::engine::types::{Finished, Moved, Problem};
-use crate::bindings::exports::enginehouse::engine::machines::Step;
+use crate::bindings::enginehouse::engine::types::{Finished, Moved, Object, Problem, Waiting};
+use crate::bindings::exports::enginehouse::engine::machines::{Step, TaskQuery, TaskState};
 
 /// An answer with its whole body.
 pub struct Answer {
@@ -91,6 +91,16 @@ fn once(call: &Call, hypervisor: &Hypervisor, path: &str) -> Result<Answer, Prob
     send(hypervisor, "host", "POST", path, "once", body.as_bytes())
 }
 
+/// What the provider saw of them, and is kind enough to tell.
+fn credentials(hypervisor: &Hypervisor) -> Result<String, Problem> {
+    let echoed = get(hypervisor, "host", "/echo")?.text()?;
+    let value = (echoed.lines())
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("authorization"))
+        .map(|(_, value)| value.trim_start_matches("Bearer ").to_owned());
+    value.ok_or_else(|| problem("provider", "no credentials were sent"))
+}
+
 fn done(said: &str) -> Result<Step, Problem> {
     Ok(Step::Done(Finished {
         created: Vec::new(),
@@ -98,8 +108,29 @@ fn done(said: &str) -> Result<Step, Problem> {
     }))
 }
 
-/// Does what the mode says; ends, if at all, with what it saw as a warning.
+/// What `settle` found.
+pub fn found(id: &str) -> Moved {
+    Moved {
+        token: b"found".to_vec(),
+        created: vec![Object {
+            kind: "machine".to_owned(),
+            id: id.to_owned(),
+        }],
+        detail: String::new(),
+    }
+}
+
+pub fn still_running(query: TaskQuery) -> TaskState {
+    TaskState {
+        state: "running".to_owned(),
+        cursor: query.cursor,
+        detail: String::new(),
+    }
+}
+
+/// Does what the mode says, under a name of its own in backtraces; ends, if at all, with what it saw as a warning.
 #[allow(clippy::panic, reason = "engines that panic are what is tested")]
+#[inline(never)]
 pub fn run(
     call: &Call,
     hypervisor: &Hypervisor,
@@ -148,6 +179,10 @@ pub fn run(
                 answer.text()?
             ))
         }
+        "always-trap-after-once" | "once-in-settle" => {
+            once(call, hypervisor, "/machines")?;
+            panic!("right after the once request");
+        }
         "another-once" => {
             once(
                 call,
@@ -177,6 +212,50 @@ pub fn run(
             let mut problem = problem("provider", &format!("it says {echoed}"));
             problem.detail = json!({"lines": [echoed], "hint": hypervisor.settings()}).to_string();
             Err(problem)
+        }
+        "send-credentials" => {
+            let echoed = credentials(hypervisor)?;
+            let request = Request::new("host", "POST", &format!("/leak?to={echoed}"), "once");
+            request.header("X-Copy", &echoed);
+            request.body(echoed.as_bytes());
+            done(&answer(hypervisor, request)?.text()?)
+        }
+        "return-credentials" => {
+            let echoed = credentials(hypervisor)?;
+            Ok(Step::Done(Finished {
+                created: vec![Object {
+                    kind: "disk".to_owned(),
+                    id: echoed.clone(),
+                }],
+                detail: json!({
+                    "machine": {"id": "7", "name": echoed, "power": "stopped"},
+                    "warnings": [echoed],
+                })
+                .to_string(),
+            }))
+        }
+        "keep-credentials" => Ok(Step::Again(Moved {
+            token: credentials(hypervisor)?.into_bytes(),
+            created: Vec::new(),
+            detail: String::new(),
+        })),
+        "task-of-credentials" => Ok(Step::Wait(Waiting {
+            task: credentials(hypervisor)?,
+            token: Vec::new(),
+            created: Vec::new(),
+            detail: String::new(),
+        })),
+        "endless-task" | "spin-in-poll" => {
+            if call.ended().is_some() {
+                return done("the task ended");
+            }
+            let task = once(call, hypervisor, "/machines")?.text()?;
+            Ok(Step::Wait(Waiting {
+                task,
+                token: b"waiting".to_vec(),
+                created: Vec::new(),
+                detail: json!({"poll_after_ms": 10}).to_string(),
+            }))
         }
         "panic-with-credentials" => panic!("{}", get(hypervisor, "host", "/echo")?.text()?),
         "big-token" => Ok(Step::Again(Moved {
