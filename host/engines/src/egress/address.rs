@@ -110,10 +110,16 @@ fn allowed(name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Re
     }
 }
 
+/// Where a name led, and since when.
+struct Pin {
+    at: Instant,
+    addresses: Vec<SocketAddr>,
+}
+
 /// Asks the system, checks the answer, and keeps it for a while.
 #[derive(Clone, Default)]
 pub(crate) struct Resolver {
-    pins: Arc<Mutex<HashMap<String, (Instant, Vec<SocketAddr>)>>>,
+    pins: Arc<Mutex<HashMap<String, Pin>>>,
 }
 
 impl Resolver {
@@ -124,8 +130,8 @@ impl Resolver {
 
     fn pinned(&self, name: &str) -> Option<Vec<SocketAddr>> {
         let pins = self.pins.lock();
-        let (at, addresses) = pins.get(name)?;
-        (at.elapsed() < PINNED).then(|| addresses.clone())
+        let pin = pins.get(name)?;
+        (pin.at.elapsed() < PINNED).then(|| pin.addresses.clone())
     }
 }
 
@@ -142,8 +148,11 @@ impl Resolve for Resolver {
             if addresses.is_empty() {
                 return Err(NoAddress(name.to_owned()).into());
             }
-            let mut pins = this.pins.lock();
-            pins.insert(name.to_owned(), (Instant::now(), addresses.clone()));
+            let pin = Pin {
+                at: Instant::now(),
+                addresses: addresses.clone(),
+            };
+            this.pins.lock().insert(name.to_owned(), pin);
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
     }
@@ -215,13 +224,13 @@ mod tests {
                 .map(Iterator::count)
         };
         assert!(ask(&resolver).await.unwrap() > 0);
-        let first = resolver.pins.lock()["localhost"].0;
+        let first = resolver.pins.lock()["localhost"].at;
         tokio::time::advance(PINNED / 2).await;
         ask(&resolver).await.unwrap();
-        assert_eq!(resolver.pins.lock()["localhost"].0, first);
+        assert_eq!(resolver.pins.lock()["localhost"].at, first);
         tokio::time::advance(PINNED).await;
         ask(&resolver).await.unwrap();
-        assert!(resolver.pins.lock()["localhost"].0 > first);
+        assert!(resolver.pins.lock()["localhost"].at > first);
         resolver.forget();
         assert_eq!(resolver.pinned("localhost"), None);
     }
