@@ -1,5 +1,6 @@
 //! What is run at the end: the demonstration, the tests, the measurements.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,13 +8,18 @@ use anyhow::Result;
 use crate::command::{cargo, command, last, run};
 use crate::workspace;
 
-/// `enginehouse demo`, with the engines just built.
-pub fn demo(once: bool) -> Result<ExitCode> {
-    // Its own target directory, whatever the environment says: the binary is started by its path.
+/// Builds the `enginehouse` binary and answers where it is.
+fn binary() -> Result<PathBuf> {
+    // Its own target directory, whatever the environment says: it is started by its path.
     run(cargo()
         .args(["build", "--package", "enginehouse", "--target-dir"])
         .arg(workspace::target()))?;
-    let mut demo = command(workspace::target().join("debug/enginehouse"));
+    Ok(workspace::target().join("debug/enginehouse"))
+}
+
+/// `enginehouse demo`, with the engines just built.
+pub fn demo(once: bool) -> Result<ExitCode> {
+    let mut demo = command(binary()?);
     demo.arg("demo")
         .arg("--engines")
         .arg(workspace::target().join("engines"));
@@ -25,8 +31,10 @@ pub fn demo(once: bool) -> Result<ExitCode> {
 
 /// All tests of the workspace; the peers are there, so a test that lacks one fails.
 pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
+    let binary = binary()?;
     let mut test = cargo();
     test.args(["test", "--workspace"])
+        .env("ENGINEHOUSE_BINARY", binary)
         .env("ENGINEHOUSE_PEERS", "required");
     if let Some(filter) = filter {
         test.arg(filter);
