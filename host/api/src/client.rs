@@ -103,8 +103,8 @@ impl Client {
 
     /// Orders something. The operation is on disk when this returns; a quick one has ended.
     ///
-    /// `key`: the same order sent again with it is the same operation. `revision`: refused as
-    /// `stale` when the node has another by now.
+    /// `key`: see [`routes::IDEMPOTENCY_KEY`]. `revision`: refused as `stale` when the node has
+    /// another by now.
     pub async fn order(
         &self,
         order: &OperationRequest,

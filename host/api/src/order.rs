@@ -6,8 +6,6 @@ use enginehouse_model::FullName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::PlanId;
-
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -86,7 +84,7 @@ pub struct OperationRequest {
 #[serde(default, deny_unknown_fields)]
 pub struct Params {
     /// `create-folder`, `provision`: the whole local definition. `edit`, `reconfigure`: replaces
-    /// the local definition; [`HIDDEN`](crate::HIDDEN) in the place of a secret is refused.
+    /// the local definition; where [`HIDDEN`](crate::HIDDEN) stands, the secret stays as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub definition: Option<Map<String, Value>>,
     /// `create-folder`, `provision`, `edit`, `reconfigure`: changes of single keys, in order, after
@@ -106,9 +104,6 @@ pub struct Params {
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,
-    /// The plan that the person said yes to: `stale` when it would be another now. Absent: any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub plan: Option<PlanId>,
 }
 
 impl Params {

@@ -42,8 +42,8 @@ pub const ENGINE: &str = "/v1/engines/{name}";
 pub const HYPERVISORS: &str = "/v1/hypervisors";
 pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";
 
-/// Header with a key of the client's choice: the same order sent again with it is the same
-/// operation.
+/// Header with a key of the client's choice, by which an order that is sent again is known. A server
+/// that does not keep such keys refuses it.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Media type of errors (RFC 9457).

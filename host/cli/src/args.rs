@@ -30,9 +30,9 @@ Examples:
   enginehouse show /web/vm1 --origins
   enginehouse demo --once";
 
-/// A host for infrastructure engines: a tree of machines, kept as it says.
+/// A host for infrastructure engines: keeps a tree of machines as it is written.
 #[derive(Debug, Parser)]
-#[command(name = "enginehouse", version, about, after_help = AFTER_HELP)]
+#[command(name = "enginehouse", version, after_help = AFTER_HELP)]
 #[command(propagate_version = true, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]

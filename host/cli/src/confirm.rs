@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::output::Output;
 use crate::style::clean;
 
-/// The parameters with the person's yes in them, to the very plan that was shown.
+/// The parameters with the person's yes in them.
 ///
 /// `yes`: it was said on the command line. Without it, the plan is shown and asked about; when it
 /// destroys nothing, nobody is asked.
@@ -44,17 +44,11 @@ pub async fn confirmed(
     };
     let plan = client.plan(&request).await?;
     if !plan.counts.destroys() {
-        return Ok(Params {
-            plan: Some(plan.id),
-            ..params
-        });
+        return Ok(agreed);
     }
     output.note(clean(plan.text.trim_end()).as_ref());
     if ask("Do it? [y/N] ")? {
-        Ok(Params {
-            plan: Some(plan.id),
-            ..agreed
-        })
+        Ok(agreed)
     } else {
         Err(CommandError::Declined)
     }

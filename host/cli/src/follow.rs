@@ -233,7 +233,11 @@ fn one_line_of(operation: &Operation, doings: &[Doing]) -> String {
         return format!("{head}: {}", rest.collect::<Vec<_>>().join(", "));
     }
     let over = operation.children.iter().filter(|c| c.state.has_ended());
-    let mut text = format!("{head}: {} of {} done", over.count(), operation.children.len());
+    let mut text = format!(
+        "{head}: {} of {} done",
+        over.count(),
+        operation.children.len()
+    );
     for (doing, child) in doings.iter().zip(&operation.children) {
         if child.state == OperationState::Running {
             text.push_str(&format!(" · {}", doing.text()));
@@ -284,7 +288,10 @@ mod tests {
         let running = operation(json!({"progress": {"percent": 7, "message": "copying"}}));
         assert_eq!(line(&running), "deploy /web:   7 % copying");
         let waiting = operation(json!({"waiting_for": "operation 11 on the same machine"}));
-        assert_eq!(line(&waiting), "deploy /web: waits for operation 11 on the same machine");
+        assert_eq!(
+            line(&waiting),
+            "deploy /web: waits for operation 11 on the same machine"
+        );
         let pending = operation(json!({"state": "pending"}));
         assert_eq!(line(&pending), "deploy /web: pending");
     }
@@ -312,7 +319,10 @@ mod tests {
         };
         assert!(is_over(&of("in_doubt", "succeeded")));
         assert!(!is_over(&of("in_doubt", "running")));
-        assert!(!is_over(&of("succeeded", "failed")), "the parent ends by itself");
+        assert!(
+            !is_over(&of("succeeded", "failed")),
+            "the parent ends by itself"
+        );
         assert!(is_over(&operation(json!({"state": "in_doubt"}))));
     }
 
@@ -329,10 +339,17 @@ mod tests {
             }
             news
         };
-        let news: Vec<bool> = [json!(null), json!(1), json!(20), json!(26), json!(50), json!(51)]
-            .into_iter()
-            .map(&mut at)
-            .collect();
+        let news: Vec<bool> = [
+            json!(null),
+            json!(1),
+            json!(20),
+            json!(26),
+            json!(50),
+            json!(51),
+        ]
+        .into_iter()
+        .map(&mut at)
+        .collect();
         assert_eq!(news, [true, true, false, true, false, true]);
     }
 

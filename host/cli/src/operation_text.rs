@@ -69,7 +69,7 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
         facts.join(", ")
     );
     for step in &operation.steps {
-        text.push_str(&format!("  {}: {}\n", one_line(&step.action), one_line(&step.text)));
+        text.push_str(&format!("  {}\n", one_line(&step_text(step))));
     }
     text.push_str(&children(operation, paint));
     if let Some(result) = &operation.result {
@@ -99,7 +99,12 @@ fn child_note(child: &ChildOperation) -> String {
     let mut notes = Vec::new();
     if let Some(result) = &child.result {
         notes.extend(result.machine_id.as_ref().map(|id| format!("machine {id}")));
-        notes.extend(result.warnings.iter().map(|text| format!("warning: {text}")));
+        notes.extend(
+            result
+                .warnings
+                .iter()
+                .map(|text| format!("warning: {text}")),
+        );
     }
     if !child.state.has_ended() {
         notes.extend(child.waiting_for.clone());
@@ -109,7 +114,11 @@ fn child_note(child: &ChildOperation) -> String {
 
 fn warnings(result: &OperationResult, paint: Painter) -> String {
     let line = |text: &String| {
-        format!("{} {}\n", paint.paint(Style::Warning, "warning:"), one_line(text))
+        format!(
+            "{} {}\n",
+            paint.paint(Style::Warning, "warning:"),
+            one_line(text)
+        )
     };
     result.warnings.iter().map(line).collect()
 }
@@ -120,12 +129,22 @@ pub fn failure_details(operation: &Operation) -> Vec<String> {
     let mut details = Vec::new();
     if let Some(error) = &operation.error {
         details.extend(error.errors.iter().map(field_error));
-        details.extend(error.lines.iter().map(|line| format!("| {}", one_line(line))));
+        details.extend(
+            error
+                .lines
+                .iter()
+                .map(|line| format!("| {}", one_line(line))),
+        );
     }
     for step in &operation.steps {
         match step.state {
             StepState::Failed | StepState::InDoubt => {
-                details.push(format!("{} in step {}: {}", step.state, step.number, step_text(step)));
+                details.push(format!(
+                    "{} in step {}: {}",
+                    step.state,
+                    step.number,
+                    step_text(step)
+                ));
             }
             StepState::Skipped => details.push(format!("not reached: {}", step_text(step))),
             StepState::Pending
@@ -142,7 +161,12 @@ pub fn failure_details(operation: &Operation) -> Vec<String> {
         for object in &result.failed {
             details.push(format!("{} {}: {}", object.kind, object.id, object.reason));
         }
-        details.extend(result.warnings.iter().map(|text| format!("warning: {text}")));
+        details.extend(
+            result
+                .warnings
+                .iter()
+                .map(|text| format!("warning: {text}")),
+        );
     }
     details
 }
@@ -222,7 +246,11 @@ pub fn whole(operation: &Operation, paint: Painter) -> String {
     } else if let Some(result) = &operation.result {
         text.push_str(&warnings(result, paint));
     }
-    if let Some(hint) = operation.error.as_ref().and_then(|error| error.hint.as_ref()) {
+    if let Some(hint) = operation
+        .error
+        .as_ref()
+        .and_then(|error| error.hint.as_ref())
+    {
         text.push_str(&format!(
             "{} {}\n",
             paint.paint(Style::Warning, "hint:"),

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use enginehouse_api::{
     AccessError, ClientError, ErrorCode, FieldError, Operation, OperationState, Problem,
 };
-use enginehouse_server::StartError;
 
 use crate::error::CommandError;
 use crate::operation_text;
@@ -93,7 +92,9 @@ fn describe(error: &CommandError) -> Report {
         },
         CommandError::NoToken { .. } => plain(
             Exit::Usage,
-            Some("give --token-file, or set ENGINEHOUSE_TOKEN; the token is in the file `token` of the server's data directory"),
+            Some(
+                "give --token-file, or set ENGINEHOUSE_TOKEN; the token is in the file `token` of the server's data directory",
+            ),
         ),
         CommandError::NoHome => plain(Exit::Usage, Some("name the data directory with --data")),
         CommandError::Name(_) => plain(
@@ -102,13 +103,14 @@ fn describe(error: &CommandError) -> Report {
         ),
         CommandError::Change(_) => plain(
             Exit::Usage,
-            Some("write it as key=value, as in memory=8GiB, disks.root.size=20GiB or labels.\"a.b\"=x"),
+            Some(
+                "write it as key=value, as in memory=8GiB, disks.root.size=20GiB or labels.\"a.b\"=x",
+            ),
         ),
         CommandError::DefinitionFile(_) => plain(Exit::Usage, None),
-        CommandError::NoChange => plain(
-            Exit::Usage,
-            Some("give key=value, --unset KEY or -f FILE"),
-        ),
+        CommandError::NoChange => {
+            plain(Exit::Usage, Some("give key=value, --unset KEY or -f FILE"))
+        }
         CommandError::Duration { .. } => plain(
             Exit::Usage,
             Some("write it as 90s, 5m or 1h; at most a day"),
@@ -142,12 +144,14 @@ fn describe(error: &CommandError) -> Report {
         ),
         CommandError::Start(start) => Report {
             message: with_causes(start),
-            hint: start_hint(start),
+            hint: start.hint(),
             ..plain(Exit::Failed, None)
         },
         CommandError::NoEngines(_) | CommandError::NoEngine { .. } => plain(
             Exit::Usage,
-            Some("`cargo xtask run` builds the engines and shows the demonstration; or name their directory with --engines"),
+            Some(
+                "`cargo xtask run` builds the engines and shows the demonstration; or name their directory with --engines",
+            ),
         ),
         CommandError::LogFilter { .. } => plain(
             Exit::Usage,
@@ -165,13 +169,17 @@ fn describe(error: &CommandError) -> Report {
     }
 }
 
-/// The error and what is behind it: `cannot read vm.yaml: No such file or directory`.
+/// The error and what is behind it: `cannot read vm.yaml: No such file or directory`. Some errors of
+/// libraries repeat their cause in their own text; it is not said twice.
 fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         next = cause.source();
     }
     text
@@ -221,9 +229,10 @@ fn refusal_exit(code: ErrorCode) -> Exit {
 fn refused(problem: &Problem) -> Report {
     let hint = match (&problem.hint, problem.code) {
         (Some(hint), _) => Some(hint.clone()),
-        (None, ErrorCode::Unauthorized) => {
-            Some("is that the token of this server? it is in the file `token` of its data directory".to_owned())
-        }
+        (None, ErrorCode::Unauthorized) => Some(
+            "is that the token of this server? it is in the file `token` of its data directory"
+                .to_owned(),
+        ),
         (None, _) => None,
     };
     Report {
@@ -290,7 +299,10 @@ fn ended(operation: &Operation) -> Report {
             (format!("{what} failed"), log(), Exit::Failed)
         }
     };
-    let own_hint = operation.error.as_ref().and_then(|error| error.hint.clone());
+    let own_hint = operation
+        .error
+        .as_ref()
+        .and_then(|error| error.hint.clone());
     let message = match &operation.error {
         Some(error) => format!("{message}: {}", error.message),
         None => message,
@@ -310,21 +322,5 @@ fn access_hint(error: &AccessError) -> &'static str {
         }
         AccessError::Unreadable { .. } => "only who may read the data directory may use its server",
         AccessError::Empty(_) => "restart the host; it writes its address and token anew",
-    }
-}
-
-fn start_hint(error: &StartError) -> Option<String> {
-    match error {
-        StartError::Store { hint, .. } => hint.clone(),
-        StartError::Listen { .. } => {
-            Some("choose another port with --listen 127.0.0.1:PORT".to_owned())
-        }
-        StartError::NotLoopback(_) => Some(
-            "listen on 127.0.0.1 or [::1]; from other machines, use an SSH tunnel or a TLS proxy"
-                .to_owned(),
-        ),
-        StartError::Directory { .. } => {
-            Some("name another directory with --data or --engines".to_owned())
-        }
     }
 }

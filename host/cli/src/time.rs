@@ -100,8 +100,13 @@ mod tests {
 
     #[test]
     fn durations_have_a_unit_or_are_seconds() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("5m", 300), ("5 min", 300), ("1h", 3600)]
-        {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("5m", 300),
+            ("5 min", 300),
+            ("1h", 3600),
+        ] {
             assert_eq!(
                 parse_duration(text).unwrap(),
                 Duration::from_secs(seconds),

@@ -13,8 +13,8 @@ use crate::output::Output;
 
 const KEYS: &str = "\
 A key is a dotted path (disks.root.size; parts with dots in quotes). A value is text, unless it is
-null (unsets what is inherited), true, false, a number, or YAML in [], {} or quotes. Passwords are
-better kept in a file that is given with -f than on the command line.";
+null (unsets what is inherited), true, false, a number, or YAML in [], {} or quotes. A password is
+better not on the command line: {env: NAME} and {file: PATH} name where the host finds it.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
@@ -65,9 +65,6 @@ pub struct ReconfigureArgs {
     path: FullName,
     #[command(flatten)]
     changes: ChangeArgs,
-    /// Do not ask when it destroys something (a disk that is no longer defined)
-    #[arg(long, short)]
-    yes: bool,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -179,7 +176,5 @@ pub async fn reconfigure(
     let params = args.changes.params()?;
     let mut order = Order::new(OperationKind::Reconfigure, args.path, params);
     order.revision = args.changes.revision();
-    order
-        .carry_out_asking(client, &args.order, args.yes, output)
-        .await
+    order.carry_out(client, &args.order, output).await
 }

@@ -90,11 +90,7 @@ struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    async fn build(
-        engines: &Path,
-        task_ms: u64,
-        output: &'a Output,
-    ) -> Result<Self, CommandError> {
+    async fn build(engines: &Path, task_ms: u64, output: &'a Output) -> Result<Self, CommandError> {
         let sim = Sim::start(SimConfig {
             knobs: Knobs {
                 task_ms,
@@ -183,7 +179,11 @@ impl<'a> Stage<'a> {
         self.set(provision, "/web/vm1", &[]).await?;
         self.set(provision, "/web/vm2", &["vcpu=2", "labels.canary=yes"])
             .await?;
-        let main = ["memory=16GiB", "disks.data.size=40GiB", "description=main database"];
+        let main = [
+            "memory=16GiB",
+            "disks.data.size=40GiB",
+            "description=main database",
+        ];
         self.set(provision, "/db/main", &main).await
     }
 
@@ -212,7 +212,10 @@ impl<'a> Stage<'a> {
         self.command(command)?;
         let definition = match definition {
             Value::Object(map) => map,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
             | Value::Array(_) => Map::new(),
         };
         let params = Params {

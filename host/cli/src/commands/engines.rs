@@ -128,6 +128,10 @@ fn one(engine: &Engine, paint: Painter) -> String {
 /// Names of the members that a JSON Schema describes.
 fn properties(schema: &serde_json::Value) -> String {
     let names = schema.get("properties").and_then(|value| value.as_object());
-    let names: Vec<&str> = names.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = names
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
     names.join(", ")
 }

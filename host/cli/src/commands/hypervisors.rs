@@ -58,8 +58,14 @@ fn listing(list: &HypervisorList, paint: Painter) -> String {
     if list.hypervisors.is_empty() {
         return "no hypervisors\n".to_owned();
     }
-    let mut table =
-        Table::with_header(&["NAME", "DEFINED AT", "TYPE", "HOST", "MACHINES", "LAST CHECK"]);
+    let mut table = Table::with_header(&[
+        "NAME",
+        "DEFINED AT",
+        "TYPE",
+        "HOST",
+        "MACHINES",
+        "LAST CHECK",
+    ]);
     for hypervisor in &list.hypervisors {
         let last = match &hypervisor.last_check {
             Some(check) => verdict(check),
@@ -121,14 +127,20 @@ fn checks(checks: &[HypervisorCheck], paint: Painter) -> String {
     for check in checks {
         let (style, text) = verdict(check);
         table.row([
-            (Style::Plain, format!("{} ({})", check.name, check.defined_at)),
+            (
+                Style::Plain,
+                format!("{} ({})", check.name, check.defined_at),
+            ),
             (Style::Plain, span(check.took_ms)),
             (style, text),
         ]);
     }
     let mut text = table.render(paint);
     for check in checks {
-        let hint = check.problem.as_ref().and_then(|problem| problem.hint.as_ref());
+        let hint = check
+            .problem
+            .as_ref()
+            .and_then(|problem| problem.hint.as_ref());
         if let Some(hint) = hint {
             text.push_str(&format!(
                 "{} {}: {}\n",

@@ -223,7 +223,9 @@ fn note(operation: &Operation) -> String {
         .result
         .as_ref()
         .and_then(|result| result.warnings.first());
-    warning.map(|text| format!("warning: {text}")).unwrap_or_default()
+    warning
+        .map(|text| format!("warning: {text}"))
+        .unwrap_or_default()
 }
 
 async fn log(client: &Client, args: LogArgs, output: &Output) -> Result<(), CommandError> {
@@ -249,7 +251,11 @@ async fn log(client: &Client, args: LogArgs, output: &Output) -> Result<(), Comm
                 lines.extend(page.lines);
             } else {
                 let paint = output.out();
-                let text: String = page.lines.iter().map(|line| log_line(line, paint)).collect();
+                let text: String = page
+                    .lines
+                    .iter()
+                    .map(|line| log_line(line, paint))
+                    .collect();
                 output.text(&text)?;
             }
             if !page.more {
@@ -293,8 +299,9 @@ fn requests(requests: &[RequestRecord], paint: Painter) -> String {
     if requests.is_empty() {
         return "no requests\n".to_owned();
     }
-    let mut table =
-        Table::with_header(&["AT", "STEP", "EFFECT", "STATUS", "TOOK", "ENDPOINT", "REQUEST"]);
+    let mut table = Table::with_header(&[
+        "AT", "STEP", "EFFECT", "STATUS", "TOOK", "ENDPOINT", "REQUEST",
+    ]);
     for request in requests {
         let status = match request.status {
             Some(status) if status < 400 => (Style::Good, status.to_string()),
@@ -305,7 +312,10 @@ fn requests(requests: &[RequestRecord], paint: Painter) -> String {
             (Style::Faint, clock(request.at)),
             (
                 Style::Plain,
-                request.step.map(|step| step.to_string()).unwrap_or_default(),
+                request
+                    .step
+                    .map(|step| step.to_string())
+                    .unwrap_or_default(),
             ),
             (Style::Plain, request.effect.clone()),
             status,

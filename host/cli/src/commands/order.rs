@@ -1,10 +1,7 @@
 //! What all orders have in common: send, watch, say how it ended.
 
 use clap::Args;
-use enginehouse_api::{
-    Client, ClientError, ErrorCode, Operation, OperationKind, OperationRequest, OperationState,
-    Params,
-};
+use enginehouse_api::{Client, Operation, OperationKind, OperationRequest, OperationState, Params};
 use enginehouse_model::FullName;
 
 use crate::confirm::confirmed;
@@ -18,9 +15,6 @@ pub struct OrderArgs {
     /// Do not wait for the end: print the operation's number and return
     #[arg(long)]
     pub no_wait: bool,
-    /// Key of your choice: the same command repeated with it is the same operation
-    #[arg(long, value_name = "KEY")]
-    pub idempotency_key: Option<String>,
 }
 
 /// An order, ready to be sent.
@@ -48,32 +42,12 @@ impl Order {
         args: &OrderArgs,
         output: &Output,
     ) -> Result<(), CommandError> {
-        let operation = self.send(client, args).await?;
-        watch_to_the_end(client, operation, args, output).await
-    }
-
-    /// The same; when the server says that it destroys something, the person is asked.
-    ///
-    /// # Errors
-    /// As above, and when the person does not agree.
-    pub async fn carry_out_asking(
-        mut self,
-        client: &Client,
-        args: &OrderArgs,
-        yes: bool,
-        output: &Output,
-    ) -> Result<(), CommandError> {
-        self.request.params.confirm_destructive = yes;
-        let operation = match self.send(client, args).await {
-            Err(CommandError::Client(ClientError::Refused(problem)))
-                if problem.code == ErrorCode::NeedsConfirmation =>
-            {
-                self.confirm(client, yes, output).await?;
-                self.send(client, args).await?
-            }
-            other => other?,
-        };
-        watch_to_the_end(client, operation, args, output).await
+        let operation = client.order(&self.request, None, self.revision).await?;
+        if args.no_wait && !operation.state.has_ended() {
+            return output.answer(&operation, |_| operation.number.to_string());
+        }
+        let operation = follow(client, operation, output, None).await?;
+        finish(operation, output)
     }
 
     /// Puts the person's yes into the parameters.
@@ -91,24 +65,6 @@ impl Order {
         *params = confirmed(client, output, *kind, path, asked, yes).await?;
         Ok(())
     }
-
-    async fn send(&self, client: &Client, args: &OrderArgs) -> Result<Operation, CommandError> {
-        let key = args.idempotency_key.as_deref();
-        Ok(client.order(&self.request, key, self.revision).await?)
-    }
-}
-
-async fn watch_to_the_end(
-    client: &Client,
-    operation: Operation,
-    args: &OrderArgs,
-    output: &Output,
-) -> Result<(), CommandError> {
-    if args.no_wait && !operation.state.has_ended() {
-        return output.answer(&operation, |_| operation.number.to_string());
-    }
-    let operation = follow(client, operation, output, None).await?;
-    finish(operation, output)
 }
 
 /// Says how it ended.

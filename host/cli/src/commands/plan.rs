@@ -1,10 +1,9 @@
 //! `plan`: what a command would do.
 
 use clap::Args;
-use enginehouse_api::{Client, ClassCounts, OperationKind, Plan, PlanRequest};
+use enginehouse_api::{ClassCounts, Client, OperationKind, Params, Plan, PlanRequest};
 use enginehouse_model::FullName;
 
-use super::definition::ChangeArgs;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::style::{Painter, Style, clean};
@@ -14,7 +13,7 @@ use crate::style::{Painter, Style, clean};
 Examples:
   enginehouse plan /web                              what `deploy /web` would do
   enginehouse plan /web/vm1 --undeploy
-  enginehouse plan /web/vm1 --reconfigure memory=8GiB")]
+  enginehouse plan /web --reconfigure                what its pending changes come to")]
 pub struct PlanArgs {
     /// A machine, or a folder
     path: FullName,
@@ -23,8 +22,6 @@ pub struct PlanArgs {
     /// With --undeploy: leave all disks
     #[arg(long, requires = "undeploy")]
     keep_disks: bool,
-    #[command(flatten)]
-    changes: ChangeArgs,
 }
 
 /// Of which command; `deploy` if none is named.
@@ -37,7 +34,7 @@ struct KindArgs {
     /// Of `undeploy`
     #[arg(long)]
     undeploy: bool,
-    /// Of `reconfigure`, with changes or without
+    /// Of `reconfigure`
     #[arg(long)]
     reconfigure: bool,
     /// Of `start`
@@ -66,8 +63,10 @@ impl KindArgs {
 }
 
 pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<(), CommandError> {
-    let mut params = args.changes.params()?;
-    params.keep_disks = args.keep_disks;
+    let params = Params {
+        keep_disks: args.keep_disks,
+        ..Params::default()
+    };
     let request = PlanRequest {
         kind: args.kind.kind(),
         path: args.path,

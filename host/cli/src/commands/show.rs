@@ -39,9 +39,16 @@ pub fn render(node: &Node, origins: bool, paint: Painter) -> String {
         NodeKind::Folder => "folder",
         NodeKind::Descriptor => "machine",
     };
-    let mut text = format!("{kind} {}\n", paint.paint(Style::Strong, &node.full_name.to_string()));
+    let mut text = format!(
+        "{kind} {}\n",
+        paint.paint(Style::Strong, &node.full_name.to_string())
+    );
     text.push_str(&facts(node).render(paint));
-    text.push_str(&section("definition", &definition(&node.computed_definition, origins), paint));
+    text.push_str(&section(
+        "definition",
+        &definition(&node.computed_definition, origins),
+        paint,
+    ));
     if let Some(config) = &node.deployed_config {
         text.push_str(&section("deployed", &deployed(config), paint));
     }
@@ -77,10 +84,16 @@ fn facts(node: &Node) -> Table {
         fact("machine id", Style::Plain, id.clone());
     }
     if let Some(number) = node.busy {
-        fact("busy", Style::Plain, format!("operation {number} works on it"));
+        fact(
+            "busy",
+            Style::Plain,
+            format!("operation {number} works on it"),
+        );
     }
     if let Some(error) = &node.last_error {
-        let operation = error.operation.map(|number| format!(" (operation {number})"));
+        let operation = error
+            .operation
+            .map(|number| format!(" (operation {number})"));
         fact(
             "last error",
             Style::Bad,
@@ -179,7 +192,10 @@ fn deployed(config: &Config) -> Table {
         put(&key("mac"), nic.mac.clone());
         put(&key("adapter"), nic.adapter.clone());
         let addresses = nic.addresses.join(", ");
-        put(&key("addresses"), Some(addresses).filter(|text| !text.is_empty()));
+        put(
+            &key("addresses"),
+            Some(addresses).filter(|text| !text.is_empty()),
+        );
         put(&key("gateway"), nic.gateway.clone());
     }
     for (name, value) in &config.guest {

@@ -29,7 +29,12 @@ pub struct SimArgs {
     #[arg(long, value_name = "MS", default_value_t = 200)]
     task_ms: u64,
     /// Token that it wants to be shown [default: anybody may call]
-    #[arg(long, value_name = "TOKEN", env = "ENGINEHOUSE_SIM_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ENGINEHOUSE_SIM_TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
 }
 
@@ -41,13 +46,10 @@ struct Simulating {
 }
 
 pub async fn sim(args: SimArgs, output: &Output) -> Result<(), CommandError> {
-    let listen: SocketAddr = args
-        .listen
-        .parse()
-        .map_err(|source| CommandError::Listen {
-            text: args.listen.clone(),
-            source,
-        })?;
+    let listen: SocketAddr = args.listen.parse().map_err(|source| CommandError::Listen {
+        text: args.listen.clone(),
+        source,
+    })?;
     let config = SimConfig {
         listen,
         state: args.state,
@@ -63,7 +65,11 @@ pub async fn sim(args: SimArgs, output: &Output) -> Result<(), CommandError> {
     let world = sim.world();
     let simulating = Simulating {
         url: sim.url(),
-        images: world.images.iter().map(|image| image.name.clone()).collect(),
+        images: world
+            .images
+            .iter()
+            .map(|image| image.name.clone())
+            .collect(),
     };
     output.answer(&simulating, |_| {
         format!(

@@ -131,7 +131,10 @@ mod tests {
             ("\"5\"", json!("5")),
             ("'true'", json!("true")),
             ("[192.0.2.1/24, dhcp]", json!(["192.0.2.1/24", "dhcp"])),
-            ("{size: 8GiB, keep: true}", json!({"size": "8GiB", "keep": true})),
+            (
+                "{size: 8GiB, keep: true}",
+                json!({"size": "8GiB", "keep": true}),
+            ),
         ] {
             let (key, found) = set(&format!("k={text}"));
             assert_eq!(key, ["k"]);
@@ -146,7 +149,10 @@ mod tests {
             set("labels.\"example.org/a=b\"=x").0,
             ["labels", "example.org/a=b"]
         );
-        assert_eq!(parse_key("labels.\"a.b\".c").unwrap(), ["labels", "a.b", "c"]);
+        assert_eq!(
+            parse_key("labels.\"a.b\".c").unwrap(),
+            ["labels", "a.b", "c"]
+        );
     }
 
     #[test]
