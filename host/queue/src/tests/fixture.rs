@@ -230,7 +230,7 @@ impl Bench {
         }
     }
 
-    /// The names of operation 1's entries from the `from`th on.
+    /// The names of operation 1's entries.
     pub(super) fn entries(&self) -> Vec<String> {
         self.journal
             .iter()

@@ -2,11 +2,19 @@
 //!
 //! - `fixture`: short names for what every test needs
 //! - `table`: which entry may follow which state, as a text to read
-//! - `behaviour`, `cancel`: one behaviour each
+//! - `behaviour`, `cancel`, `limits`: one behaviour each
+//! - `provider`, `engine`, `shell`: a provider, its engine and a host in virtual time, with faults
+//!   and crashes
+//! - `simulation`: what holds whatever happens
 //! - `cost`: ten thousand operations
 
 mod behaviour;
 mod cancel;
 mod cost;
+mod engine;
 mod fixture;
+mod limits;
+mod provider;
+mod shell;
+mod simulation;
 mod table;

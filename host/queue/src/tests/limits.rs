@@ -1,0 +1,181 @@
+//! One behaviour each: batches of polls, slots, copies of a template.
+
+use std::collections::BTreeSet;
+
+use enginehouse_model::OperationId;
+use enginehouse_model::documents::{Code, Note};
+
+use super::fixture::{
+    Bench, at, cancel, done, fails, hypervisor, problem, sending, settled, spec, step, task_ended,
+    wait,
+};
+use crate::{CallEnd, Command, Event, Limits, PollEnd, Queue, SettleEnd, Token};
+
+#[test]
+fn polls_of_one_hypervisor_within_150_ms_are_made_together() {
+    let mut bench = Bench::with_limits(Limits::default());
+    let waiting = |bench: &mut Bench, number: u64, place: u128, poll_after_ms: u64| {
+        let mut spec = spec(number, u128::from(number));
+        spec.hypervisor = Some(hypervisor(place));
+        bench.submit(vec![spec]);
+        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        let note = Note {
+            poll_after_ms: Some(poll_after_ms),
+            ..Note::default()
+        };
+        let end = CallEnd::Wait {
+            task: format!("t{number}"),
+            token: Token::default(),
+            created: Vec::new(),
+            note,
+        };
+        bench.tell_to(number, Event::Returned(end));
+    };
+    for (number, place, after) in [(1, 1, 1000), (2, 2, 1100), (3, 1, 1150), (4, 1, 1151)] {
+        waiting(&mut bench, number, place, after);
+    }
+    let poll = |place, operations: &[u64]| Command::Poll {
+        hypervisor: hypervisor(place),
+        operations: operations.iter().copied().map(OperationId).collect(),
+    };
+    assert_eq!(bench.wake(), [poll(1, &[1, 3]), poll(2, &[2])]);
+    assert_eq!(bench.now, at(1000));
+    assert_eq!(bench.wake(), [poll(1, &[4])]);
+}
+
+#[test]
+fn a_batch_has_at_most_200_tasks() {
+    let limits = Limits {
+        operations: 1000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    for number in 1..=450 {
+        bench.submit(vec![spec(number, u128::from(number))]);
+        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        bench.tell_to(number, wait("t", 1));
+    }
+    let sizes: Vec<usize> = bench
+        .wake()
+        .iter()
+        .map(|command| match command {
+            Command::Poll { operations, .. } => operations.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sizes, [200, 200, 50]);
+}
+
+#[test]
+fn one_poll_of_a_task_is_under_way_at_a_time() {
+    let mut bench = Bench::waiting(&["create"]);
+    bench.wake();
+    bench.tell(cancel());
+    assert_eq!(bench.queue.next_wake(), None, "the answer comes first");
+    bench.tell(Event::Polled(PollEnd::Running {
+        cursor: "7".to_owned(),
+    }));
+    assert!(bench.queue.next_wake().is_some());
+}
+
+#[test]
+fn polls_that_fail_are_repeated_and_shown() {
+    let mut bench = Bench::waiting(&["create"]);
+    for _ in 0..20 {
+        bench.wake();
+        let failed = PollEnd::Failed(problem(Code::Unreachable));
+        bench.tell(Event::Polled(failed));
+        assert!(bench.one().obstacle.is_some());
+    }
+    let before = bench.now;
+    bench.wake();
+    assert!(bench.now.since(before) <= 3_000);
+    bench.tell(Event::Polled(PollEnd::Running {
+        cursor: String::new(),
+    }));
+    assert_eq!(bench.one().obstacle, None);
+}
+
+#[test]
+fn copies_of_one_template_are_limited() {
+    let limits = Limits {
+        copies_per_template: 2,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    let copy = |template: &str| {
+        let mut step = step("create");
+        step.template = Some(template.to_owned());
+        vec![step]
+    };
+    bench.submit((1..=5).map(|n| spec(n, u128::from(n))).collect());
+    for number in 1..=4 {
+        bench.tell_to(number, Event::Prepared(Ok(copy("9000"))));
+    }
+    let calling = |bench: &Bench| -> BTreeSet<u64> {
+        let copying = bench.queue.iter().filter(|op| op.copies().is_some());
+        copying.map(|op| op.number().0).collect()
+    };
+    assert_eq!(calling(&bench), BTreeSet::from([1, 2]));
+    // Another template has limits of its own.
+    bench.tell_to(5, Event::Prepared(Ok(copy("9001"))));
+    assert_eq!(calling(&bench), BTreeSet::from([1, 2, 5]));
+    // A task, a retry and a settlement still copy.
+    bench.tell_to(1, wait("t", 1));
+    bench.tell_to(2, fails(Code::Busy));
+    assert_eq!(calling(&bench), BTreeSet::from([1, 2, 5]));
+    bench.tell_to(1, task_ended(None));
+    bench.tell_to(1, done());
+    assert_eq!(calling(&bench), BTreeSet::from([2, 3, 5]));
+}
+
+#[test]
+fn slots_are_limited_and_doubt_holds_none() {
+    let limits = Limits {
+        operations: 1,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    bench.submit(vec![spec(1, 1), spec(2, 2), spec(3, 1)]);
+    let states = |bench: &Bench| -> Vec<&'static str> {
+        bench
+            .queue
+            .iter()
+            .map(crate::Operation::state_name)
+            .collect()
+    };
+    assert_eq!(states(&bench), ["running", "pending", "pending"]);
+    bench.tell(Event::Prepared(Ok(vec![step("create")])));
+    bench.tell(sending());
+    bench.tell(fails(Code::Unreachable));
+    assert_eq!(states(&bench), ["running", "pending", "pending"]);
+    bench.tell(settled(SettleEnd::Unknown("no trace".to_owned())));
+    // Its lane stays closed.
+    assert_eq!(states(&bench), ["in_doubt", "running", "pending"]);
+}
+
+#[test]
+fn limits_that_are_told_after_loading_hold_for_what_waits() {
+    let mut bench = Bench::with_limits(Limits::default());
+    bench.submit((1..=10).map(|n| spec(n, u128::from(n))).collect());
+    let journal = (1..=10).map(|n| {
+        let queued = crate::Entry::Queued {
+            spec: spec(n, u128::from(n)),
+        };
+        (OperationId(n), vec![queued])
+    });
+    let (mut queue, output) = Queue::load(Limits::default(), journal, [], bench.now).unwrap();
+    assert_eq!(output.commands, []);
+    let limits = Limits {
+        operations: 2,
+        ..Limits::default()
+    };
+    queue.set_limits(hypervisor(1), limits);
+    assert!(queue.next_wake().unwrap() <= bench.now, "due at once");
+    assert_eq!(queue.tick(bench.now).commands.len(), 2);
+    assert_eq!(queue.next_wake(), None);
+    // More room is used without anything else happening.
+    queue.set_limits(hypervisor(1), Limits::default());
+    assert!(queue.next_wake().unwrap() <= bench.now);
+    assert_eq!(queue.tick(bench.now).commands.len(), 8);
+}
