@@ -4,7 +4,7 @@ use std::path::Path;
 
 use enginehouse_engines::{LoadError, Runtime, RuntimeConfig};
 
-use crate::setup::{config, wasm};
+use crate::setup::{config, engines, wasm};
 
 async fn refused(bytes: &[u8]) -> LoadError {
     let dir = tempfile::tempdir().unwrap();
@@ -28,6 +28,16 @@ async fn an_engine_says_what_it_is() {
     let engine = runtime.load_file(&wasm()).await.unwrap();
     assert_eq!((engine.name(), engine.hash().len()), ("abuse", 64));
     assert!(engine.is_called("ABUSE") && engine.is_called("Mischief") && !engine.is_called("fake"));
+}
+
+#[tokio::test]
+async fn the_engines_of_this_repository_fit_the_contract() {
+    let runtime = Runtime::new(config()).unwrap();
+    for name in ["fake", "proxmox"] {
+        let path = engines().join(name).with_extension("wasm");
+        let engine = runtime.load_file(&path).await.unwrap();
+        assert_eq!(engine.name(), name);
+    }
 }
 
 #[tokio::test]

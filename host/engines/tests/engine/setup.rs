@@ -15,13 +15,20 @@ use enginehouse_model::HypervisorUid;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 
-/// The component, as `cargo xtask engines` builds it.
-pub fn wasm() -> PathBuf {
+/// Where `cargo xtask engines` puts components.
+pub fn engines() -> PathBuf {
     let engines = std::env::var_os("ENGINEHOUSE_TARGET_ENGINES").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/engines"),
         PathBuf::from,
     );
-    let path = engines.join("test/abuse.wasm");
+    let hint = "is missing: run `cargo xtask engines` first";
+    assert!(engines.exists(), "{} {hint}", engines.display());
+    engines
+}
+
+/// The abusive one.
+pub fn wasm() -> PathBuf {
+    let path = engines().join("test/abuse.wasm");
     assert!(
         path.exists(),
         "{} is missing: run `cargo xtask engines` first",
