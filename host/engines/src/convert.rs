@@ -185,7 +185,7 @@ impl Reader<'_> {
                 let mut outcome: Outcome = self.optional("run", "outcome", &finished.detail)?;
                 self.texts(&mut outcome.warnings);
                 Ok(Step::Done(Finished {
-                    created: objects("run", finished.created)?,
+                    created: self.objects("run", finished.created)?,
                     outcome,
                 }))
             }
@@ -207,8 +207,8 @@ impl Reader<'_> {
 
     fn moved(&self, export: &str, moved: types::Moved) -> Result<Moved, Broken> {
         Ok(Moved {
-            token: token(export, moved.token)?,
-            created: objects(export, moved.created)?,
+            token: self.token(export, moved.token)?,
+            created: self.objects(export, moved.created)?,
             note: self.note(export, &moved.detail)?,
         })
     }
@@ -221,9 +221,9 @@ impl Reader<'_> {
             ));
         }
         Ok(Waiting {
-            task: waiting.task,
-            token: token(export, waiting.token)?,
-            created: objects(export, waiting.created)?,
+            task: self.opaque(export, "task", waiting.task)?,
+            token: self.token(export, waiting.token)?,
+            created: self.objects(export, waiting.created)?,
             note: self.note(export, &waiting.detail)?,
         })
     }
@@ -275,34 +275,50 @@ impl Reader<'_> {
         }
         Ok(TaskState {
             state: kind,
-            cursor: state.cursor,
+            cursor: self.opaque("poll", "cursor", state.cursor)?,
             report,
         })
     }
+
+    fn token(&self, export: &str, token: Vec<u8>) -> Result<Vec<u8>, Broken> {
+        if token.len() > TOKEN_MAX {
+            let n = token.len();
+            return Err(format!(
+                "`{export}` answered a token of {n} bytes; at most 65536 are kept"
+            ));
+        }
+        if self.redactor.touches(&String::from_utf8_lossy(&token)) {
+            return Err(holds_a_secret(export, "token"));
+        }
+        Ok(token)
+    }
+
+    /// What only the engine understands and the host keeps: nothing can be taken out of it.
+    fn opaque(&self, export: &str, what: &str, text: String) -> Result<String, Broken> {
+        if self.redactor.touches(&text) {
+            return Err(holds_a_secret(export, what));
+        }
+        Ok(text)
+    }
+
+    fn objects(&self, export: &str, created: Vec<types::Object>) -> Result<Vec<Object>, Broken> {
+        if created.len() > ITEMS_MAX {
+            let n = created.len();
+            return Err(format!(
+                "`{export}` created {n} objects in one call; at most {ITEMS_MAX} are kept"
+            ));
+        }
+        let text = |text: &str| one_line(&self.redactor.document_text(text), MESSAGE_MAX);
+        let objects = created.into_iter().map(|object| Object {
+            kind: text(&object.kind),
+            id: text(&object.id),
+        });
+        Ok(objects.collect())
+    }
 }
 
-fn token(export: &str, token: Vec<u8>) -> Result<Vec<u8>, Broken> {
-    if token.len() > TOKEN_MAX {
-        let n = token.len();
-        return Err(format!(
-            "`{export}` answered a token of {n} bytes; at most 65536 are kept"
-        ));
-    }
-    Ok(token)
-}
-
-fn objects(export: &str, created: Vec<types::Object>) -> Result<Vec<Object>, Broken> {
-    if created.len() > ITEMS_MAX {
-        let n = created.len();
-        return Err(format!(
-            "`{export}` created {n} objects in one call; at most {ITEMS_MAX} are kept"
-        ));
-    }
-    let objects = created.into_iter().map(|object| Object {
-        kind: one_line(&object.kind, MESSAGE_MAX),
-        id: one_line(&object.id, MESSAGE_MAX),
-    });
-    Ok(objects.collect())
+fn holds_a_secret(export: &str, what: &str) -> Broken {
+    format!("`{export}` answered a {what} that holds credentials of the connection: they are not kept")
 }
 
 #[cfg(test)]
@@ -399,6 +415,30 @@ mod tests {
                     .unwrap_err()
                     .contains("65537 bytes")
             );
+        });
+    }
+
+    #[test]
+    fn what_is_kept_holds_no_credentials() {
+        with_reader(|reader| {
+            let token = b"a hunter2hunter2".to_vec();
+            let error = reader.token("run", token).unwrap_err();
+            assert!(error.contains("a token that holds credentials"), "{error}");
+            let task = types::Waiting {
+                task: "hunter2hunter2".into(),
+                token: Vec::new(),
+                created: Vec::new(),
+                detail: String::new(),
+            };
+            assert!(reader.waiting("run", task).is_err());
+            let mut told = state("running", "");
+            told.cursor = "hunter2hunter2".into();
+            assert!(reader.state(told).is_err());
+            let disk = types::Object {
+                kind: "disk".into(),
+                id: "of hunter2hunter2".into(),
+            };
+            assert_eq!(reader.objects("run", vec![disk]).unwrap()[0].id, "of [redacted]");
         });
     }
 

@@ -302,7 +302,7 @@ impl Engine {
     ) -> (Result<E::Answer, Failure>, Option<OnceResult>) {
         let hypervisor = connection.hypervisor();
         let now = occasion.clock.now();
-        if let Some((traps, until)) = self.quarantine.resting(hypervisor, now) {
+        if let Some((traps, until)) = self.quarantine.resting(hypervisor, E::NAME, now) {
             return (Err(Failure::Quarantined { traps, until }), None);
         }
         let slot = match self.slot().await {
@@ -358,9 +358,10 @@ impl Engine {
             )
         );
         if crashed && !ended_here {
-            self.quarantine.trapped(hypervisor, occasion.clock.now());
+            self.quarantine
+                .trapped(hypervisor, E::NAME, occasion.clock.now());
         } else if result.is_ok() || matches!(result, Err(Failure::Problem(_))) {
-            self.quarantine.ended_well(hypervisor);
+            self.quarantine.ended_well(hypervisor, E::NAME);
         }
         (result, once)
     }

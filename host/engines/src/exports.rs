@@ -12,6 +12,8 @@ use crate::sandbox::Sandbox;
 /// One export that is about a hypervisor.
 pub(crate) trait Export: Send {
     type Answer: Send;
+    /// As in the contract.
+    const NAME: &'static str;
 
     fn call(
         self,
@@ -43,6 +45,7 @@ pub(crate) struct Poll(pub Vec<(String, String)>);
 
 impl Export for Check {
     type Answer = String;
+    const NAME: &str = "check";
 
     async fn call(
         self,
@@ -58,6 +61,7 @@ impl Export for Check {
 
 impl Export for List {
     type Answer = String;
+    const NAME: &str = "list";
 
     async fn call(
         self,
@@ -75,6 +79,7 @@ impl Export for List {
 
 impl Export for Read {
     type Answer = Vec<std::result::Result<String, Problem>>;
+    const NAME: &str = "read";
 
     async fn call(
         self,
@@ -90,6 +95,7 @@ impl Export for Read {
 
 impl Export for Run {
     type Answer = machines::Step;
+    const NAME: &str = "run";
 
     async fn call(
         self,
@@ -107,6 +113,7 @@ impl Export for Run {
 
 impl Export for Settle {
     type Answer = machines::Settled;
+    const NAME: &str = "settle";
 
     async fn call(
         self,
@@ -124,6 +131,7 @@ impl Export for Settle {
 
 impl Export for Poll {
     type Answer = Vec<machines::TaskState>;
+    const NAME: &str = "poll";
 
     async fn call(
         self,

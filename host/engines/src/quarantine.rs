@@ -1,7 +1,8 @@
 //! An engine that traps again and again on one hypervisor rests, longer each time.
 //!
-//! It is counted for each hypervisor: what one provider answers may be what breaks the engine, and the
-//! others need not wait for it. One call that ends without a trap clears the count.
+//! It is counted for each hypervisor and export: what one provider answers may be what breaks the
+//! engine, and the others need not wait for it. One call of that export that ends without a trap
+//! clears the count; one of another does not, or the `list` before each `run` always would.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,7 +16,7 @@ const REST_MAX: u32 = 32;
 pub(crate) struct Quarantine {
     after: u32,
     rest: Duration,
-    traps: Mutex<HashMap<HypervisorUid, Traps>>,
+    traps: Mutex<HashMap<(HypervisorUid, &'static str), Traps>>,
 }
 
 #[derive(Clone, Copy)]
@@ -38,15 +39,16 @@ impl Quarantine {
     pub(crate) fn resting(
         &self,
         hypervisor: HypervisorUid,
+        export: &'static str,
         now: Timestamp,
     ) -> Option<(u32, Timestamp)> {
-        let traps = *self.traps.lock().get(&hypervisor)?;
+        let traps = *self.traps.lock().get(&(hypervisor, export))?;
         (traps.in_a_row >= self.after && now < traps.until).then_some((traps.in_a_row, traps.until))
     }
 
-    pub(crate) fn trapped(&self, hypervisor: HypervisorUid, now: Timestamp) {
+    pub(crate) fn trapped(&self, hypervisor: HypervisorUid, export: &'static str, now: Timestamp) {
         let mut all = self.traps.lock();
-        let traps = all.entry(hypervisor).or_insert(Traps {
+        let traps = all.entry((hypervisor, export)).or_insert(Traps {
             in_a_row: 0,
             until: now,
         });
@@ -60,8 +62,8 @@ impl Quarantine {
         }
     }
 
-    pub(crate) fn ended_well(&self, hypervisor: HypervisorUid) {
-        self.traps.lock().remove(&hypervisor);
+    pub(crate) fn ended_well(&self, hypervisor: HypervisorUid, export: &'static str) {
+        self.traps.lock().remove(&(hypervisor, export));
     }
 }
 
@@ -75,26 +77,29 @@ mod tests {
         let other: HypervisorUid = "00000000000000000000000000000002".parse().unwrap();
         let quarantine = Quarantine::new(3, Duration::from_millis(100));
         let now = Timestamp(1000);
-        quarantine.trapped(uid, now);
-        quarantine.trapped(uid, now);
-        assert_eq!(quarantine.resting(uid, now), None);
-        quarantine.trapped(uid, now);
-        assert_eq!(quarantine.resting(uid, now), Some((3, Timestamp(1100))));
-        assert_eq!(quarantine.resting(other, now), None);
-        assert_eq!(quarantine.resting(uid, Timestamp(1100)), None);
-        quarantine.trapped(uid, Timestamp(1100));
+        quarantine.trapped(uid, "run", now);
+        quarantine.trapped(uid, "run", now);
+        assert_eq!(quarantine.resting(uid, "run", now), None);
+        quarantine.trapped(uid, "run", now);
+        assert_eq!(quarantine.resting(uid, "run", now), Some((3, Timestamp(1100))));
+        assert_eq!(quarantine.resting(other, "run", now), None);
+        assert_eq!(quarantine.resting(uid, "run", Timestamp(1100)), None);
+        quarantine.trapped(uid, "run", Timestamp(1100));
         assert_eq!(
-            quarantine.resting(uid, Timestamp(1100)),
+            quarantine.resting(uid, "run", Timestamp(1100)),
             Some((4, Timestamp(1300)))
         );
         for _ in 0..100 {
-            quarantine.trapped(uid, now);
+            quarantine.trapped(uid, "run", now);
         }
         assert_eq!(
-            quarantine.resting(uid, now),
+            quarantine.resting(uid, "run", now),
             Some((104, Timestamp(1000 + 3200)))
         );
-        quarantine.ended_well(uid);
-        assert_eq!(quarantine.resting(uid, now), None);
+        quarantine.ended_well(uid, "list");
+        assert!(quarantine.resting(uid, "run", now).is_some());
+        assert_eq!(quarantine.resting(uid, "list", now), None);
+        quarantine.ended_well(uid, "run");
+        assert_eq!(quarantine.resting(uid, "run", now), None);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use enginehouse_documents::Description;
 use tokio::sync::Semaphore;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::bindings::assessor::AssessorPre;
 use crate::bindings::engine::EnginePre;
@@ -28,6 +28,9 @@ const WASM_MAX: u64 = 128 << 20;
 /// Stack of a guest, and of the fiber it runs on, in bytes.
 const WASM_STACK: usize = 1 << 20;
 const FIBER_STACK: usize = 2 << 20;
+
+/// Of each memory and table, in bytes, what stays with the process between calls.
+const KEEP_RESIDENT: usize = 256 << 10;
 
 /// How engines are run.
 #[derive(Clone, Debug)]
@@ -291,6 +294,10 @@ fn pool(config: &RuntimeConfig) -> PoolingAllocationConfig {
         .total_tables(calls.saturating_mul(4))
         .total_stacks(calls.saturating_mul(2))
         .max_memory_size(config.memory_limit)
+        // What a call touched is cleared in place rather than given back and faulted in again.
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .pagemap_scan(Enabled::Auto)
         .table_elements(TABLE_ELEMENTS_MAX);
     pool
 }

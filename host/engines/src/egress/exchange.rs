@@ -377,7 +377,7 @@ impl Connection {
         } else if let Some(tls) = tls::tls_error(error) {
             let (message, hint) =
                 tls::explain(tls, &self.spec.tls, endpoint.host(), &authority, &self.seen);
-            let mut problem = unreachable(message);
+            let mut problem = Problem::new(tls::code(tls), message);
             problem.detail.hint = hint;
             problem
         } else if error.is_connect() && error.is_timeout() {

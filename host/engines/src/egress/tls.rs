@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use enginehouse_documents::Code;
 use parking_lot::Mutex;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -249,6 +250,16 @@ pub(crate) fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a E
         next = error.source();
     }
     None
+}
+
+/// What a TLS error means for the request: whoever waits for `unreachable` to pass waits for ever
+/// where a person has to say whom to trust, or has written the wrong port.
+pub(crate) fn code(error: &Error) -> Code {
+    match error {
+        Error::InvalidCertificate(_) => Code::Denied,
+        Error::InvalidMessage(_) => Code::Invalid,
+        _ => Code::Unreachable,
+    }
 }
 
 /// What to say of a TLS error, and what to do about it.
