@@ -318,7 +318,9 @@ impl Reader<'_> {
 }
 
 fn holds_a_secret(export: &str, what: &str) -> Broken {
-    format!("`{export}` answered a {what} that holds credentials of the connection: they are not kept")
+    format!(
+        "`{export}` answered a {what} that holds credentials of the connection: they are not kept"
+    )
 }
 
 #[cfg(test)]
@@ -438,7 +440,10 @@ mod tests {
                 kind: "disk".into(),
                 id: "of hunter2hunter2".into(),
             };
-            assert_eq!(reader.objects("run", vec![disk]).unwrap()[0].id, "of [redacted]");
+            assert_eq!(
+                reader.objects("run", vec![disk]).unwrap()[0].id,
+                "of [redacted]"
+            );
         });
     }
 

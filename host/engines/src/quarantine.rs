@@ -81,7 +81,10 @@ mod tests {
         quarantine.trapped(uid, "run", now);
         assert_eq!(quarantine.resting(uid, "run", now), None);
         quarantine.trapped(uid, "run", now);
-        assert_eq!(quarantine.resting(uid, "run", now), Some((3, Timestamp(1100))));
+        assert_eq!(
+            quarantine.resting(uid, "run", now),
+            Some((3, Timestamp(1100)))
+        );
         assert_eq!(quarantine.resting(other, "run", now), None);
         assert_eq!(quarantine.resting(uid, "run", Timestamp(1100)), None);
         quarantine.trapped(uid, "run", Timestamp(1100));
