@@ -35,6 +35,8 @@ pub enum Event {
     Cancel { who: String },
     /// A person decides an operation that is in doubt: send again.
     Retry { who: String },
+    /// A person decides an operation that is in doubt: its step is done, go on after it.
+    TakeAsDone { who: String },
     /// A person decides an operation that is in doubt: it is over.
     Close { who: String, state: Final },
 }
@@ -53,6 +55,7 @@ impl Event {
             Self::Polled(_) => "polled",
             Self::Cancel { .. } => "cancel",
             Self::Retry { .. } => "retry",
+            Self::TakeAsDone { .. } => "take-as-done",
             Self::Close { .. } => "close",
         }
     }

@@ -13,6 +13,8 @@ use crate::queue::Limits;
 const SESSION_RETRIES: u32 = 3;
 /// How often `settle` may break in a row before a person has to say.
 const SETTLE_TRIES: u32 = 3;
+/// Phases of a step after which its engine is taken to go round in circles. Each is a commit.
+const PHASES_MAX: u32 = 1000;
 
 /// Whether an event can happen to an operation that is where it is. What reports something that
 /// was asked for fits only the phase that asked.
@@ -28,7 +30,7 @@ pub(crate) fn expects(operation: &Operation, event: &Event) -> bool {
         Event::Settled(_) => operation.phase == Phase::Settling,
         Event::Polled(_) => matches!(operation.phase, Phase::Waiting { .. }),
         Event::Cancel { .. } => !operation.is_ended(),
-        Event::Retry { .. } | Event::Close { .. } => {
+        Event::Retry { .. } | Event::TakeAsDone { .. } | Event::Close { .. } => {
             matches!(operation.phase, Phase::InDoubt { .. })
         }
     }
@@ -69,6 +71,17 @@ pub(crate) fn decide(
                 attempt: operation.state.attempt + 1,
             },
         ],
+        Event::TakeAsDone { who } => {
+            let mut entries = vec![
+                Entry::Resolved { who },
+                Entry::Done {
+                    created: Vec::new(),
+                    outcome: Box::default(),
+                },
+            ];
+            entries.extend(end_if_over(operation, operation.step + 1));
+            entries
+        }
         Event::Close { who, state } => {
             let problem = match &operation.phase {
                 Phase::InDoubt { reason } if state != Final::Succeeded => Some(Problem::new(
@@ -147,6 +160,7 @@ fn after_call(operation: &Operation, end: CallEnd, now: Timestamp, limits: &Limi
     }
     let answered = operation.state.once != Once::None;
     let cancels = operation.cancel.is_some();
+    let circles = operation.state.phases >= PHASES_MAX;
     match end {
         CallEnd::Done { created, outcome } => {
             let mut entries = vec![Entry::Done { created, outcome }];
@@ -164,7 +178,13 @@ fn after_call(operation: &Operation, end: CallEnd, now: Timestamp, limits: &Limi
                 created,
                 note,
             };
-            let then = if ends { cancelled() } else { called(1) };
+            let then = if ends {
+                cancelled()
+            } else if circles {
+                failed(in_circles())
+            } else {
+                called(1)
+            };
             vec![moved, then]
         }
         CallEnd::Wait {
@@ -205,6 +225,13 @@ fn after_lost_answer(end: CallEnd) -> Vec<Entry> {
             vec![Entry::Broke { problem }, settling(reason)]
         }
     }
+}
+
+fn in_circles() -> Problem {
+    Problem::new(
+        Code::Provider,
+        format!("the engine went through {PHASES_MAX} phases of one step without an end"),
+    )
 }
 
 fn called(attempt: u32) -> Entry {
@@ -312,6 +339,8 @@ fn after_problem(
     let entry = match problem.code {
         // An unreachable hypervisor makes its operations wait, not fail.
         Code::Unreachable => postponed(operation, problem, now),
+        // After the end of its task the engine would only be told the same end again.
+        Code::Busy if operation.state.ended.is_some() => failed(problem),
         Code::Busy if now.since(since) < limits.busy_ms => postponed(operation, problem, now),
         // The host logs in again; credentials that still do not work end as `denied`.
         Code::SessionExpired if times == 0 => postponed_by(operation, problem, now, 0),

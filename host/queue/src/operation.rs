@@ -69,6 +69,8 @@ pub struct StepState {
     /// What the last of them were.
     pub failing: Option<Failing>,
     pub escalated: bool,
+    /// Phases of this step that ended.
+    pub phases: u32,
     pub once: Once,
     /// The phase that sent the last answered `once` request, for a task that is forgotten later.
     pub origin: Option<Origin>,

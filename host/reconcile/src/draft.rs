@@ -170,7 +170,7 @@ impl<'a> Draft<'a> {
         self.plan
     }
 
-    fn machine_ref(&self) -> Option<MachineRef> {
+    pub(crate) fn machine_ref(&self) -> Option<MachineRef> {
         machine_ref(self.subject.record, self.subject.observed)
     }
 }

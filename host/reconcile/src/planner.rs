@@ -110,21 +110,24 @@ fn deploy(mut draft: Draft<'_>) -> MachinePlan {
 }
 
 /// Goes on with a machine that is there, although its creation was never reported as a success.
-/// What counts at creation is taken to be as defined.
-fn resume(mut draft: Draft<'_>, record: &MachineRecord) -> MachinePlan {
+/// What counts at creation is taken to be as defined. Where its disks cannot be told apart, the
+/// engine is asked to finish the creation: adding a disk that it has already would be wrong.
+fn resume(draft: Draft<'_>, record: &MachineRecord) -> MachinePlan {
     let desired = draft.subject.desired;
     let disks = desired.into_iter().flat_map(|desired| desired.disks.keys());
-    // Its disks cannot be told apart, and adding one that it has already would be wrong.
     if disks
         .into_iter()
         .any(|name| !record.slots.contains_key(name))
     {
-        draft.refuse(
-            "create",
-            Class::Benign,
-            "its creation broke off before the engine said which of its disks is which: `undeploy` removes it, then `deploy` again",
-        );
-        return draft.finish("");
+        let machine = draft.machine_ref();
+        let mut plan = create(draft);
+        if let (Some(first), Some(machine)) = (plan.actions.first_mut(), machine)
+            && let Action::Create { .. } = first.request.action
+        {
+            first.reason = format!("finish machine {}: {}", machine.id, first.reason);
+            first.request.machine = Some(machine);
+        }
+        return plan;
     }
     reconfigure(draft, Start::Resumed)
 }

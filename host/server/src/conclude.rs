@@ -4,7 +4,7 @@
 use enginehouse_api::{Operation as View, OperationKind};
 use enginehouse_documents::Config;
 use enginehouse_model::{MachineUid, NodeUid, Timestamp};
-use enginehouse_queue::{Final, Once, Operation, Phase};
+use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
 use enginehouse_store::{Document, ExecutedRow, OperationRow, Table, Write};
 use enginehouse_tree::{Event, LastOperation};
 
@@ -111,7 +111,7 @@ fn settle_machine(
                 record.identity.is_none()
                     && record.deployed == Config::default()
                     && operation.created.is_empty()
-                    && operation.state.once == Once::None
+                    && made_nothing(&operation.state)
             });
             if let Some(uid) = never_was.map(|record| record.uid) {
                 forget_machine(state, staged, order.node, uid);
@@ -126,6 +126,17 @@ fn settle_machine(
             tracing::error!(operation = %operation.number(), %error, "the descriptor's state was not changed")
         }
     }
+}
+
+/// Nothing of the step is at the provider: it sent nothing, or the engine read the answer and said
+/// that it failed.
+fn made_nothing(step: &StepState) -> bool {
+    !step.touched
+        && match step.once {
+            Once::None => true,
+            Once::Sending { .. } => false,
+            Once::Answered { .. } => step.broken.is_none(),
+        }
 }
 
 /// Takes a machine that does not exist off the record of a provisioned descriptor.

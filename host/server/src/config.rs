@@ -17,6 +17,9 @@ pub struct ServeConfig {
     pub shutdown_timeout: Duration,
     /// How long an operation waits for something that is locked before it fails.
     pub busy_timeout: Duration,
+    /// How long one call of an engine may take. Long, because some providers answer only when they
+    /// are done; an engine in an endless loop is ended by it, and its step fails on the second time.
+    pub call_deadline: Duration,
 }
 
 impl ServeConfig {
@@ -29,6 +32,7 @@ impl ServeConfig {
             engines_dir: None,
             shutdown_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(15 * 60),
+            call_deadline: Duration::from_secs(240),
         }
     }
 }

@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use enginehouse_api::{ErrorCode, LogSource, Problem};
@@ -145,6 +146,8 @@ pub(crate) struct House {
     pub changed: watch::Sender<u64>,
     /// The queue's next time may have become earlier.
     pub wake: Notify,
+    /// The state is about to be loaded again.
+    pub reloading: AtomicBool,
     /// True once the host is to end.
     pub stopping: watch::Sender<bool>,
 }
@@ -152,16 +155,6 @@ pub(crate) struct House {
 impl House {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Tells the queue the limits of every hypervisor of the tree.
-    pub(crate) fn set_all_limits(&self) {
-        let mut state = self.state.lock();
-        let uids: Vec<HypervisorUid> = state.tree.hypervisors().iter().map(|h| h.uid).collect();
-        for uid in uids {
-            let limits = crate::orders::limits_of(self, &state, uid);
-            state.queue.set_limits(uid, limits);
-        }
     }
 
     /// Decides under the lock, commits, and then carries out what follows.
@@ -244,7 +237,9 @@ impl House {
             )
             .with_hint("see the host's log; the change was not made")
         };
-        if error.needs_reset() {
+        // Memory is ahead of the disk, whatever the reason.
+        let closed = matches!(error, CommitError::Closed);
+        if !closed && !self.reloading.swap(true, Ordering::AcqRel) {
             let house = Arc::clone(self);
             let reload: futures_util::future::BoxFuture<'static, ()> = Box::pin(house.reload());
             tokio::spawn(reload);
@@ -252,39 +247,47 @@ impl House {
         problem
     }
 
+    /// Takes the disk's state for the truth, as often as it takes. What is decided meanwhile is on
+    /// the old memory and cannot be committed.
     async fn reload(self: Arc<Self>) {
         let mut pause = Duration::from_secs(1);
         loop {
-            match self.store.reset().await {
-                Ok(loaded) => {
-                    match crate::start::rebuild(&self.config, &self.store, loaded, self.now()).await
-                    {
-                        Ok((fresh, output)) => {
-                            {
-                                let mut state = self.state.lock();
-                                let generation = state.generation + 1;
-                                *state = fresh;
-                                state.generation = generation;
-                            }
-                            // A disk that is still full would fail at once again.
-                            tokio::time::sleep(pause).await;
-                            let _ = self
-                                .transact(|_, staged, _| {
-                                    staged.output = output;
-                                    Ok(())
-                                })
-                                .await;
-                            return;
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "the state could not be loaded again")
-                        }
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the database could not be read again"),
-            }
+            // A disk that was full a moment ago is so still.
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(30));
+            let loaded = match self.store.reset().await {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    tracing::error!(%error, "the database could not be read again");
+                    continue;
+                }
+            };
+            let rebuilt =
+                crate::start::rebuild(&self.config, &self.store, loaded, self.now()).await;
+            let (fresh, output) = match rebuilt {
+                Ok(rebuilt) => rebuilt,
+                Err(error) => {
+                    tracing::error!(%error, "the state could not be loaded again");
+                    continue;
+                }
+            };
+            // From here on a commit that fails begins the next reload.
+            self.reloading.store(false, Ordering::Release);
+            let resumed = self
+                .transact(|state, staged, _| {
+                    let generation = state.generation + 1;
+                    *state = fresh;
+                    state.generation = generation;
+                    crate::orders::set_all_limits(&self.config, state);
+                    staged.output = output;
+                    Ok(())
+                })
+                .await;
+            match resumed {
+                Ok(()) => tracing::info!("the state was loaded again"),
+                Err(problem) => tracing::error!("not resumed: {}", problem.detail),
+            }
+            return;
         }
     }
 }

@@ -411,18 +411,18 @@ fn slot_of(
         let computed = state.tree.computed(node).ok()?;
         computed.hypervisor().map(|hypervisor| hypervisor.uid)
     })?;
-    let limits = limits_of(house, state, uid);
+    let limits = limits_of(&house.config, state, uid);
     state.queue.set_limits(uid, limits);
     Some(uid)
 }
 
 /// The limits that a hypervisor's entry gives, and the host's own for the rest.
-pub(crate) fn limits_of(
-    house: &House,
+fn limits_of(
+    config: &crate::ServeConfig,
     state: &State,
     uid: enginehouse_model::HypervisorUid,
 ) -> Limits {
-    let mut limits = default_limits(&house.config);
+    let mut limits = default_limits(config);
     if let Some(hypervisor) = state.tree.hypervisor(uid) {
         let written = hypervisor.entry.limits;
         if let Some(operations) = written.concurrent {
@@ -436,6 +436,15 @@ pub(crate) fn limits_of(
         }
     }
     limits
+}
+
+/// Tells the queue the limits of every hypervisor of the tree.
+pub(crate) fn set_all_limits(config: &crate::ServeConfig, state: &mut State) {
+    let uids: Vec<_> = state.tree.hypervisors().iter().map(|h| h.uid).collect();
+    for uid in uids {
+        let limits = limits_of(config, state, uid);
+        state.queue.set_limits(uid, limits);
+    }
 }
 
 pub(crate) fn default_limits(config: &crate::ServeConfig) -> Limits {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use enginehouse_api::{ADDRESS_FILE, TOKEN_FILE};
@@ -104,8 +105,9 @@ impl Server {
         let (store, loaded) = Store::open(&data_dir, &opening).map_err(StartError::Store)?;
         let installation = loaded.installation;
         let token = token(&data_dir)?;
-        let runtime = Runtime::new(RuntimeConfig::new(data_dir.join("cache")))
-            .map_err(StartError::Runtime)?;
+        let mut engine_limits = RuntimeConfig::new(data_dir.join("cache"));
+        engine_limits.call_deadline = config.call_deadline;
+        let runtime = Runtime::new(engine_limits).map_err(StartError::Runtime)?;
         let engines_dir = config
             .engines_dir
             .clone()
@@ -145,9 +147,10 @@ impl Server {
             state: Mutex::new(state),
             changed: watch::channel(0).0,
             wake: Notify::new(),
+            reloading: AtomicBool::new(false),
             stopping: watch::channel(false).0,
         });
-        house.set_all_limits();
+        crate::orders::set_all_limits(&house.config, &mut house.state.lock());
         house
             .transact(|_, staged, _| {
                 staged.output = output;

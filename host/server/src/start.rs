@@ -1,6 +1,7 @@
 //! From the data directory to a state that goes on where the last one ended.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{EndedPart, Entry, Final, Output, Queue};
@@ -135,6 +136,11 @@ pub(crate) async fn rebuild(
     }
     let limits = crate::orders::default_limits(config);
     let (queue, output) = Queue::load(limits, journal, ended, now).map_err(RebuildError::Queue)?;
+    for operation in queue.iter().filter(|operation| operation.cancel.is_some()) {
+        if let Some(live) = live.get(&operation.number()) {
+            live.cancelling.store(true, Ordering::Relaxed);
+        }
+    }
     let reservations = reservations(loaded.reservations)?;
     let state = State {
         tree,

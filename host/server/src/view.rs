@@ -72,7 +72,7 @@ fn operation_view(state: &State, operation: &Operation, whole: bool) -> View {
         },
         progress: live
             .and_then(|live| live.progress.clone())
-            .or_else(|| message(operation))
+            .or_else(|| progress(operation))
             .filter(|_| !ended),
         waiting_for: waiting_for(state, operation),
         cancel_requested: operation.cancel.is_some(),
@@ -103,10 +103,20 @@ fn operation_view(state: &State, operation: &Operation, whole: bool) -> View {
     }
 }
 
-fn message(operation: &Operation) -> Option<enginehouse_api::Progress> {
-    (!operation.message.is_empty()).then(|| enginehouse_api::Progress {
+/// What is going on, in words: what the engine said of this step, or else the step itself.
+pub(crate) fn message(operation: &Operation) -> String {
+    match operation.current_step() {
+        Some(_) if !operation.message.is_empty() => operation.message.clone(),
+        Some(step) => format!("{}: {}", step.action, step.reason),
+        None => String::new(),
+    }
+}
+
+fn progress(operation: &Operation) -> Option<enginehouse_api::Progress> {
+    let message = message(operation);
+    (!message.is_empty()).then_some(enginehouse_api::Progress {
         percent: None,
-        message: operation.message.clone(),
+        message,
     })
 }
 

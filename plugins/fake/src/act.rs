@@ -49,6 +49,13 @@ pub(crate) fn run(cx: &Cx, request: &ActionRequest, phase: Option<Phase>) -> Ste
 
 fn begin(cx: &Cx, id: &str, action: &Action) -> Stepped {
     match action {
+        // A machine that an earlier creation left: it is brought to what it is to be.
+        Action::Create { desired } if !id.is_empty() => {
+            let body = changes(desired, &managed(desired))?;
+            let request = cx.patch(path!("/v1/machines/{}", id)).repeat();
+            let vm = answer(request.json(&body))?.json()?;
+            show(vm, action, Vec::new())
+        }
         Action::Create { desired } => create(cx, desired),
         Action::Configure {
             desired,
@@ -186,6 +193,29 @@ fn show(vm: Vm, action: &Action, warnings: Vec<String>) -> Stepped {
     outcome.machine = Some(vm.shown);
     step.next = Next::Done(Box::new(outcome));
     Ok(step)
+}
+
+/// The fields that a definition says something about.
+fn managed(desired: &Config) -> Vec<String> {
+    let mut fields = vec!["name".to_owned()];
+    let said = [
+        ("vcpu", desired.vcpu.is_some()),
+        ("memory", desired.memory.is_some()),
+        ("description", desired.description.is_some()),
+    ];
+    fields.extend(
+        said.iter()
+            .filter(|(_, said)| *said)
+            .map(|(field, _)| (*field).to_owned()),
+    );
+    fields.extend(desired.labels.keys().map(|name| format!("labels.{name}")));
+    fields.extend(
+        desired
+            .settings
+            .keys()
+            .map(|name| format!("settings.{name}")),
+    );
+    fields
 }
 
 /// The body that writes the changed fields; `null` unsets.

@@ -32,6 +32,18 @@ pub fn begin(cx: &Cx, desired: &Config) -> Result<Step<Phase>> {
     choose(cx, source, node, Vec::new())
 }
 
+/// A machine that an earlier creation left: nothing is made, only what it lacks is written.
+pub fn finish_what_broke_off(cx: &Cx, desired: &Config, place: Place) -> Result<Step<Phase>> {
+    let making = Making {
+        place,
+        source: None,
+        refused: Vec::new(),
+        doubtful: false,
+        tries: 0,
+    };
+    made(cx, desired, making)
+}
+
 /// The definition without what only the template can say the rest of.
 fn checkable(desired: &Config) -> Config {
     let mut config = desired.clone();

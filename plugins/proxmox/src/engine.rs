@@ -99,6 +99,9 @@ impl Engine for Proxmox {
 
 fn begin(cx: &Cx, request: &ActionRequest) -> Result<Step<Phase>> {
     match &request.action {
+        Action::Create { desired } if request.machine.is_some() => {
+            create::finish_what_broke_off(cx, desired, place(cx, request)?)
+        }
         Action::Create { desired } => create::begin(cx, desired),
         Action::Configure {
             desired,

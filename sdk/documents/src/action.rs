@@ -10,7 +10,7 @@ use crate::{ChangeClass, Config, Disk, Machine, MachineRef, TaskEnd};
 /// Argument `action` of `run` and `settle`. It stays the same through all phases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionRequest {
-    /// The machine; absent for `create`.
+    /// The machine. For `create`: absent, or the one that an earlier creation left unfinished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<MachineRef>,
     #[serde(flatten)]
@@ -24,6 +24,9 @@ pub enum Action {
     /// Make the machine, from `base_image` or from nothing, with everything `desired` says but its
     /// run state: it stays stopped. Disks that come with the image keep their size; a disk that
     /// the image lacks is added.
+    ///
+    /// With `machine`, nothing is made: that machine carries our mark already, but its creation
+    /// broke off. It is brought to `desired`, and its slots are said.
     Create {
         /// Disks and nics are keyed by the definition's names. Boxed for its size.
         desired: Box<Config>,

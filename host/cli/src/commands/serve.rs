@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use enginehouse_server::{ServeConfig, Server};
@@ -37,6 +38,9 @@ pub struct ServeArgs {
     /// How long an operation waits for something that is locked before it fails
     #[arg(long, value_name = "TIME", default_value = "15m")]
     busy_timeout: String,
+    /// How long one call of an engine may take before it is ended, at least 1s
+    #[arg(long, value_name = "TIME", default_value = "240s")]
+    call_deadline: String,
     /// What is logged: error, warn, info, debug, or a filter as in info,enginehouse_engines=debug
     #[arg(
         long,
@@ -55,19 +59,17 @@ struct Serving<'a> {
 }
 
 pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<(), CommandError> {
-    let listen: SocketAddr = args
-        .listen
-        .parse()
-        .map_err(|source| CommandError::Listen {
-            text: args.listen.clone(),
-            source,
-        })?;
+    let listen: SocketAddr = args.listen.parse().map_err(|source| CommandError::Listen {
+        text: args.listen.clone(),
+        source,
+    })?;
     let data_dir = data_dir(global.data.as_deref())?;
     let mut config = ServeConfig::new(data_dir.clone());
     config.listen = listen;
     config.engines_dir = args.engines;
     config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
     config.busy_timeout = parse_duration(&args.busy_timeout)?;
+    config.call_deadline = parse_duration(&args.call_deadline)?.max(Duration::from_secs(1));
     log_to_stderr(&args.log)?;
 
     // Before the start: a signal during it is kept, not lost.
@@ -78,7 +80,11 @@ pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<
         data_dir: &data_dir,
     };
     output.answer(&serving, |_| {
-        format!("serving {} from {}", serving.url, serving.data_dir.display())
+        format!(
+            "serving {} from {}",
+            serving.url,
+            serving.data_dir.display()
+        )
     })?;
     stop.wait().await?;
     output.note("stopping");

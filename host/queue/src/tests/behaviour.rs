@@ -43,7 +43,7 @@ fn a_graceful_stop_escalates_once() {
     bench.tell(wait("t2", 1));
     assert_eq!(bench.tell(task_ended(Some(problem(Code::Busy)))), [CALL]);
     bench.tell(fails(Code::Busy));
-    assert_eq!(bench.last_entries(1), ["postponed"], "not a second time");
+    assert_eq!(bench.last_entries(1), ["ended"], "not a second time");
 }
 
 #[test]
@@ -52,6 +52,16 @@ fn a_graceful_stop_of_a_locked_machine_waits_and_does_not_escalate() {
     bench.tell(fails(Code::Busy));
     assert_eq!(bench.last_entries(1), ["postponed"]);
     assert!(!bench.one().state.escalated);
+}
+
+#[test]
+fn an_engine_that_goes_round_in_circles_is_stopped() {
+    let mut bench = Bench::calling(&["create"]);
+    for _ in 0..1000 {
+        assert_eq!(bench.tell(again(1)), [CALL]);
+    }
+    bench.tell(again(1));
+    assert_eq!(bench.last_entries(2), ["moved", "ended"]);
 }
 
 #[test]
@@ -298,6 +308,17 @@ fn a_retry_out_of_doubt_begins_with_a_clean_slate() {
         [CALL],
         "no traps are left over"
     );
+}
+
+#[test]
+fn what_a_person_calls_done_goes_on_with_the_next_step() {
+    let mut bench = Bench::in_doubt(&["create", "start"]);
+    let who = "tester".to_owned();
+    assert_eq!(bench.tell(Event::TakeAsDone { who: who.clone() }), [CALL]);
+    assert_eq!(bench.one().step, 1);
+    let mut bench = Bench::in_doubt(&["start"]);
+    bench.tell(Event::TakeAsDone { who });
+    assert_eq!(bench.end(), ("succeeded", None));
 }
 
 #[test]

@@ -167,6 +167,7 @@ impl Shell {
             | Event::Filled(_)
             | Event::Cancel { .. }
             | Event::Retry { .. }
+            | Event::TakeAsDone { .. }
             | Event::Close { .. } => {}
         }
         let output = self.queue.handle(number, event, self.now).unwrap();

@@ -100,7 +100,7 @@ fn a_creation_that_left_no_id_is_made_again_and_one_that_left_an_id_is_not() {
 }
 
 #[test]
-fn a_creation_that_broke_off_is_gone_on_with_where_its_disks_are_known() {
+fn a_creation_that_broke_off_is_finished_by_the_engine_where_its_disks_are_not_known() {
     let seen = Config {
         vcpu: Some(1),
         disks: disks([("scsi0", 8 * GIB)]),
@@ -108,8 +108,15 @@ fn a_creation_that_broke_off_is_gone_on_with_where_its_disks_are_known() {
     };
     let world = World::new(9).desired(image(16 * GIB)).observed(seen);
     let plan = world.plan(Intent::Deploy);
-    assert_eq!(plan.actions().count(), 0);
-    assert!(plan.to_string().contains("which of its disks is which"));
+    let actions: Vec<&str> = plan.actions().map(|a| a.request.action.name()).collect();
+    assert_eq!(actions, ["create", "disk-grow", "start"]);
+    let first = plan.actions().next().unwrap();
+    assert_eq!(first.request.machine.as_ref().unwrap().id, "9");
+    assert!(
+        first.reason.starts_with("finish machine 9: "),
+        "{}",
+        first.reason
+    );
 
     let desired = Config {
         disks: disks([]),

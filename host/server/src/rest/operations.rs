@@ -344,11 +344,16 @@ pub(crate) async fn resolve(
                         "with `retry` the engine looks for the machine by its mark before it makes one; with `failed` the operation ends",
                     ));
                 }
-                ResolveAs::Done => Event::Close {
-                    who,
-                    state: Final::Succeeded,
-                },
+                ResolveAs::Done => Event::TakeAsDone { who },
             };
+            if request.verdict == ResolveAs::Retry
+                && let Some(live) = state.live.get(&number)
+            {
+                live.cancelling.store(false, Ordering::Relaxed);
+            }
+            if request.verdict == ResolveAs::Done {
+                crate::work::take_as_done(state, staged, number, now);
+            }
             staged.output = state
                 .queue
                 .handle(number, event, now)

@@ -1,8 +1,8 @@
 //! One call of the engine for the current step of an operation.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use enginehouse_api::OperationKind;
 use enginehouse_documents::{Action, ActionRequest, Code, Machine, Outcome, PowerState, Problem};
 use enginehouse_engines::{
     CallError, Failure, Object, Observer, Occasion, OncePolicy, Reservations, Step,
@@ -18,9 +18,6 @@ use crate::work::observe;
 use crate::work::observer::listen;
 use crate::work::once::StepJournal;
 use crate::work::reserve::OperationReservations;
-
-/// Time for one call of `run`: long, because some providers answer when they are done.
-const RUN_DEADLINE: Duration = Duration::from_secs(240);
 
 /// Calls the engine for operation `number` and reports how that ended.
 pub(crate) async fn call(house: &Arc<House>, generation: u64, number: OperationId) {
@@ -152,7 +149,7 @@ async fn run(
         mark: target.record.as_ref().map(|record| record.mark),
         key_seed: format!("{}/{number}/{step}", house.installation),
         clock: house.clock.clone(),
-        deadline: RUN_DEADLINE,
+        deadline: house.config.call_deadline,
         cancelling,
         ended: operation.state.ended.clone(),
         sent: None,
@@ -195,7 +192,7 @@ async fn run(
             {
                 target.connection.expire_session(session);
             }
-            failed(&error)
+            with_way_out(failed(&error), operation, order.kind)
         }
     })))
 }
@@ -223,6 +220,26 @@ fn failed(error: &CallError) -> CallEnd {
             code: Code::Provider,
             ..problem
         }),
+    }
+}
+
+/// A guest that ignores a person's `stop` or `restart` is left running: the person is told how.
+fn with_way_out(end: CallEnd, operation: &Operation, kind: OperationKind) -> CallEnd {
+    match end {
+        CallEnd::Problem(mut problem)
+            if problem.code == Code::Busy
+                && operation.state.ended.is_some()
+                && matches!(kind, OperationKind::Stop | OperationKind::Restart) =>
+        {
+            problem.detail.hint.get_or_insert_with(|| {
+                format!(
+                    "`enginehouse {kind} {} --force` does not ask the guest",
+                    operation.spec.target_name
+                )
+            });
+            CallEnd::Problem(problem)
+        }
+        other => other,
     }
 }
 
@@ -269,26 +286,44 @@ async fn fill(
         }
     }
     match still_needed(&planned, &record, observed.as_ref(), &target.rules) {
-        Needed::Yes(mut request) => {
-            // A creation that broke off goes on with what it left.
-            if let (Action::Create { .. }, Some(identity), Some(_)) =
-                (&request.action, &record.identity, &observed)
-            {
-                request.machine = Some(identity.machine_ref());
-            } else if let (Action::Create { .. }, None, Some(machine)) =
-                (&request.action, &record.identity, &observed)
-            {
-                request.machine = Some(enginehouse_documents::MachineRef {
-                    id: machine.id.clone(),
-                    kind: machine.kind.clone(),
-                    host: machine.host.clone(),
-                });
-            }
-            Ok(Filled::Send(request))
-        }
+        Needed::Yes(request) => Ok(Filled::Send(request)),
         Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
         Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
     }
+}
+
+/// A person says that the current step took effect: written down as if the engine had said so.
+pub(crate) fn take_as_done(
+    state: &mut State,
+    staged: &mut Staged,
+    number: OperationId,
+    now: enginehouse_model::Timestamp,
+) {
+    let Some(operation) = state.queue.get(number).cloned() else {
+        return;
+    };
+    let Ok(mut planned) = planned_of(&operation) else {
+        return;
+    };
+    if let Some(request) = operation.state.request.clone()
+        && let Ok(request) = serde_json::from_value(request)
+    {
+        planned.request = request;
+    }
+    // What it looks like now has to be looked at.
+    if let Some(live) = state.live.get_mut(&number) {
+        live.observed = None;
+    }
+    let outcome = Outcome::default();
+    take_in(
+        state,
+        staged,
+        number,
+        operation.spec.target,
+        &planned,
+        &outcome,
+        now,
+    );
 }
 
 /// Writes what a finished step achieved.
@@ -336,7 +371,7 @@ fn after(mut machine: Machine, action: &Action) -> Machine {
 }
 
 /// The provider's id, as soon as it is known: a creation that breaks off leaves a trace.
-fn note_machine(
+pub(super) fn note_machine(
     state: &mut State,
     staged: &mut Staged,
     node: enginehouse_model::NodeUid,

@@ -17,6 +17,7 @@ use enginehouse_queue::Command;
 
 use crate::house::House;
 
+pub(crate) use call::take_as_done;
 pub(crate) use prepare::{keep, plan_nodes};
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use target::{Checks, Place, Target, check, check_provider};

@@ -98,20 +98,15 @@ fn take_in(house: &House, number: OperationId, task: &TaskState) -> PollEnd {
     let message = state
         .queue
         .get(number)
-        .map(|operation| operation.message.clone())
+        .map(crate::view::message)
         .unwrap_or_default();
     let live = state.live.entry(number).or_default();
     for line in lines {
         live.log(now, "info", LogSource::Task, line);
     }
-    let last = lines.last().cloned();
     live.progress = Some(Progress {
         percent: percent.or_else(|| live.progress.as_ref().and_then(|progress| progress.percent)),
-        message: if message.is_empty() {
-            last.unwrap_or_default()
-        } else {
-            message
-        },
+        message,
     });
     match task.state {
         TaskStateKind::Running => PollEnd::Running {

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use enginehouse_api::OperationKind;
+use enginehouse_api::{ErrorCode, OperationKind};
 use enginehouse_documents::{Action, Assessment, Code, Machine, Problem, Question};
 use enginehouse_engines::Observer;
-use enginehouse_model::{Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp};
-use enginehouse_queue::{Event, StepSpec};
+use enginehouse_model::{
+    Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
+};
+use enginehouse_queue::{Event, Spec, StepSpec};
 use enginehouse_reconcile::{Intent, KeepDisks, MachinePlan, Plan, Subject, plan_one, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
@@ -56,7 +58,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
         generation,
         number,
         &order,
-        operation.spec.queued_at,
+        &operation.spec,
         &observer,
     )
     .await;
@@ -71,7 +73,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
                 )
                 .await
         }
-        Ok(prepared) => match steps(&prepared.plan) {
+        Ok(prepared) => match steps(&prepared.plan, order.kind) {
             Err(problem) => {
                 house
                     .report(
@@ -152,14 +154,27 @@ async fn begin(
     generation: u64,
     number: OperationId,
     order: &Order,
-    queued_at: Timestamp,
+    spec: &Spec,
     observer: &Arc<dyn Observer>,
 ) -> Result<Prepared, Problem> {
+    let (queued_at, hypervisor) = (spec.queued_at, spec.hypervisor);
     if order.kind == OperationKind::Reconfigure && order.changes_definition() {
         write_definition(house, generation, order).await?;
     }
     check_state(house, order)?;
     let mut target = Target::of(house, order.node)?;
+    if hypervisor != Some(target.hypervisor()) {
+        // Slots, limits and polls are those of the hypervisor that it was ordered for.
+        let mut problem = Problem::new(
+            Code::Conflict,
+            format!(
+                "{} uses another hypervisor now, `{}`, than when this was ordered",
+                target.name, target.hypervisor_name
+            ),
+        );
+        problem.detail.hint = Some(format!("order it again: `{}`", order.kind));
+        return Err(problem);
+    }
     if let Some(seconds) = order.params.shutdown_timeout_s {
         target.shutdown_timeout_ms = u64::from(seconds) * 1000;
     }
@@ -248,7 +263,7 @@ async fn write_definition(
         .transact(|state, staged, _| {
             if state.generation != generation {
                 return Err(enginehouse_api::Problem::new(
-                    enginehouse_api::ErrorCode::Stale,
+                    ErrorCode::Stale,
                     "the host has loaded its state again",
                 ));
             }
@@ -262,7 +277,11 @@ async fn write_definition(
         })
         .await
         .map_err(|problem| {
-            let mut error = Problem::new(Code::Invalid, problem.detail);
+            let code = match problem.code {
+                ErrorCode::Busy | ErrorCode::Internal | ErrorCode::Stale => Code::Busy,
+                _ => Code::Invalid,
+            };
+            let mut error = Problem::new(code, problem.detail);
             error.detail.hint = problem.hint;
             error
         })
@@ -348,13 +367,7 @@ async fn assess(
     if !target.engine.has_assess() {
         return Ok(None);
     }
-    let changed: Vec<String> = plan_one(&subject(target, intent, observed, None))
-        .actions
-        .iter()
-        .filter(|action| matches!(action.request.action, Action::Configure { .. }))
-        .flat_map(|action| &action.fields)
-        .map(|change| change.field.clone())
-        .collect();
+    let changed = enginehouse_reconcile::changed(&subject(target, intent, observed, None));
     if changed.is_empty() {
         return Ok(None);
     }
@@ -391,7 +404,7 @@ fn subject<'a>(
 }
 
 /// The plan's actions as steps of the queue.
-fn steps(plan: &MachinePlan) -> Result<Vec<StepSpec>, Problem> {
+fn steps(plan: &MachinePlan, kind: OperationKind) -> Result<Vec<StepSpec>, Problem> {
     if !plan.refused.is_empty() {
         let reasons: Vec<String> = plan
             .refused
@@ -415,8 +428,9 @@ fn steps(plan: &MachinePlan) -> Result<Vec<StepSpec>, Problem> {
             };
             let body = serde_json::to_value(planned)
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
-            let may_escalate =
-                matches!(&planned.request.action, Action::Stop { graceful: true, .. });
+            // Who only stops a machine may not want to pull its plug; who removes it does.
+            let may_escalate = kind == OperationKind::Undeploy
+                && matches!(&planned.request.action, Action::Stop { graceful: true, .. });
             Ok(StepSpec {
                 action: planned.request.action.name().to_owned(),
                 reason: planned.reason.clone(),

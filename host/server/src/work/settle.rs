@@ -11,7 +11,7 @@ use enginehouse_queue::{Event, Once, Operation, SettleEnd, Token};
 use crate::house::House;
 use crate::orders::Order;
 use crate::work::Target;
-use crate::work::call::objects;
+use crate::work::call::{note_machine, objects};
 use crate::work::observer::listen;
 
 /// Time for `settle`.
@@ -26,8 +26,25 @@ pub(crate) async fn settle(house: &Arc<House>, generation: u64, number: Operatio
         Ok(end) => end,
         Err(problem) => SettleEnd::Problem(problem),
     };
+    let found = match &end {
+        SettleEnd::Done { note, .. } | SettleEnd::Pending { note, .. } => note.machine_id.clone(),
+        SettleEnd::NotStarted { .. }
+        | SettleEnd::Unknown(_)
+        | SettleEnd::Problem(_)
+        | SettleEnd::Broken(_) => None,
+    };
+    let node = operation.spec.target;
     let _ = house
-        .report(generation, number, Event::Settled(end), |_, _, _| {})
+        .report(
+            generation,
+            number,
+            Event::Settled(end),
+            |state, staged, _| {
+                if let Some(id) = found {
+                    note_machine(state, staged, node, &id);
+                }
+            },
+        )
         .await;
 }
 
