@@ -97,6 +97,15 @@ impl Host {
         Ok(())
     }
 
+    /// As [`Host::restart`], with other arguments of `serve` from now on.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn restart_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.options.arguments = arguments.iter().map(|text| (*text).to_owned()).collect();
+        self.restart().await
+    }
+
     /// Runs an `enginehouse` command against it.
     ///
     /// # Errors

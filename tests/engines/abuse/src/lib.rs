@@ -38,7 +38,7 @@ impl meta::Guest for Abuse {
             "version": "0.1.0",
             "aliases": ["mischief"],
             "kinds": ["none"],
-            "actions": ["create"],
+            "actions": ["create", "create.from-scratch"],
             "auth": ["none", "bearer", "basic", "header", "proxmox-token", "proxmox-ticket"],
             "default_scheme": "http",
             "visibility_lag_ms": 0,

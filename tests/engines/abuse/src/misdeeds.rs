@@ -180,6 +180,7 @@ pub fn run(
             ))
         }
         "always-trap-after-once" | "once-in-settle" => {
+            get(hypervisor, "host", "/run")?;
             once(call, hypervisor, "/machines")?;
             panic!("right after the once request");
         }
@@ -242,6 +243,11 @@ pub fn run(
         "task-of-credentials" => Ok(Step::Wait(Waiting {
             task: credentials(hypervisor)?,
             token: Vec::new(),
+            created: Vec::new(),
+            detail: String::new(),
+        })),
+        "again" => Ok(Step::Again(Moved {
+            token: token.unwrap_or_default(),
             created: Vec::new(),
             detail: String::new(),
         })),
