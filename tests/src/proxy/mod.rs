@@ -45,8 +45,15 @@ struct Shared {
     rules: Mutex<Vec<Rule>>,
     /// Told whenever a request gets further.
     progress: watch::Sender<()>,
-    /// Counts the calls of `release`.
-    released: watch::Sender<u64>,
+    /// What happens to everything that is held, told anew each time.
+    released: watch::Sender<Fate>,
+}
+
+/// What becomes of a held request or answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    GoesOn,
+    IsLost,
 }
 
 #[derive(Debug)]
@@ -71,7 +78,7 @@ impl HidingProxy {
             seen: Mutex::default(),
             rules: Mutex::default(),
             progress: watch::Sender::new(()),
-            released: watch::Sender::new(0),
+            released: watch::Sender::new(Fate::GoesOn),
         });
         let serving = tokio::spawn(serve::serve(listener, Arc::clone(&shared)));
         Ok(Self {
@@ -100,6 +107,12 @@ impl HidingProxy {
         self.shared.count(method, path, Moment::Arrived)
     }
 
+    /// Requests of this method whose path holds this text that have got so far.
+    #[must_use]
+    pub fn count_at(&self, method: &str, path: &str, moment: Moment) -> usize {
+        self.shared.count(method, path, moment)
+    }
+
     /// Adds a rule. The first one that fits a request and is not used up holds for it.
     pub fn on(&self, rule: Rule) {
         self.shared.rules.lock().push(rule);
@@ -112,7 +125,12 @@ impl HidingProxy {
 
     /// Lets everything go on that is held now.
     pub fn release(&self) {
-        self.shared.released.send_modify(|count| *count += 1);
+        self.shared.released.send_replace(Fate::GoesOn);
+    }
+
+    /// Loses everything that is held now, as when a wire is cut.
+    pub fn discard(&self) {
+        self.shared.released.send_replace(Fate::IsLost);
     }
 
     /// Waits until `count` requests of this method whose path holds this text have got so far.

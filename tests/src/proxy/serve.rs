@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::rule::judge;
-use super::{Seen, Shared, Trouble, hide};
+use super::{Fate, Seen, Shared, Trouble, hide};
 use crate::Exchange;
 
 const LARGEST_BODY: usize = 16 << 20;
@@ -75,14 +75,18 @@ async fn carry(request: Request<Bytes>, shared: Arc<Shared>) -> Result<Response<
     let at = shared.arrived(&request);
     let path = path_of(&request);
     let trouble = judge(&mut shared.rules.lock(), request.method().as_str(), &path);
-    let mut hold = async || {
+    let mut hold = async |what: &str| {
         released.mark_unchanged();
         // It ends only with the proxy, and this task with it.
         let _ = released.changed().await;
+        match *released.borrow() {
+            Fate::GoesOn => Ok(()),
+            Fate::IsLost => Err(Cut(format!("the held {what} was lost"))),
+        }
     };
     match trouble {
         Some(Trouble::LoseRequest) => return Err(Cut("a rule loses this request".to_owned())),
-        Some(Trouble::HoldRequest) => hold().await,
+        Some(Trouble::HoldRequest) => hold("request").await?,
         Some(Trouble::Delay(time)) => tokio::time::sleep(time).await,
         Some(Trouble::HoldAnswer | Trouble::LoseAnswer) | None => {}
     }
@@ -94,7 +98,7 @@ async fn carry(request: Request<Bytes>, shared: Arc<Shared>) -> Result<Response<
         seen.exchange.status = Some(answer.status().as_u16());
     });
     match trouble {
-        Some(Trouble::HoldAnswer) => hold().await,
+        Some(Trouble::HoldAnswer) => hold("answer").await?,
         Some(Trouble::LoseAnswer) => return Err(Cut("a rule loses this answer".to_owned())),
         Some(Trouble::LoseRequest | Trouble::HoldRequest | Trouble::Delay(_)) | None => {}
     }
