@@ -1,6 +1,6 @@
 //! Aligned columns.
 
-use crate::style::{Painter, Style, one_line};
+use crate::style::{Painter, Style, clean};
 
 /// Space between two columns.
 const GAP: &str = "  ";
@@ -25,17 +25,12 @@ impl Table {
         }
     }
 
-    /// Each cell is put into one line.
+    /// Each cell is put into one line; blanks within a line stay, as branches of a tree need them.
     pub fn row(&mut self, cells: impl IntoIterator<Item = (Style, String)>) {
         let cells = cells
             .into_iter()
-            .map(|(style, text)| {
-                // A tree's branches begin with blanks that mean something.
-                let indent: String = text.chars().take_while(|c| *c == ' ').collect();
-                (style, indent + &one_line(&text))
-            })
-            .collect();
-        self.rows.push(cells);
+            .map(|(style, text)| (style, joined_lines(&text)));
+        self.rows.push(cells.collect());
     }
 
     /// The rows as lines, without blanks at their ends.
@@ -66,6 +61,19 @@ impl Table {
     }
 }
 
+fn joined_lines(text: &str) -> String {
+    let text = clean(text).replace('\t', " ");
+    let mut lines = text.lines();
+    let mut joined = lines.next().unwrap_or_default().trim_end().to_owned();
+    for line in lines.map(str::trim).filter(|line| !line.is_empty()) {
+        if !joined.is_empty() {
+            joined.push(' ');
+        }
+        joined.push_str(line);
+    }
+    joined
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,14 +83,14 @@ mod tests {
         let mut table = Table::with_header(&["NAME", "STATE", "NOTE"]);
         let plain = |text: &str| (Style::Plain, text.to_owned());
         table.row([plain("größer"), plain("deployed"), plain("")]);
-        table.row([plain("b"), plain(""), plain("two\nlines")]);
-        table.row([plain("  c")]);
+        table.row([plain("b"), plain(""), plain("\ntwo \n\t lines")]);
+        table.row([plain("│  └─ c")]);
         let painter = Painter { colour: false };
         let expected = "\
-NAME    STATE     NOTE
-größer  deployed
-b                 two lines
-  c
+NAME     STATE     NOTE
+größer   deployed
+b                  two lines
+│  └─ c
 ";
         assert_eq!(table.render(painter), expected);
     }

@@ -5,6 +5,7 @@
 //! are the real ones.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -101,6 +102,7 @@ impl<'a> Stage<'a> {
         .await?;
         let data_dir = tempfile::Builder::new()
             .prefix("enginehouse-demo-")
+            .permissions(std::fs::Permissions::from_mode(0o700))
             .tempdir()
             .map_err(CommandError::Temporary)?;
         let mut config = ServeConfig::new(data_dir.path().to_owned());

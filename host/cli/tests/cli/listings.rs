@@ -20,7 +20,11 @@ fn tree() -> Value {
         "uid": "0199a0b0c0d07000800000000000000a", "full_name": "/", "kind": "folder",
         "children": [
             {"uid": "0199a0b0c0d07000800000000000000b", "full_name": "/db", "kind": "folder",
-             "hypervisor": "pve1", "cut": true},
+             "hypervisor": "pve1", "children": [
+                {"uid": "0199a0b0c0d07000800000000000000d", "full_name": "/db/old", "kind": "folder",
+                 "cut": true},
+                descriptor("/db/main", json!({"status": "provisioned"})),
+             ]},
             {"uid": "0199a0b0c0d07000800000000000000c", "full_name": "/web", "kind": "folder",
              "children": [
                 descriptor("/web/vm1", json!({"status": "deployed", "machine_id": "101",
