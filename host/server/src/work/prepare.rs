@@ -34,70 +34,38 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     let Some(operation) = crate::house::operation_of(&house.state.lock(), number) else {
         return;
     };
-    let order = match Order::of(&operation.spec) {
-        Ok(order) => order,
-        Err(problem) => {
-            let _ = house
-                .report(
-                    generation,
-                    number,
-                    Event::Prepared(Err(problem)),
-                    |_, _, _| {},
-                )
-                .await;
+    let result = match Order::of(&operation.spec) {
+        Err(problem) => Err(problem),
+        Ok(order) if !works_on_machine(order.kind) => {
+            change_tree(house, generation, number, &order).await;
             return;
         }
-    };
-    if !works_on_machine(order.kind) {
-        change_tree(house, generation, number, &order).await;
-        return;
-    }
-    let observer = listen(house, vec![(number, None)]);
-    let result = begin(
-        house,
-        generation,
-        number,
-        &order,
-        &operation.spec,
-        &observer,
-    )
-    .await;
-    let _ = match result {
-        Err(problem) => {
-            house
-                .report(
-                    generation,
-                    number,
-                    Event::Prepared(Err(problem)),
-                    |_, _, _| {},
-                )
-                .await
+        Ok(order) => {
+            let observer = listen(house, vec![(number, None)]);
+            begin(
+                house,
+                generation,
+                number,
+                &order,
+                &operation.spec,
+                &observer,
+            )
+            .await
+            .and_then(|prepared| Ok((steps(&prepared.plan, order.kind)?, prepared)))
         }
-        Ok(prepared) => match steps(&prepared.plan, order.kind) {
-            Err(problem) => {
-                house
-                    .report(
-                        generation,
-                        number,
-                        Event::Prepared(Err(problem)),
-                        |_, _, _| {},
-                    )
-                    .await
-            }
-            Ok(steps) => {
-                house
-                    .report(
-                        generation,
-                        number,
-                        Event::Prepared(Ok(steps)),
-                        |state, staged, now| {
-                            take_in(state, staged, now, number, order.node, prepared);
-                        },
-                    )
-                    .await
-            }
-        },
     };
+    let node = operation.spec.target;
+    let (event, prepared) = match result {
+        Ok((steps, prepared)) => (Event::Prepared(Ok(steps)), Some(prepared)),
+        Err(problem) => (Event::Prepared(Err(problem)), None),
+    };
+    let _ = house
+        .report(generation, number, event, |state, staged, now| {
+            if let Some(prepared) = prepared {
+                take_in(state, staged, now, number, node, prepared);
+            }
+        })
+        .await;
 }
 
 /// Keeps the record, and what was seen, beside the plan.
@@ -135,7 +103,7 @@ async fn change_tree(house: &Arc<House>, generation: u64, number: OperationId, o
             if state.generation != generation {
                 return Ok(());
             }
-            let result = crate::orders::apply_to_tree(state, staged, order, number);
+            let result = crate::orders::apply_to_tree(state, staged, order);
             let event = Event::Prepared(match result {
                 Ok(()) => Ok(Vec::new()),
                 Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),

@@ -1,0 +1,65 @@
+//! Definitions as orders give and change them.
+
+use enginehouse_api::{Change as KeyChange, Problem};
+use enginehouse_tree::{Definition, KeyEdit, KeyPath};
+
+use crate::house::State;
+use crate::orders::Order;
+
+pub(super) fn new_definition(order: &Order) -> Result<Definition, Problem> {
+    let document = serde_json::Value::Object(order.params.definition.clone().unwrap_or_default());
+    let definition = Definition::parse(&order.path, &document)
+        .map_err(|errors| crate::problem::of_definition(&errors))?;
+    edited(definition, order)
+}
+
+/// The definition that an `edit` or `reconfigure` leaves.
+pub(crate) fn edit_definition(state: &State, order: &Order) -> Result<Definition, Problem> {
+    let node = state
+        .tree
+        .node(order.node)
+        .map_err(|error| crate::problem::of_lookup(&error))?;
+    let base = match &order.params.definition {
+        Some(document) => {
+            let mut document = serde_json::Value::Object(document.clone());
+            keep_secrets(&mut document, &node.local.to_json());
+            Definition::parse(&order.path, &document)
+                .map_err(|errors| crate::problem::of_definition(&errors))?
+        }
+        None => node.local.clone(),
+    };
+    edited(base, order)
+}
+
+fn edited(base: Definition, order: &Order) -> Result<Definition, Problem> {
+    let edits: Vec<(KeyPath, KeyEdit)> = order
+        .params
+        .changes
+        .iter()
+        .map(|change| match change {
+            KeyChange::Set { key, value } => {
+                (KeyPath::from_keys(key.clone()), KeyEdit::Set(value.clone()))
+            }
+            KeyChange::Unset { key } => (KeyPath::from_keys(key.clone()), KeyEdit::Remove),
+        })
+        .collect();
+    base.edited(&order.path, &edits)
+        .map_err(|errors| crate::problem::of_definition(&errors))
+}
+
+/// Puts the secrets of `before` where `document` has what output shows in their place.
+fn keep_secrets(document: &mut serde_json::Value, before: &serde_json::Value) {
+    match (document, before) {
+        (serde_json::Value::Object(members), serde_json::Value::Object(before)) => {
+            for (key, value) in members {
+                if let Some(before) = before.get(key) {
+                    keep_secrets(value, before);
+                }
+            }
+        }
+        (document, before) if document.as_str() == Some(enginehouse_api::HIDDEN) => {
+            *document = before.clone();
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,170 @@
+//! Orders that work on machines: one descriptor, or all that they can be about below a folder.
+
+use enginehouse_api::{ErrorCode, Operation, OperationKind, OperationRequest, Problem};
+use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
+use enginehouse_queue::Spec;
+
+use crate::house::{House, Staged, State};
+use crate::orders::definition::edit_definition;
+use crate::orders::limits::limits_of;
+use crate::orders::projected::check_projected;
+use crate::orders::{Order, check_revision, find, spec};
+
+/// Puts the order into the queue, for a folder as a whole with its parts.
+pub(super) fn queue(
+    house: &House,
+    state: &mut State,
+    staged: &mut Staged,
+    request: &OperationRequest,
+    who: &str,
+    if_match: Option<u64>,
+    now: Timestamp,
+) -> Result<Operation, Problem> {
+    let node = find(state, &request.path)?;
+    if let Some(expected) = if_match {
+        check_revision(state, node, &request.path, expected)?;
+    }
+    let order = Order {
+        kind: request.kind,
+        node,
+        path: request.path.clone(),
+        params: request.params.clone(),
+    };
+    let is_folder = state.tree.node(node).is_ok_and(|node| node.is_folder());
+    let targets = if is_folder {
+        if order.changes_definition() {
+            return Err(Problem::new(
+                ErrorCode::BadRequest,
+                "a folder is not reconfigured with changes",
+            )
+            .with_hint("`edit` the folder first, then `reconfigure` it"));
+        }
+        folder_targets(state, &order)?
+    } else {
+        check_projected(state, node, order.kind)?;
+        vec![(node, order.path.clone())]
+    };
+    for (node, path) in &targets {
+        check_machine_order(state, *node, path, &order)?;
+    }
+    if order.kind == OperationKind::Undeploy && !order.params.confirm_destructive {
+        return Err(Problem::new(
+            ErrorCode::NeedsConfirmation,
+            match targets.as_slice() {
+                [(_, path)] => format!("undeploy destroys the machine of {path}"),
+                _ => format!(
+                    "undeploy destroys {} machines below {}",
+                    targets.len(),
+                    order.path
+                ),
+            },
+        )
+        .with_hint(
+            "look at the plan, then confirm with `confirm_destructive` (command line: --yes)",
+        ));
+    }
+    let specs = if is_folder {
+        let parent = state.number();
+        let children: Vec<Spec> = targets
+            .into_iter()
+            .map(|(node, path)| {
+                let part = Order {
+                    node,
+                    path,
+                    ..order.clone()
+                };
+                let number = state.number();
+                let hypervisor = slot_of(house, state, node);
+                let mut spec = spec(number, &part, who, now, hypervisor);
+                spec.parent = Some(parent);
+                spec
+            })
+            .collect();
+        let mut whole = spec(parent, &order, who, now, None);
+        whole.children = children.iter().map(|child| child.number).collect();
+        std::iter::once(whole).chain(children).collect()
+    } else {
+        let number = state.number();
+        let hypervisor = slot_of(house, state, node);
+        vec![spec(number, &order, who, now, hypervisor)]
+    };
+    let first = specs.first().map_or(OperationId(0), |spec| spec.number);
+    staged.output = state.queue.submit(specs, now);
+    crate::view::of_number(state, first)
+}
+
+/// The hypervisor whose slots an operation on `node` counts against; its limits are told to the
+/// queue on the way.
+fn slot_of(house: &House, state: &mut State, node: NodeUid) -> Option<HypervisorUid> {
+    let recorded = state.record_of(node).map(|record| record.hypervisor);
+    let uid = recorded.or_else(|| {
+        let computed = state.tree.computed(node).ok()?;
+        computed.hypervisor().map(|hypervisor| hypervisor.uid)
+    })?;
+    let limits = limits_of(&house.config, state, uid);
+    state.queue.set_limits(uid, limits);
+    Some(uid)
+}
+
+fn check_machine_order(
+    state: &State,
+    node: NodeUid,
+    path: &FullName,
+    order: &Order,
+) -> Result<(), Problem> {
+    let computed = state
+        .tree
+        .computed(node)
+        .map_err(|error| crate::problem::of_lookup(&error))?;
+    match order.kind {
+        OperationKind::Deploy if computed.hypervisor().is_none() => Err(Problem::new(
+            ErrorCode::Invalid,
+            format!("{path} has no hypervisor to be deployed on"),
+        )
+        .with_hint(
+            "name one with `use_hypervisor`, here or on a folder above, and define it under `hypervisors`",
+        )),
+        OperationKind::Undeploy if computed.protect() => Err(Problem::new(
+            ErrorCode::Forbidden,
+            format!("{path} is protected: it is not undeployed"),
+        )
+        .with_hint("set `protect: false` on it first, if it really is to go")),
+        OperationKind::Reconfigure if order.changes_definition() => {
+            edit_definition(state, order).map(|_| ())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The descriptors below a folder that the order can be about, in the order of their names.
+fn folder_targets(state: &State, order: &Order) -> Result<Vec<(NodeUid, FullName)>, Problem> {
+    let below: Vec<NodeUid> = state
+        .tree
+        .descriptors(order.node)
+        .map_err(|error| crate::problem::of_lookup(&error))?
+        .map(|node| node.uid)
+        .collect();
+    let all = below.len();
+    let targets: Vec<(NodeUid, FullName)> = below
+        .into_iter()
+        .filter(|node| check_projected(state, *node, order.kind).is_ok())
+        .filter_map(|node| {
+            let name = state.tree.full_name(node).ok()?;
+            Some((node, name.clone()))
+        })
+        .collect();
+    if targets.is_empty() {
+        let problem = Problem::new(
+            ErrorCode::WrongState,
+            match all {
+                0 => format!("there is no descriptor below {}", order.path),
+                _ => format!(
+                    "none of the {all} descriptors below {} is in a state for `{}`",
+                    order.path, order.kind
+                ),
+            },
+        );
+        return Err(problem.with_hint(format!("see `enginehouse tree {}`", order.path)));
+    }
+    Ok(targets)
+}

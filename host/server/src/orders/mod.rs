@@ -1,0 +1,220 @@
+//! What clients order: checked against what the queue will leave, numbered, and taken in.
+//!
+//! Orders that change only the tree are done in the commit that numbers them ([`tree`]), unless
+//! operations on the same descriptor come before: then they wait in its lane like those that work on
+//! machines ([`machine`]).
+
+mod definition;
+mod limits;
+mod machine;
+mod projected;
+mod tree;
+
+use std::sync::Arc;
+
+use enginehouse_api::{
+    ErrorCode, Operation, OperationKind, OperationRequest, OperationState, Params, Problem,
+};
+use enginehouse_documents::Code;
+use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
+use enginehouse_queue::Spec;
+use enginehouse_reconcile::Intent;
+
+use crate::house::{House, State};
+
+pub(crate) use definition::edit_definition;
+pub(crate) use limits::{default_limits, set_all_limits};
+pub(crate) use tree::apply_to_tree;
+
+/// An order with its target found.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub kind: OperationKind,
+    pub node: NodeUid,
+    pub path: FullName,
+    pub params: Params,
+}
+
+impl Order {
+    /// The order behind an operation of the queue.
+    pub(crate) fn of(spec: &Spec) -> Result<Self, enginehouse_documents::Problem> {
+        let broken = |error: serde_json::Error| {
+            enginehouse_documents::Problem::new(Code::Invalid, error.to_string())
+        };
+        Ok(Self {
+            kind: kind_of(&spec.kind).map_err(broken)?,
+            node: spec.target,
+            path: spec.target_name.clone(),
+            params: serde_json::from_value(spec.params.clone()).map_err(broken)?,
+        })
+    }
+
+    pub(crate) fn changes_definition(&self) -> bool {
+        self.params.definition.is_some() || !self.params.changes.is_empty()
+    }
+
+    /// What the planner is asked for.
+    pub(crate) fn intent(&self) -> Intent {
+        intent(self.kind, &self.params)
+    }
+}
+
+pub(crate) fn kind_of(name: &str) -> Result<OperationKind, serde_json::Error> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned()))
+}
+
+pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
+    let graceful = !params.force;
+    match kind {
+        OperationKind::Deploy => Intent::Deploy,
+        OperationKind::Reconfigure => Intent::Reconfigure,
+        OperationKind::Start => Intent::Start,
+        OperationKind::Stop => Intent::Stop { graceful },
+        OperationKind::Restart => Intent::Restart { graceful },
+        OperationKind::Undeploy => Intent::Undeploy {
+            keep: crate::work::keep(params.keep_disks),
+        },
+        OperationKind::CreateFolder
+        | OperationKind::RemoveFolder
+        | OperationKind::Provision
+        | OperationKind::Deprovision
+        | OperationKind::Edit => Intent::Observe,
+    }
+}
+
+pub(crate) fn works_on_machine(kind: OperationKind) -> bool {
+    match kind {
+        OperationKind::Deploy
+        | OperationKind::Undeploy
+        | OperationKind::Reconfigure
+        | OperationKind::Start
+        | OperationKind::Stop
+        | OperationKind::Restart => true,
+        OperationKind::CreateFolder
+        | OperationKind::RemoveFolder
+        | OperationKind::Provision
+        | OperationKind::Deprovision
+        | OperationKind::Edit => false,
+    }
+}
+
+/// Takes an order in. The answer is durable: ended for quick kinds, pending for the others.
+pub(crate) async fn accept(
+    house: &Arc<House>,
+    request: OperationRequest,
+    who: &str,
+    if_match: Option<u64>,
+) -> Result<Operation, Problem> {
+    check_params(&request)?;
+    house
+        .transact(|state, staged, now| {
+            if works_on_machine(request.kind) {
+                machine::queue(house, state, staged, &request, who, if_match, now)
+            } else {
+                tree::order(state, staged, &request, who, if_match, now)
+            }
+        })
+        .await
+}
+
+fn check_params(request: &OperationRequest) -> Result<(), Problem> {
+    let params = &request.params;
+    let kind = request.kind;
+    let defines = matches!(
+        kind,
+        OperationKind::CreateFolder
+            | OperationKind::Provision
+            | OperationKind::Edit
+            | OperationKind::Reconfigure
+    );
+    let stops = matches!(
+        kind,
+        OperationKind::Undeploy | OperationKind::Stop | OperationKind::Restart
+    );
+    let undeploys = kind == OperationKind::Undeploy;
+    for (name, given, allowed) in [
+        ("definition", params.definition.is_some(), defines),
+        ("changes", !params.changes.is_empty(), defines),
+        ("keep_disks", params.keep_disks, undeploys),
+        ("force", params.force, stops),
+        (
+            "shutdown_timeout_s",
+            params.shutdown_timeout_s.is_some(),
+            stops,
+        ),
+    ] {
+        if given && !allowed {
+            return Err(Problem::new(
+                ErrorCode::BadRequest,
+                format!("`{kind}` has no parameter `{name}`"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn spec(
+    number: OperationId,
+    order: &Order,
+    who: &str,
+    now: Timestamp,
+    hypervisor: Option<HypervisorUid>,
+) -> Spec {
+    Spec {
+        number,
+        kind: order.kind.as_str().to_owned(),
+        target: order.node,
+        target_name: order.path.clone(),
+        who: who.to_owned(),
+        queued_at: now,
+        params: serde_json::to_value(&order.params).unwrap_or_default(),
+        parent: None,
+        children: Vec::new(),
+        hypervisor,
+    }
+}
+
+fn check_revision(
+    state: &State,
+    node: NodeUid,
+    path: &FullName,
+    expected: u64,
+) -> Result<(), Problem> {
+    let found = state
+        .tree
+        .node(node)
+        .map_err(|error| crate::problem::of_lookup(&error))?
+        .revision;
+    let waits = state
+        .queue
+        .lane(node)
+        .any(|operation| matches!(operation.spec.kind.as_str(), "reconfigure" | "edit"));
+    if found == expected && !waits {
+        return Ok(());
+    }
+    Err(Problem::new(
+        ErrorCode::Stale,
+        if waits {
+            format!("a change of {path} is waiting in the queue")
+        } else {
+            format!("{path} has revision {found}, the order was made for {expected}")
+        },
+    )
+    .with_hint("read it again and decide anew"))
+}
+
+pub(crate) fn find(state: &State, path: &FullName) -> Result<NodeUid, Problem> {
+    state
+        .tree
+        .find(path)
+        .map_err(|error| crate::problem::of_lookup(&error))
+}
+
+/// The state of an operation that ended, as the API says it.
+pub(crate) fn final_state(state: enginehouse_queue::Final) -> OperationState {
+    match state {
+        enginehouse_queue::Final::Succeeded => OperationState::Succeeded,
+        enginehouse_queue::Final::Failed => OperationState::Failed,
+        enginehouse_queue::Final::Cancelled => OperationState::Cancelled,
+    }
+}
