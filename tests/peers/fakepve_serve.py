@@ -8,6 +8,7 @@ are the methods `do_...` below; their arguments are the other members of the lin
 Where fakepve is not like a node, this makes it so:
 - integers of a configuration are numbers, also after they were written from a form;
 - an API token works (fakepve makes none that does);
+- growing a disk of a VM grows it (fakepve answers with a task that does nothing);
 - tasks can end with warnings (`task_ends`), and errors can have the form that they had before
   pve-http-server 5.2.0: the text in the reason phrase alone (`old_errors`).
 """
@@ -27,6 +28,8 @@ import uuid
 from aiohttp import web
 from fakepve import FakePve, TaskError
 from fakepve.certs import make_cert
+from fakepve.lxc import format_size
+from fakepve.qemu import join_drive, split_drive
 from fakepve.server import redact
 
 TEMPLATE = 9000
@@ -90,6 +93,38 @@ class TestPve(FakePve):
                     config[key] = int(config[key])
             return web.json_response(answer)
         return response
+
+    def _routes_resize(self):
+        return [("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._qm_resize)]
+
+    async def _qm_resize(self, values, user):
+        """As PVE::API2::Qemu, resize_vm: everything is checked in the worker."""
+        vm = self.find(values["node"], values["vmid"])
+        self.require(user, f"/vms/{vm.vmid}", "VM.Config.Disk")
+        disk, size = values["disk"], str(values["size"])
+
+        async def body():
+            self._check_free(vm)
+            if disk not in vm.config:
+                raise TaskError(f"disk '{disk}' does not exist")
+            volume, options = split_drive(vm.config[disk])
+            now = bytes_of(options.get("size", "0"))
+            wanted = now + bytes_of(size[1:]) if size.startswith("+") else bytes_of(size)
+            if wanted < now:
+                raise TaskError("shrinking disks is not supported")
+            storage = self.storages[volume.split(":")[0]]
+            if wanted - now > storage.get("avail", wanted):
+                raise TaskError(f"unable to resize volume '{volume}': No space left on device")
+            if "avail" in storage:
+                storage["avail"] -= wanted - now
+            vm.config[disk] = join_drive(volume, {**options, "size": format_size(wanted)})
+
+        return await self.task(vm.node, "resize", vm.vmid, user, body, vm=vm)
+
+    @staticmethod
+    def _check_free(vm):
+        if vm.lock:
+            raise TaskError(f"VM is locked ({vm.lock})")
 
     async def task(self, node, ttype, tid, user, body, vm=None, lock=True, log=()):
         end = self.ends.get(ttype)
@@ -247,6 +282,13 @@ def machine():
         "scsihw": "virtio-scsi-pci",
         "smbios1": f"uuid={uuid.uuid4()}",
     }
+
+
+def bytes_of(size):
+    """Bytes of `8G`, `8192M`, `1024`."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    unit = units.get(size[-1:])
+    return int(float(size[:-1]) * unit) if unit else int(size)
 
 
 def mac():

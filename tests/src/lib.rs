@@ -8,6 +8,7 @@
 //!   nothing but its lock. It can also hold, delay and lose requests and answers, and knows all.
 //! - [`Host`]: the `enginehouse` binary on a data directory of its own; it can be killed and
 //!   started again.
+//! - [`Site`]: both, with a tree that knows the hypervisor.
 //! - [`skip_or_fail`]: what a test does that lacks something it needs.
 
 mod exchange;
@@ -16,6 +17,7 @@ mod host;
 mod paths;
 mod proxy;
 mod requirement;
+mod site;
 
 pub use exchange::{Exchange, counts};
 pub use fakepve::{FakePve, FakePveOptions, PveMachine, TEMPLATE};
@@ -23,3 +25,4 @@ pub use host::{Host, HostOptions};
 pub use paths::{engines_dir, target_dir, test_engine, workspace_dir};
 pub use proxy::{HidingProxy, Moment, Rule, Trouble};
 pub use requirement::skip_or_fail;
+pub use site::{Site, confirmed, defined};
