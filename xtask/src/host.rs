@@ -45,20 +45,17 @@ pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
 
 /// The measurements, built as they would be shipped.
 pub fn bench(name: Option<&str>) -> Result<ExitCode> {
-    run(cargo().args(["build", "--release", "--package", "enginehouse"]))?;
-    let mut bench = cargo();
+    run(cargo()
+        .args(["build", "--release", "--package", "enginehouse"])
+        .args(["--package", "enginehouse-tests", "--target-dir"])
+        .arg(workspace::target()))?;
+    let built = workspace::target().join("release");
+    let mut bench = command(built.join("bench"));
     bench
-        .args([
-            "run",
-            "--quiet",
-            "--release",
-            "--package",
-            "enginehouse-tests",
-        ])
-        .args(["--bin", "bench"])
+        .env("ENGINEHOUSE_BINARY", built.join("enginehouse"))
         .env("ENGINEHOUSE_PEERS", "required");
     if let Some(name) = name {
-        bench.arg("--").arg(name);
+        bench.arg(name);
     }
     last(&mut bench)
 }

@@ -247,7 +247,7 @@ impl Engine {
     }
 
     /// A call without a hypervisor.
-    async fn pure<T>(
+    pub(crate) async fn pure<T>(
         &self,
         call: impl AsyncFnOnce(&mut Store<Sandbox>) -> wasmtime::Result<T>,
     ) -> Result<T, Failure> {

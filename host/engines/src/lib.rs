@@ -30,6 +30,7 @@ mod engine;
 mod error;
 mod exports;
 mod host;
+mod measure;
 mod occasion;
 mod quarantine;
 mod redact;

@@ -3,10 +3,15 @@
 //! A measurement is a module with a function that answers a [`Table`]. What it measures against is
 //! measured in the same run, on the same machine, so a slow machine changes both.
 
+mod clones;
+mod engine;
+mod grpc;
+mod load;
 mod sample;
 mod store;
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -19,14 +24,37 @@ struct Measurement {
     run: fn() -> Result<Table>,
 }
 
-const MEASUREMENTS: &[Measurement] = &[Measurement {
-    name: "store",
-    what: "durable commits of 32 writers, against a raw append + fdatasync log",
-    run: store::measure,
-}];
+const MEASUREMENTS: &[Measurement] = &[
+    Measurement {
+        name: "engine",
+        what: "a call of an engine, against a gRPC round trip to a process",
+        run: engine::measure,
+    },
+    Measurement {
+        name: "load",
+        what: "20 engines to ready, from the compile cache and without it",
+        run: load::measure,
+    },
+    Measurement {
+        name: "store",
+        what: "durable commits of 32 writers, against a raw append + fdatasync log",
+        run: store::measure,
+    },
+    Measurement {
+        name: "clones",
+        what: "100 clones on fakepve, with the default limits and with wide ones",
+        run: clones::measure,
+    },
+];
 
 fn main() -> ExitCode {
-    match run(env::args().nth(1).as_deref()) {
+    let mut arguments = env::args().skip(1);
+    let (first, second) = (arguments.next(), arguments.next());
+    let result = match (first.as_deref(), second) {
+        (Some(grpc::PLUGIN), Some(socket)) => grpc::serve(Path::new(&socket)),
+        (only, _) => run(only),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -20,6 +20,11 @@ impl Samples {
         let at = (last as f64 * share).round() as usize;
         sorted.get(at).copied().unwrap_or_default()
     }
+
+    /// Median over median.
+    pub fn ratio(&self, other: &Self) -> f64 {
+        self.quantile(0.5).as_secs_f64() / other.quantile(0.5).as_secs_f64()
+    }
 }
 
 /// `12.3 µs (10.1 to 15.2)`: the median, and what 80 of 100 lie between.
