@@ -1,7 +1,7 @@
 //! Numbers of which a provider lets us choose one, reserved for the operation that asked.
 //!
-//! A number is taken when the newest list shows it, when another operation holds it, or when the
-//! provider refused it. The reservation is stored with the step's next token (and before it, here:
+//! A number is taken when the newest list shows it, when a machine on record has it (it may be newer
+//! than the list), when another operation holds it, or when the provider refused it. The reservation is stored with the step's next token (and before it, here:
 //! a row too many is pruned when the operation ends).
 
 use std::sync::Arc;
@@ -58,13 +58,19 @@ impl Reservations for OperationReservations {
                     if let Some(number) = ours {
                         return Ok(Some(number));
                     }
-                    let listed: std::collections::BTreeSet<u64> = list
-                        .iter()
-                        .flat_map(|list| &list.machines)
-                        .filter_map(|machine| machine.id.parse().ok())
+                    let listed = list.iter().flat_map(|list| &list.machines);
+                    let listed = listed.map(|machine| &machine.id);
+                    let recorded = state.records.values();
+                    let recorded = recorded
+                        .filter(|record| record.hypervisor == self.hypervisor)
+                        .filter_map(|record| record.identity.as_ref())
+                        .map(|identity| &identity.machine_id);
+                    let taken: std::collections::BTreeSet<u64> = listed
+                        .chain(recorded)
+                        .filter_map(|id| id.parse().ok())
                         .collect();
                     let free = (lowest..=highest).find(|number| {
-                        !listed.contains(number)
+                        !taken.contains(number)
                             && !refused.contains(number)
                             && !state.reservations.contains_key(&(
                                 self.hypervisor,
