@@ -47,6 +47,13 @@ pub enum CommandError {
     /// Somebody pressed Ctrl-C while it ran.
     #[error("operation {0} goes on without being watched")]
     Left(OperationId),
+    /// The server could not be asked while it ran.
+    #[error("lost sight of operation {number}")]
+    Lost {
+        number: OperationId,
+        #[source]
+        source: ClientError,
+    },
     /// It did not end in the time given.
     #[error("operation {0} is not over yet")]
     StillRunning(OperationId),

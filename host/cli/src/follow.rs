@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use enginehouse_api::{Client, Operation, OperationState, Progress};
+use enginehouse_api::{ChildOperation, Client, Operation, OperationState, Progress};
 use enginehouse_model::{FullName, OperationId};
 
 use crate::error::CommandError;
@@ -67,7 +67,10 @@ async fn look_again(
     look: Duration,
 ) -> Result<Operation, CommandError> {
     let asked = tokio::time::Instant::now();
-    let operation = client.wait(number, look).await?;
+    let operation = client
+        .wait(number, look)
+        .await
+        .map_err(|source| CommandError::Lost { number, source })?;
     if !is_over(&operation) {
         tokio::time::sleep_until(asked + look).await;
     }
@@ -117,7 +120,7 @@ fn doings(operation: &Operation) -> Vec<Doing> {
             message,
         )];
     }
-    let child = |child: &enginehouse_api::ChildOperation| {
+    let child = |child: &ChildOperation| {
         doing(
             &child.path,
             child.state,
@@ -232,14 +235,27 @@ fn one_line_of(operation: &Operation, doings: &[Doing]) -> String {
         });
         return format!("{head}: {}", rest.collect::<Vec<_>>().join(", "));
     }
-    let over = operation.children.iter().filter(|c| c.state.has_ended());
+    let children = &operation.children;
+    let count = |is: fn(&ChildOperation) -> bool| children.iter().filter(|c| is(c)).count();
     let mut text = format!(
         "{head}: {} of {} done",
-        over.count(),
-        operation.children.len()
+        count(|child| child.state.has_ended()),
+        children.len()
     );
-    for (doing, child) in doings.iter().zip(&operation.children) {
-        if child.state == OperationState::Running {
+    for (number, what) in [
+        (count(|c| c.state == OperationState::Failed), "failed"),
+        (count(|c| c.state.needs_person()), "need a person"),
+        (
+            count(|c| !c.state.has_ended() && c.waiting_for.is_some()),
+            "waiting",
+        ),
+    ] {
+        if number > 0 {
+            text.push_str(&format!(", {number} {what}"));
+        }
+    }
+    for (doing, child) in doings.iter().zip(children) {
+        if child.state == OperationState::Running && child.waiting_for.is_none() {
             text.push_str(&format!(" · {}", doing.text()));
         }
     }
@@ -298,14 +314,18 @@ mod tests {
 
     #[test]
     fn a_folder_shows_how_many_are_done_and_what_runs() {
+        let mut waiting = child("d", "running", json!(null));
+        waiting["waiting_for"] = json!("a hypervisor that does not answer, for a long time now");
         let operation = operation(json!({"children": [
             child("a", "succeeded", json!(100)),
-            child("b", "running", json!(40)),
+            child("b", "failed", json!(100)),
             child("c", "pending", json!(null)),
+            waiting,
+            child("e", "running", json!(40)),
         ]}));
         assert_eq!(
             line(&operation),
-            "deploy /web: 1 of 3 done · /web/b: 40 % copying disk root"
+            "deploy /web: 2 of 5 done, 1 failed, 1 waiting · /web/e: 40 % copying disk root"
         );
     }
 

@@ -5,7 +5,8 @@ use std::io;
 use std::process::ExitCode;
 
 use enginehouse_api::{
-    AccessError, ClientError, ErrorCode, FieldError, Operation, OperationState, Problem,
+    AccessError, ChildOperation, ClientError, ErrorCode, FieldError, Operation, OperationState,
+    Problem,
 };
 
 use crate::error::CommandError;
@@ -128,6 +129,14 @@ fn describe(error: &CommandError) -> Report {
                 "watch it with `enginehouse ops wait {number}`, end it with `enginehouse ops cancel {number}`"
             )),
             ..plain(Exit::NotOver, None)
+        },
+        CommandError::Lost { number, source } => Report {
+            message: format!("{error}: {}", client_message(source)),
+            details: Vec::new(),
+            hint: Some(format!(
+                "it goes on as soon as the host runs; then watch it with `enginehouse ops wait {number}`"
+            )),
+            exit: client_exit(source),
         },
         CommandError::StillRunning(number) => Report {
             hint: Some(format!("see `enginehouse ops show {number}`")),
@@ -272,7 +281,11 @@ fn ended(operation: &Operation) -> Report {
         "{} of {} (operation {number})",
         operation.kind, operation.path
     );
-    let log = || Some(format!("`enginehouse ops log {number}` shows what it did"));
+    // A parent has no log of its own: that of the first part that failed says more.
+    let failed = |part: &&ChildOperation| part.state == OperationState::Failed;
+    let to_read = operation.children.iter().find(failed);
+    let to_read = to_read.map_or(number, |part| part.number);
+    let log = || Some(format!("`enginehouse ops log {to_read}` shows what it did"));
     let (message, hint, exit) = match operation.state {
         OperationState::InDoubt => (
             format!("{what} is in doubt"),

@@ -1,7 +1,7 @@
 //! `plan`: what a command would do.
 
 use clap::Args;
-use enginehouse_api::{ClassCounts, Client, OperationKind, Params, Plan, PlanRequest};
+use enginehouse_api::{Client, OperationKind, Params, Plan, PlanRequest};
 use enginehouse_model::FullName;
 
 use crate::error::CommandError;
@@ -76,34 +76,8 @@ pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<()
     output.answer(&plan, |paint| text(&plan, paint))
 }
 
+/// The plan's own text, and the id by which it is stored.
 fn text(plan: &Plan, paint: Painter) -> String {
-    let mut text = clean(plan.text.trim_end()).into_owned();
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(&format!(
-        "plan {}: {}\n",
-        paint.paint(Style::Strong, &plan.id.0),
-        counts(&plan.counts, paint)
-    ));
-    text
-}
-
-/// `2 benign, 1 destructive`
-fn counts(counts: &ClassCounts, paint: Painter) -> String {
-    let parts: Vec<String> = [
-        (counts.benign, "benign", Style::Good),
-        (counts.disruptive, "disruptive", Style::Warning),
-        (counts.destructive, "destructive", Style::Bad),
-        (counts.irreversible, "irreversible", Style::Bad),
-    ]
-    .into_iter()
-    .filter(|(count, _, _)| *count > 0)
-    .map(|(count, class, style)| paint.paint(style, &format!("{count} {class}")))
-    .collect();
-    if parts.is_empty() {
-        "nothing to do".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    let id = paint.paint(Style::Faint, &format!("plan {}", plan.id));
+    format!("{}\n{id}\n", clean(plan.text.trim_end()))
 }

@@ -181,7 +181,7 @@ fn yes_says_yes_to_the_server() {
     let ran = server.run(&args);
     assert_eq!(
         ran.all(),
-        "exit code 0\n-- stdout --\nundeployed /web/vm1 (operation 12)\n"
+        "exit code 0\n-- stdout --\nundeployed /web/vm1 (operation 12)\n  nothing to do\n"
     );
     assert_eq!(
         server.bodies(ORDER),
@@ -217,4 +217,12 @@ fn start_stop_and_restart_are_ordered_with_their_parameters() {
             [json!({"kind": kind, "path": "/a", "params": params})]
         );
     }
+}
+
+#[test]
+fn a_server_that_is_lost_while_it_works_leaves_the_operation_going() {
+    let server = Scripted::new()
+        .on(ORDER, 202, deploy("running", json!({})))
+        .on_foreign(WAIT, 502, "<html>Bad gateway</html>");
+    insta::assert_snapshot!(server.run(&["deploy", "/web/vm1"]).all());
 }

@@ -110,10 +110,10 @@ fn a_node_that_is_not_there_is_said() {
 }
 
 #[test]
-fn a_plan_is_shown_with_its_classes() {
+fn a_plan_is_shown_as_it_is_stored() {
     let plan = json!({
         "id": "3f9ac2d1", "kind": "undeploy", "path": "/web/vm1", "made_at": NOON,
-        "text": "/web/vm1 on pve1\n  stop 101\n  destroy 101\n",
+        "text": "pve1\n  ~ stop 101   disruptive\n  - destroy 101   destructive\n\n2 actions: 1 disruptive, 1 destructive\n",
         "machines": [{"path": "/web/vm1", "hypervisor": "pve1", "machine_id": "101", "actions": [
             {"action": "stop", "text": "", "class": "disruptive"},
             {"action": "destroy", "text": "", "class": "destructive"},
@@ -131,11 +131,11 @@ fn a_plan_is_shown_with_its_classes() {
 
 #[test]
 fn a_plan_of_nothing_says_so() {
-    let plan = json!({"id": "00", "kind": "deploy", "path": "/", "made_at": NOON, "text": "",
+    let plan = json!({"id": "00", "kind": "deploy", "path": "/", "made_at": NOON, "text": "nothing to do\n",
                       "machines": [], "counts": {}});
     let server = Scripted::new().on("POST /v1/plans", 200, plan);
     let ran = server.run(&["plan", "/"]);
-    assert_eq!(ran.out, "plan 00: nothing to do\n");
+    assert_eq!(ran.out, "nothing to do\nplan 00\n");
     assert_eq!(
         server.bodies("POST /v1/plans"),
         [json!({"kind": "deploy", "path": "/", "params": {}})]
