@@ -7,6 +7,7 @@ are the methods `do_...` below; their arguments are the other members of the lin
 
 Where fakepve is not like a node, this makes it so:
 - integers of a configuration are numbers, also after they were written from a form;
+- a configuration is shown with what the next start will change, unless `current` is asked for;
 - an API token works (fakepve makes none that does);
 - growing a disk of a VM grows it (fakepve answers with a task that does nothing);
 - tasks can end with warnings (`task_ends`), and errors can have the form that they had before
@@ -88,6 +89,13 @@ class TestPve(FakePve):
         if request.method == "GET" and re.search(r"/qemu/\d+/config$", request.path) and response.status == 200:
             answer = json.loads(response.text)
             config = answer.get("data") or {}
+            if request.query.get("current") not in ("1", "true", "yes", "on"):
+                vm = self.vm(int(request.match_info["vmid"]))
+                for key, value in (vm.pending if vm else {}).items():
+                    if value is None:
+                        config.pop(key, None)
+                    else:
+                        config[key] = value
             for key in INTEGERS & config.keys():
                 if isinstance(config[key], str) and re.fullmatch(r"-?\d+", config[key]):
                     config[key] = int(config[key])

@@ -5,6 +5,7 @@
 //! wire, which the proxy holds still until the host is dead, and a sweep over the time after the
 //! acknowledgement.
 
+mod changes;
 mod clone;
 mod journal;
 mod moment;

@@ -79,6 +79,8 @@ impl Scene {
             "base_image": "template",
             "vcpu": 2,
             "memory": "2GiB",
+            // What the template has: nothing to grow, and something that can.
+            "disks": { "root": { "size": "8GiB" } },
         });
         scene.define(OperationKind::Edit, "/", root).await?;
         Ok(Some(scene))
