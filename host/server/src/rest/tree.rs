@@ -184,7 +184,10 @@ pub(crate) async fn node(
     State(house): State<Arc<House>>,
     Params(query): Params<NodeQuery>,
 ) -> Answer<impl IntoResponse> {
-    let node = whole(&house, &query.path)?;
+    let mut node = whole(&house, &query.path)?;
+    if let Some(last) = &mut node.last_error {
+        explain(&house, last).await;
+    }
     let etag = format!("\"{}\"", node.revision);
     Ok(([(header::ETAG, etag)], Json(node)))
 }
@@ -247,6 +250,23 @@ fn last_error(body: &enginehouse_tree::DescriptorBody) -> Option<LastError> {
         message,
         hint: None,
     })
+}
+
+/// Code and hint of a last error, as the operation's own row has them.
+async fn explain(house: &House, last: &mut LastError) {
+    let Some(number) = last.operation else {
+        return;
+    };
+    let Ok(operation) = super::operations::find_operation(house, number).await else {
+        return;
+    };
+    match operation.error {
+        Some(error) => {
+            last.code = error.code;
+            last.hint = error.hint;
+        }
+        None => "warnings".clone_into(&mut last.code),
+    }
 }
 
 fn last_operation(body: &enginehouse_tree::DescriptorBody) -> Option<LastOperation> {
