@@ -5,8 +5,10 @@
 //! wire, which the proxy holds still until the host is dead, and a sweep over the time after the
 //! acknowledgement.
 
+mod again;
 mod changes;
 mod clone;
+mod doubt;
 mod journal;
 mod moment;
 mod scene;

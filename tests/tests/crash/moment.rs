@@ -121,6 +121,11 @@ impl Moment {
         Ok(())
     }
 
+    /// How often a task is polled depends on how fast everything is.
+    pub fn may_not_come(&self) -> bool {
+        matches!(self.when, When::After(_) | When::Answered(_, 2..))
+    }
+
     /// Returns when fakepve has done what was held.
     pub async fn is_done(&self, proxy: &HidingProxy, before: Before) -> Result<()> {
         if let When::Sent(Pick { method, path }) = self.when {
