@@ -4,7 +4,7 @@ use enginehouse_api::{
     ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationResult,
     OperationState, Problem, Step, StepState,
 };
-use enginehouse_model::{OperationId, Timestamp};
+use enginehouse_model::{FullName, OperationId, Timestamp};
 use enginehouse_queue::{Final, Operation, Phase, Then};
 
 use crate::house::State;
@@ -274,9 +274,19 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
         state: final_state(part.state),
         progress: None,
         waiting_for: None,
-        result: None,
+        result: part_result(state, &part.target),
         error: part.problem.as_ref().map(crate::problem::of_operation),
     }));
     children.sort_by_key(|child| child.number);
     children
+}
+
+/// The machine that a part has left, for the list of parts; its own row has the rest.
+fn part_result(state: &State, target: &FullName) -> Option<OperationResult> {
+    let record = state.record_of(state.tree.find(target).ok()?)?;
+    let machine_id = record.identity.as_ref()?.machine_id.clone();
+    Some(OperationResult {
+        machine_id: Some(machine_id),
+        ..OperationResult::default()
+    })
 }

@@ -77,7 +77,10 @@ fn unreadable(error: &dyn std::error::Error) -> Problem {
 }
 
 /// The operation, from memory while it lives, from the store afterwards.
-pub(super) async fn find_operation(house: &House, number: OperationId) -> Result<Operation, Problem> {
+pub(super) async fn find_operation(
+    house: &House,
+    number: OperationId,
+) -> Result<Operation, Problem> {
     {
         let state = house.state.lock();
         if let Some(operation) = state.queue.get(number) {

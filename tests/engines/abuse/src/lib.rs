@@ -1,6 +1,6 @@
 //! An engine that misbehaves, for the tests of the engine runtime.
 //!
-//! The hypervisor's setting `mode` says how; see [`misdeeds`]. It is written against the contract
+//! The hypervisor's setting `mode` says how; see `misdeeds`. It is written against the contract
 //! itself, not the SDK, which would keep it from most of this.
 
 mod bindings {
