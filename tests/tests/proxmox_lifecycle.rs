@@ -76,17 +76,6 @@ async fn a_machine_lives_and_dies() -> Result<()> {
     );
     let vmid = site.vmid("/web/front/vm1").await?;
     let machine = there(pve, vmid).await?;
-    eprintln!(
-        "{}\n{}",
-        site.cli(&["ops", "show", "5", "--output", "json"]).await?,
-        site.cli(&["ops", "log", "5"]).await?
-    );
-    for seen in pve.exchanges().await? {
-        eprintln!(
-            "{} {} {} {:?}",
-            seen.method, seen.path, seen.body, seen.status
-        );
-    }
     assert_eq!(machine.name, "vm1");
     assert_eq!(machine.status, "running");
     assert_eq!(size(&machine), sized("2", "2048", "20G"));
