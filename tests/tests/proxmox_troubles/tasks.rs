@@ -125,6 +125,23 @@ async fn a_guest_that_ignores_its_shutdown_is_stopped_in_the_end() -> Result<()>
     site.pve
         .set_machine(vmid, json!({"acpi": false}), json!({}))
         .await?;
+    // A stop gives it as long as the hypervisor's entry says, and then says so.
+    let limits = json!({"limits": {"shutdown_timeout_s": 2}});
+    site.set_root(site.entry_with(limits)).await?;
+    site.pve.take_exchanges().await?;
+    let operation = site
+        .end(OperationKind::Stop, "/vm1", Params::default())
+        .await?;
+    let shutdown = "POST /nodes/{node}/qemu/{vmid}/status/shutdown timeout=";
+    let stop = "POST /nodes/{node}/qemu/{vmid}/status/stop ";
+    failed(&operation, "busy", &["got timeout"], "without asking")?;
+    left(&site, "/vm1", Status::Deployed, &operation).await?;
+    // Who asked for a stop did not ask for the plug to be pulled.
+    assert_eq!(changes(&site).await?, [format!("{shutdown}2")]);
+    let machine = site.pve.machine(vmid).await?.context("no machine")?;
+    assert_eq!(machine.status, "running");
+
+    // An undeploy as long as the person says.
     site.pve.take_exchanges().await?;
     let params = Params {
         shutdown_timeout_s: Some(1),
@@ -135,23 +152,22 @@ async fn a_guest_that_ignores_its_shutdown_is_stopped_in_the_end() -> Result<()>
     let text: Vec<&str> = log.lines.iter().map(|line| &*line.text).collect();
     let told = text.iter().any(|line| line.contains("got timeout"));
     ensure!(told, "{text:#?}");
-    let sent: Vec<String> = site
-        .pve
-        .exchanges()
-        .await?
-        .iter()
-        .filter(|seen| seen.method != "GET")
-        .map(|seen| format!("{} {}", seen.template(), seen.body))
-        .collect();
+    let destroy = "DELETE /nodes/{node}/qemu/{vmid} ";
     assert_eq!(
-        sent,
-        [
-            "POST /nodes/{node}/qemu/{vmid}/status/shutdown timeout=1",
-            "POST /nodes/{node}/qemu/{vmid}/status/stop ",
-            "DELETE /nodes/{node}/qemu/{vmid} ",
-        ]
+        changes(&site).await?,
+        [&*format!("{shutdown}1"), stop, destroy]
     );
     assert_eq!(site.pve.created().await?.len(), 0);
     assert_eq!(site.node("/vm1").await?.status, Some(Status::Provisioned));
     Ok(())
+}
+
+/// The requests that change something, with their bodies.
+async fn changes(site: &Site) -> Result<Vec<String>> {
+    let sent = site.pve.exchanges().await?;
+    Ok(sent
+        .iter()
+        .filter(|seen| seen.method != "GET")
+        .map(|seen| format!("{} {}", seen.template(), seen.body))
+        .collect())
 }
