@@ -105,6 +105,20 @@ async fn a_deployment_survives_a_kill_at_every_moment() -> Result<()> {
     Ok(())
 }
 
+/// Case 13, its first half; the second is in `doubt`.
+#[tokio::test]
+async fn case_13_a_clone_without_an_answer_is_found_although_its_mark_shows_late() -> Result<()> {
+    let Some(mut scene) = Scene::start().await? else {
+        return Ok(());
+    };
+    let killed = kill_and_recover(&mut scene, "vm", &worked("POST", CLONE)).await?;
+    ensure!(killed.story.ends_with("sending"), "{}", killed.story);
+    ensure!(scene.pve.created().await?.len() == 1);
+    // Not even a request that would have been refused.
+    ensure!(scene.proxy.count("POST", CLONE) == 1);
+    Ok(())
+}
+
 async fn in_one_scene(moments: Vec<(usize, String, Moment)>) -> Result<()> {
     let Some(mut scene) = Scene::start().await? else {
         return Ok(());
