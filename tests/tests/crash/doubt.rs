@@ -240,8 +240,9 @@ async fn case_13_what_cannot_be_asked_for_is_in_doubt_and_not_sent_again() -> Re
     // Done it cannot be: nobody knows which machine it is.
     let refused = resolve(&stage.host, failed, "done").await?.unwrap_err();
     ensure!(refused.contains("no machine id is known"), "{refused}");
-    // The command's exit code is that of the operation.
-    let _ = resolve(&stage.host, failed, "failed").await?;
+    resolve(&stage.host, failed, "failed")
+        .await?
+        .map_err(anyhow::Error::msg)?;
     let ended = end(&stage.host, failed).await?;
     ensure!(ended.state == OperationState::Failed, "{ended:#?}");
     assert_eq!(stage.status("/a").await?, Some(Status::Provisioned));
