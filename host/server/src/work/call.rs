@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use enginehouse_api::OperationKind;
-use enginehouse_documents::{Action, ActionRequest, Code, Machine, Outcome, PowerState, Problem};
+use enginehouse_documents::{
+    Action, ActionRequest, Code, Config, Machine, Outcome, PowerState, Problem,
+};
 use enginehouse_engines::{
     CallError, Failure, Object, Observer, Occasion, OncePolicy, Reservations, Step,
 };
@@ -47,7 +49,7 @@ pub(crate) async fn call(house: &Arc<House>, generation: u64, number: OperationI
         .report(generation, number, event, |state, staged, now| {
             if let (Some(outcome), Ok(mut planned)) = (done, planned) {
                 if let Some(request) = request {
-                    planned.request = request;
+                    take_over(&mut planned, request);
                 }
                 take_in(state, staged, number, node, &planned, &outcome, now);
             } else if let Some(id) = found {
@@ -55,6 +57,17 @@ pub(crate) async fn call(house: &Arc<House>, generation: u64, number: OperationI
             }
         })
         .await;
+}
+
+/// What was sent is what was achieved; but what a machine was made from stays in the definition's
+/// words.
+fn take_over(planned: &mut PlannedAction, mut sent: ActionRequest) {
+    if let (Action::Create { desired: sent }, Action::Create { desired }) =
+        (&mut sent.action, &planned.request.action)
+    {
+        sent.base_image.clone_from(&desired.base_image);
+    }
+    planned.request = sent;
 }
 
 fn planned_of(operation: &Operation) -> Result<PlannedAction, Problem> {
@@ -286,7 +299,12 @@ async fn fill(
         }
     }
     match still_needed(&planned, &record, observed.as_ref(), &target.rules) {
-        Needed::Yes(request) => Ok(Filled::Send(request)),
+        Needed::Yes(mut request) => {
+            if let Action::Create { desired } = &mut request.action {
+                name_image(house, target, desired);
+            }
+            Ok(Filled::Send(request))
+        }
         Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
         Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
     }
@@ -308,7 +326,7 @@ pub(crate) fn take_as_done(
     if let Some(request) = operation.state.request.clone()
         && let Ok(request) = serde_json::from_value(request)
     {
-        planned.request = request;
+        take_over(&mut planned, request);
     }
     // What it looks like now has to be looked at.
     if let Some(live) = state.live.get_mut(&number) {
@@ -324,6 +342,25 @@ pub(crate) fn take_as_done(
         &outcome,
         now,
     );
+}
+
+/// A template is given by name or id. Where the newest list has one template of that name, the
+/// engine gets its id and need not look for it.
+fn name_image(house: &House, target: &Target, desired: &mut Config) {
+    let (Some(wanted), Some(list)) = (
+        desired.base_image.as_deref(),
+        house.inventories.newest(target.hypervisor()),
+    ) else {
+        return;
+    };
+    let templates = || list.machines.iter().filter(|machine| machine.template);
+    if templates().any(|machine| machine.id == wanted) {
+        return;
+    }
+    let mut named = templates().filter(|machine| machine.name.as_deref() == Some(wanted));
+    if let (Some(template), None) = (named.next(), named.next()) {
+        desired.base_image = Some(template.id.clone());
+    }
 }
 
 /// Writes what a finished step achieved.
