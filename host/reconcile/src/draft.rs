@@ -140,7 +140,7 @@ impl<'a> Draft<'a> {
                     identity.machine_id
                 ),
                 Some(identity) => format!(
-                    "machine {} is on record, but was not seen on {hypervisor}; nothing is created again by itself",
+                    "machine {} is on record, but was not seen on {hypervisor}; nothing is created again by itself: `undeploy` takes it off the record, then `deploy` makes it anew",
                     identity.machine_id
                 ),
             };

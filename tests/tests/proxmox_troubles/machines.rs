@@ -17,7 +17,10 @@ async fn a_machine_that_is_gone_behind_our_back_is_said_to_be() -> Result<()> {
     site.pve.take_exchanges().await?;
     for kind in [OperationKind::Start, OperationKind::Stop] {
         let operation = site.end(kind, "/vm1", Params::default()).await?;
-        let words = ["machine 100 is on record, but was not seen on pve"];
+        let words = [
+            "machine 100 is on record, but was not seen on pve",
+            "`undeploy` takes it off the record",
+        ];
         failed(&operation, "conflict", &words, "")?;
     }
     nothing_changed(&site).await?;

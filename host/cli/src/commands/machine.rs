@@ -95,7 +95,8 @@ struct ShutdownArgs {
     /// Do not ask the guest to shut down: switch the machine off
     #[arg(long)]
     force: bool,
-    /// How long the guest may take to shut down before the machine is switched off, as in 90s or 5m
+    /// How long the guest may take to shut down, as in 90s or 5m; then `undeploy` switches the machine
+    /// off, `stop` and `restart` give up
     #[arg(long, value_name = "TIME", conflicts_with = "force")]
     timeout: Option<String>,
 }

@@ -122,7 +122,7 @@ pve1
   ~ restart 101 (/web/vm101): restart, for settings.bios to take effect   disruptive
   ! 101 (/web/vm101): disk root 8 GiB -> 4 GiB: refused, disks only grow
   ! 101 (/web/vm101): settings.arch \"x86\" -> \"arm\": refused, settings.arch takes another machine: replace is not done by reconfigure yet: undeploy and deploy
-  ! 103 (/web/vm103): configure: refused, machine 103 is on record, but was not seen on pve1; nothing is created again by itself
+  ! 103 (/web/vm103): configure: refused, machine 103 is on record, but was not seen on pve1; nothing is created again by itself: `undeploy` takes it off the record, then `deploy` makes it anew
 
 6 actions: 2 benign, 3 disruptive, 1 destructive; 3 refused
 ",
