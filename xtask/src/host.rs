@@ -44,12 +44,20 @@ pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
 }
 
 /// The measurements, built as they would be shipped.
-pub fn bench(name: Option<&str>) -> Result<ExitCode> {
-    run(cargo()
-        .args(["build", "--release", "--package", "enginehouse"])
-        .args(["--package", "enginehouse-tests", "--target-dir"])
-        .arg(workspace::target()))?;
-    let built = workspace::target().join("release");
+pub fn bench(name: Option<&str>, quick: bool) -> Result<ExitCode> {
+    let mut build = cargo();
+    build.arg("build");
+    let built = if quick {
+        // What `cargo test --workspace` has built is taken as it is.
+        build.args(["--workspace", "--all-targets"]);
+        "debug"
+    } else {
+        build.args(["--release", "--package", "enginehouse"]);
+        build.args(["--package", "enginehouse-tests"]);
+        "release"
+    };
+    run(build.arg("--target-dir").arg(workspace::target()))?;
+    let built = workspace::target().join(built);
     let mut bench = command(built.join("bench"));
     bench
         .env("ENGINEHOUSE_BINARY", built.join("enginehouse"))

@@ -41,6 +41,10 @@ enum Task {
     Bench {
         /// Only this measurement
         name: Option<String>,
+        /// With what the tests are built with instead of a release build: soon ready, and good for a
+        /// look at the ratios
+        #[arg(long)]
+        quick: bool,
     },
     /// Build the engines of this repository, and those of its tests, into target/engines
     Engines,
@@ -72,10 +76,10 @@ fn run(task: Task) -> Result<ExitCode> {
             peers::install()?;
             host::test(filter.as_deref(), &arguments)
         }
-        Task::Bench { name } => {
+        Task::Bench { name, quick } => {
             engines::build_all()?;
             peers::install()?;
-            host::bench(name.as_deref())
+            host::bench(name.as_deref(), quick)
         }
         Task::Engines => engines::build_all().map(|()| ExitCode::SUCCESS),
         Task::Peers => peers::install().map(|()| ExitCode::SUCCESS),

@@ -31,8 +31,8 @@ pub struct ServeArgs {
     /// Directory of the engines' .wasm files [default: `engines` in the data directory]
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
-    /// How long a guest may take to shut down before its machine is switched off, if nothing else
-    /// says it
+    /// How long a guest may take to shut down, if nothing else says it; after that `undeploy`
+    /// switches its machine off, and `stop` gives up
     #[arg(long, value_name = "TIME", default_value = "60s")]
     shutdown_timeout: String,
     /// How long an operation waits for something that is locked before it fails
