@@ -46,13 +46,12 @@ pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
 /// The measurements, built as they would be shipped.
 pub fn bench(name: Option<&str>, quick: bool) -> Result<ExitCode> {
     let mut build = cargo();
-    build.arg("build");
     let built = if quick {
-        // What `cargo test --workspace` has built is taken as it is.
-        build.args(["--workspace", "--all-targets"]);
+        // What the tests have built is taken as it is, the binaries among it.
+        build.args(["test", "--workspace", "--no-run"]);
         "debug"
     } else {
-        build.args(["--release", "--package", "enginehouse"]);
+        build.args(["build", "--release", "--package", "enginehouse"]);
         build.args(["--package", "enginehouse-tests"]);
         "release"
     };
