@@ -4,8 +4,8 @@ use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    Commit, CommitError, Epoch, ExecutedRow, Expect, JournalRow, OperationRow, PlanRow, Prune,
-    RowKey, Table, Write,
+    Commit, CommitError, Epoch, ExecutedRow, Expect, HistoryRow, JournalRow, OperationRow, PlanRow,
+    Prune, RowKey, Table, Write,
 };
 
 /// Why a commit could not be applied.
@@ -61,6 +61,7 @@ pub(crate) fn apply(
             Write::Journal(row) => journal(connection, host, epoch, row)?,
             Write::Plan(row) => plan(connection, row)?,
             Write::Executed(row) => executed(connection, row)?,
+            Write::History(row) => history(connection, row)?,
             Write::Prune(what) => prune(connection, *what)?,
         }
     }
@@ -203,6 +204,25 @@ fn executed(connection: &Connection, row: &ExecutedRow) -> Result<(), ApplyError
     Ok(())
 }
 
+fn history(connection: &Connection, row: &HistoryRow) -> Result<(), ApplyError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO history (node, name, at, operation, who, kind, version, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            row.node,
+            row.name,
+            time(row.at)?,
+            row.operation.map(number).transpose()?,
+            row.who,
+            row.kind,
+            row.document.version,
+            row.document.body,
+        ])?;
+    Ok(())
+}
+
 fn prune(connection: &Connection, what: Prune) -> Result<(), ApplyError> {
     match what {
         Prune::Journal { ended_before } => {
@@ -236,6 +256,13 @@ fn prune(connection: &Connection, what: Prune) -> Result<(), ApplyError> {
             connection.execute(
                 "DELETE FROM executed WHERE ended_at < ?1",
                 params![time(ended_before)?],
+            )?;
+        }
+        Prune::History { before } => {
+            connection.execute(
+                "DELETE FROM history WHERE at < ?1 AND seq NOT IN
+                     (SELECT max(seq) FROM history GROUP BY node)",
+                params![time(before)?],
             )?;
         }
     }

@@ -39,16 +39,19 @@ pub enum Table {
     Token,
     /// Hypervisors as their last check found them, by `HypervisorUid`.
     Provider,
+    /// Secrets by name; the body is encrypted by their owner.
+    Secret,
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Meta,
         Self::Node,
         Self::Machine,
         Self::Reservation,
         Self::Token,
         Self::Provider,
+        Self::Secret,
     ];
 
     /// Its name in the database.
@@ -61,6 +64,7 @@ impl Table {
             Self::Reservation => "reservation",
             Self::Token => "token",
             Self::Provider => "provider",
+            Self::Secret => "secret",
         }
     }
 }
@@ -185,6 +189,8 @@ pub enum Write {
     Plan(PlanRow),
     /// Append to the log of ended operations; one line for each operation.
     Executed(ExecutedRow),
+    /// Append to the history of a node.
+    History(HistoryRow),
     /// Remove what is no longer needed.
     Prune(Prune),
 }
@@ -240,6 +246,22 @@ pub struct ExecutedRow {
     pub message: Option<String>,
 }
 
+/// What became of a node: of its definition, its deployed config or its machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryRow {
+    /// `NodeUid`: the history outlives the node.
+    pub node: String,
+    /// The full name that the node has after this.
+    pub name: String,
+    pub at: Timestamp,
+    /// The operation that did it; `None`: the host, of its own.
+    pub operation: Option<OperationId>,
+    pub who: String,
+    /// `provision`, `move`, `deployed`, …
+    pub kind: String,
+    pub document: Document,
+}
+
 /// What to remove.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prune {
@@ -251,6 +273,9 @@ pub enum Prune {
     Plans { unused_since: Timestamp },
     /// Lines of the executed log that ended before this moment.
     Executed { ended_before: Timestamp },
+    /// Rows of the history before this moment, but never the newest row of a node: what a node,
+    /// also one that is gone, came to in the end stays known.
+    History { before: Timestamp },
 }
 
 /// Why a commit was not applied. Nothing of it was written.

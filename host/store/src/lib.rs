@@ -32,6 +32,8 @@ mod writer;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod migration_tests;
+#[cfg(test)]
 mod open_tests;
 #[cfg(test)]
 mod query_tests;
@@ -39,14 +41,14 @@ mod query_tests;
 mod store_tests;
 
 pub use commit::{
-    Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, JournalRow, OperationRow, PlanRow,
-    Prune, RowKey, Sequence, Table, Write,
+    Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, HistoryRow, JournalRow, OperationRow,
+    PlanRow, Prune, RowKey, Sequence, Table, Write,
 };
 pub use document::{Document, DocumentError};
 pub use load::{Loaded, Row, UnfinishedOperation};
 pub use open::{OpenError, Opening};
 pub use query::{
-    ExecutedEntry, JournalEntry, OperationFilter, PageCursor, ReadError, StoredOperation,
-    StoredPlan,
+    ExecutedEntry, HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor, ReadError,
+    StoredOperation, StoredPlan,
 };
 pub use store::{CommitTicket, Stats, Store};

@@ -39,6 +39,7 @@ pub struct Loaded {
     pub reservations: Vec<Row>,
     pub tokens: Vec<Row>,
     pub providers: Vec<Row>,
+    pub secrets: Vec<Row>,
     pub unfinished: Vec<UnfinishedOperation>,
 }
 
@@ -82,6 +83,7 @@ pub(crate) fn load(
         reservations: documents(&transaction, Table::Reservation)?,
         tokens: documents(&transaction, Table::Token)?,
         providers: documents(&transaction, Table::Provider)?,
+        secrets: documents(&transaction, Table::Secret)?,
         unfinished,
     })
 }

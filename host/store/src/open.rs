@@ -55,7 +55,7 @@ pub enum OpenError {
         found: u32,
         known: u32,
     },
-    #[error("no space is left to make {}", .path.display())]
+    #[error("no space is left to make {} or to bring it to this version", .path.display())]
     Full { path: PathBuf },
     #[error("cannot open {}", .path.display())]
     Database {
@@ -122,12 +122,13 @@ pub(crate) fn open(dir: &Path, opening: &Opening) -> Result<Opened, OpenError> {
     }
     check_length(dir, &path)?;
     let writer = connect(&path)?;
-    check(&writer, &path)?;
+    let found = check(&writer, &path)?;
     let configured = writer
         .pragma_update(None, "journal_mode", "WAL")
         .and_then(|()| writer.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| limit(&writer, opening.max_pages));
     configured.map_err(|source| OpenError::database(&path, source))?;
+    migrate(&writer, &path, found)?;
     let reader = connect(&path)?;
     reader
         .pragma_update(None, "query_only", true)
@@ -300,7 +301,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connect().map_err(|source| OpenError::database(path, source))
 }
 
-fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+/// Whether the file is ours and can be used; answers the version of its schema.
+fn check(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
     let failed = |source| OpenError::database(path, source);
     if connection.is_readonly("main").map_err(failed)? {
         return Err(OpenError::ReadOnly {
@@ -326,6 +328,27 @@ fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
             known: schema::VERSION,
         });
     }
+    if found == 0 {
+        return Err(OpenError::Damaged {
+            path: path.to_owned(),
+            detail: "it does not say which version its schema has".to_owned(),
+        });
+    }
+    Ok(found)
+}
+
+/// Brings an older database to this version, or leaves it as it is.
+fn migrate(writer: &Connection, path: &Path, found: u32) -> Result<(), OpenError> {
+    if found == schema::VERSION {
+        return Ok(());
+    }
+    let migrated = writer.unchecked_transaction().and_then(|transaction| {
+        schema::migrate(&transaction, found)?;
+        transaction.commit()
+    });
+    migrated.map_err(|source| OpenError::database(path, source))?;
+    tracing::info!(path = %path.display(), from = found, to = schema::VERSION,
+        "the database was brought to this version");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 use thiserror::Error;
 
-use crate::{Document, Epoch, ExecutedRow};
+use crate::{Document, Epoch, ExecutedRow, HistoryRow};
 
 /// The database could not be read.
 #[derive(Debug, Error)]
@@ -56,6 +56,23 @@ pub struct StoredPlan {
 
 /// A line of the executed log. Lines are ordered by the number of the operation.
 pub type ExecutedEntry = ExecutedRow;
+
+/// A row of a node's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Counts up over all nodes.
+    pub seq: u64,
+    pub row: HistoryRow,
+}
+
+/// A node that had some full name once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedOnce {
+    /// `NodeUid`.
+    pub node: String,
+    /// When its history last knew it by this name.
+    pub at: Timestamp,
+}
 
 /// Which page of a list that begins with the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +245,61 @@ pub(crate) fn executed_page(
         });
     }
     Ok(entries)
+}
+
+/// Newest first, with `seq` below `before`.
+pub(crate) fn history_page(
+    connection: &Connection,
+    node: &str,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<HistoryEntry>, ReadError> {
+    let before = before.and_then(|seq| i64::try_from(seq).ok());
+    let mut statement = connection.prepare_cached(
+        "SELECT seq, name, at, operation, who, kind, version, body FROM history
+         WHERE node = ?1 AND seq < ?2 ORDER BY seq DESC LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![node, before.unwrap_or(i64::MAX), limit])?;
+    let mut entries = Vec::new();
+    while let Some(row) = rows.next()? {
+        let operation: Option<i64> = row.get(3)?;
+        entries.push(HistoryEntry {
+            seq: unsigned("history", "seq", row.get(0)?)?,
+            row: HistoryRow {
+                node: node.to_owned(),
+                name: row.get(1)?,
+                at: time("history", "at", row.get(2)?)?,
+                operation: operation
+                    .map(|number| unsigned("history", "operation", number).map(OperationId))
+                    .transpose()?,
+                who: row.get(4)?,
+                kind: row.get(5)?,
+                document: document(row, 6)?,
+            },
+        });
+    }
+    Ok(entries)
+}
+
+/// The nodes that had a full name, the latest first.
+pub(crate) fn named(
+    connection: &Connection,
+    name: &str,
+    limit: u32,
+) -> Result<Vec<NamedOnce>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT node, max(seq) AS latest, at FROM history
+         WHERE name = ?1 GROUP BY node ORDER BY latest DESC LIMIT ?2",
+    )?;
+    let mut rows = statement.query(params![name, limit])?;
+    let mut nodes = Vec::new();
+    while let Some(row) = rows.next()? {
+        nodes.push(NamedOnce {
+            node: row.get(0)?,
+            at: time("history", "at", row.get(2)?)?,
+        });
+    }
+    Ok(nodes)
 }
 
 fn before(page: PageCursor) -> i64 {

@@ -13,6 +13,8 @@
 //! | `journal` | truth while its operation is unfinished, then evidence | intents and outcomes of steps | `Prune::Journal` |
 //! | `plan` | truth while an unfinished operation carries it out, then evidence | plans by digest | `Prune::Plans` |
 //! | `executed` | evidence | one line for each ended operation | `Prune::Executed` |
+//! | `secret` | truth | secrets by name, encrypted by their owner | with the secret |
+//! | `history` | evidence | what each node, its deployed config and its machine became, by whom; it outlives the node | kept: only `Prune::History`, which leaves the newest row of each node |
 //! | `provider` | cache | what the last check of a hypervisor found | with its hypervisor entry |
 //!
 //! Numbers of operations and journal rows come from `AUTOINCREMENT` tables, which remember the
@@ -26,8 +28,9 @@ use crate::Table;
 pub(crate) const APPLICATION_ID: i32 = 0x656e_6768;
 
 /// Version of the schema that this program writes: `user_version` of the database.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
+/// The tables that are not documents by key, as version 1 had them.
 const TABLES: &str = "
 CREATE TABLE installation (
     only     INTEGER PRIMARY KEY CHECK (only = 1),
@@ -90,20 +93,53 @@ CREATE TABLE executed (
 CREATE INDEX executed_ended ON executed (ended_at);
 ";
 
-/// Makes the tables of version 1 in an empty database. The caller holds the transaction.
+/// Since version 2. `name` is the full name that the node had then: it leads to nodes that are gone.
+const HISTORY: &str = "
+CREATE TABLE history (
+    seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+    node      TEXT    NOT NULL,
+    name      TEXT    NOT NULL,
+    at        INTEGER NOT NULL,
+    operation INTEGER,
+    who       TEXT    NOT NULL,
+    kind      TEXT    NOT NULL,
+    version   INTEGER NOT NULL,
+    body      TEXT    NOT NULL
+);
+CREATE INDEX history_node ON history (node, seq);
+CREATE INDEX history_name ON history (name, seq);
+";
+
+/// Makes the tables of [`VERSION`] in an empty database. The caller holds the transaction.
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    connection.execute_batch(HISTORY)?;
     for table in Table::ALL {
-        let name = table.name();
-        connection.execute_batch(&format!(
-            "CREATE TABLE {name} (
-                key      TEXT    PRIMARY KEY,
-                revision INTEGER NOT NULL,
-                version  INTEGER NOT NULL,
-                body     TEXT    NOT NULL
-            ) WITHOUT ROWID;"
-        ))?;
+        documents(connection, table)?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// Brings the tables of an older version to [`VERSION`], one version after the other; what they
+/// hold stays. The caller holds the transaction.
+pub(crate) fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
+    if from < 2 {
+        connection.execute_batch(HISTORY)?;
+        documents(connection, Table::Secret)?;
+    }
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// A table of documents by key.
+fn documents(connection: &Connection, table: Table) -> rusqlite::Result<()> {
+    let name = table.name();
+    connection.execute_batch(&format!(
+        "CREATE TABLE {name} (
+            key      TEXT    PRIMARY KEY,
+            revision INTEGER NOT NULL,
+            version  INTEGER NOT NULL,
+            body     TEXT    NOT NULL
+        ) WITHOUT ROWID;"
+    ))
 }

@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 
 use crate::load::{self, Loaded};
 use crate::query::{
-    self, ExecutedEntry, JournalEntry, OperationFilter, PageCursor, ReadError, StoredOperation,
-    StoredPlan,
+    self, ExecutedEntry, HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor,
+    ReadError, StoredOperation, StoredPlan,
 };
 use crate::writer::{Counters, Message, Writer};
 use crate::{Commit, CommitError, OpenError, Opening, Sequence, open};
@@ -182,6 +182,30 @@ impl Store {
     /// When the database cannot be read.
     pub async fn executed(&self, page: PageCursor) -> Result<Vec<ExecutedEntry>, ReadError> {
         self.read(move |reader| query::executed_page(reader, page))
+            .await
+    }
+
+    /// The history of a node (a `NodeUid`), newest first; only rows with a `seq` below `before`, and
+    /// at most `limit` of them. It is there also when the node is not.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn history(
+        &self,
+        node: String,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, ReadError> {
+        self.read(move |reader| query::history_page(reader, &node, before, limit))
+            .await
+    }
+
+    /// Nodes, also gone ones, whose history knows them by a full name, the latest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn named(&self, name: String, limit: u32) -> Result<Vec<NamedOnce>, ReadError> {
+        self.read(move |reader| query::named(reader, &name, limit))
             .await
     }
 

@@ -85,6 +85,7 @@ async fn what_was_committed_is_there_when_opened_again() {
         ("machine", &loaded.machines),
         ("reservation", &loaded.reservations),
         ("provider", &loaded.providers),
+        ("secret", &loaded.secrets),
     ] {
         let [row] = rows.as_slice() else {
             panic!("{table}: {rows:?}")
