@@ -44,6 +44,15 @@ impl Change {
     pub fn is_empty(&self) -> bool {
         self.written.is_empty() && self.removed.is_empty()
     }
+
+    /// One node was changed in place.
+    pub(crate) fn of_one(uid: NodeUid, before: Arc<Node>) -> Self {
+        Self {
+            written: vec![uid],
+            before: vec![(uid, Some(before))],
+            ..Self::default()
+        }
+    }
 }
 
 impl Tree {
@@ -387,11 +396,7 @@ impl Tree {
         if entry.node == before {
             return Ok(Change::default());
         }
-        Ok(Change {
-            written: vec![uid],
-            before: vec![(uid, Some(before))],
-            ..Change::default()
-        })
+        Ok(Change::of_one(uid, before))
     }
 
     /// Puts a new node into the tree, or a changed one in its place.
@@ -446,6 +451,7 @@ impl Tree {
         for hypervisor in node.hypervisor_uids.values() {
             self.hypervisors.insert(*hypervisor, uid);
         }
+        self.note_grants(&node);
         if let Some(parent) = node.parent.and_then(|parent| self.entries.get_mut(&parent)) {
             parent.children.insert(node.name.clone(), uid);
         }
@@ -490,6 +496,7 @@ impl Tree {
     }
 
     fn detach(&mut self, node: &Node) {
+        self.forget_grants(node);
         for hypervisor in node.hypervisor_uids.values() {
             self.hypervisors.remove(hypervisor);
         }

@@ -19,8 +19,10 @@
 //! | `definition`, `key_path`, `problem` | a node's document, single keys of it, what is wrong |
 //! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
 //! | `state`, `node` | descriptors, their states and edges |
+//! | `access`, `governed`, `rights` | who may do what, with which nodes and keys |
 //! | `tree`, `edit`, `error` | all of them together, and edits |
 
+mod access;
 mod address;
 mod by_name;
 mod cascade;
@@ -29,6 +31,7 @@ mod definition;
 mod edit;
 mod entries;
 mod error;
+mod governed;
 mod guest;
 mod hypervisor;
 mod key_path;
@@ -39,6 +42,7 @@ mod origin;
 mod problem;
 mod record;
 mod resolve;
+mod rights;
 mod rules;
 mod secret;
 mod state;
@@ -46,6 +50,7 @@ mod tree;
 mod values;
 mod written;
 
+pub use access::{Grants, Permission, Permissions, Role, RoleError, Subject, SubjectError};
 pub use address::{Address, AddressError, Scheme};
 pub use by_name::ByName;
 pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
@@ -53,6 +58,7 @@ pub use definition::Definition;
 pub use edit::Change;
 pub use entries::Entries;
 pub use error::{EditError, LoadError, LookupError};
+pub use governed::{GOVERNED_KEYS, governed_difference, governed_keys};
 pub use guest::{Domain, GuestComputed, GuestValues, Shape};
 pub use hypervisor::{Auth, Fingerprint, HypervisorEntry, Limits, Tls};
 pub use key_path::{KeyEdit, KeyPath, KeyPathError};
@@ -61,6 +67,7 @@ pub use node::{DescriptorBody, LastOperation, Node, NodeKind};
 pub use origin::{Origin, Traced, Via};
 pub use problem::{DefinitionErrors, Problem, ProblemKind};
 pub use resolve::ResolveError;
+pub use rights::Right;
 pub use rules::{Approvals, OnFailure, Policy, RuleComputed, RuleValues};
 pub use secret::{Secret, Secrets};
 pub use state::{Event, Next, Refused, Status, next};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use enginehouse_model::{HypervisorUid, MachineUid, NodeUid, OperationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Definition, Status};
+use crate::{Definition, Grants, Status};
 
 /// Version of the stored document that this code writes, and the newest it reads.
 const FORM: u32 = 1;
@@ -29,6 +29,9 @@ pub struct Node {
     /// Uid of each hypervisor entry of `local`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub hypervisor_uids: BTreeMap<String, HypervisorUid>,
+    /// Who was given which roles here; they hold for all below.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub grants: Grants,
     /// Counts what people change: the definition and the name. What the host records of a
     /// descriptor does not touch it.
     pub revision: u64,
@@ -85,6 +88,7 @@ impl Node {
             kind: NodeKind::Folder,
             local: Definition::default(),
             hypervisor_uids: BTreeMap::new(),
+            grants: Grants::new(),
             revision: 1,
         }
     }
@@ -177,6 +181,20 @@ mod tests {
             .insert("h".into(), HypervisorUid::from_uuid(Uuid::from_u128(3)));
         let text = serde_json::to_string(&node).unwrap();
         assert!(text.contains("\"form\":1"), "{text}");
+        assert_eq!(serde_json::from_str::<Node>(&text).unwrap(), node);
+    }
+
+    #[test]
+    fn grants_read_back_and_a_node_without_any_does_not_speak_of_them() {
+        let mut node = Node::root(NodeUid::from_uuid(Uuid::from_u128(1)));
+        assert!(!serde_json::to_string(&node).unwrap().contains("grants"));
+        let roles = [crate::Role::Viewer, crate::Role::Approver];
+        node.grants.insert("ann".parse().unwrap(), roles.into());
+        let text = serde_json::to_string(&node).unwrap();
+        assert!(
+            text.contains(r#""grants":{"ann":["viewer","approver"]}"#),
+            "{text}"
+        );
         assert_eq!(serde_json::from_str::<Node>(&text).unwrap(), node);
     }
 

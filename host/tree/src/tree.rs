@@ -1,10 +1,11 @@
 //! All nodes together: loading and looking up. Edits are in `edit`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid};
 
+use crate::access::Subject;
 use crate::cascade::compute;
 use crate::computed::{Computed, ResolvedHypervisor};
 use crate::error::{LoadError, LookupError};
@@ -22,6 +23,8 @@ pub struct Tree {
     pub(crate) root: NodeUid,
     pub(crate) entries: HashMap<NodeUid, Entry>,
     pub(crate) hypervisors: HashMap<HypervisorUid, NodeUid>,
+    /// Where each subject was granted something.
+    pub(crate) granted: BTreeMap<Subject, BTreeSet<NodeUid>>,
     pub(crate) computations: u64,
 }
 
@@ -77,6 +80,7 @@ impl Tree {
             root,
             entries: HashMap::with_capacity(all.len()),
             hypervisors: HashMap::new(),
+            granted: BTreeMap::new(),
             computations: 0,
         };
         let mut problems = Vec::new();
@@ -103,6 +107,7 @@ impl Tree {
                     for hypervisor in node.hypervisor_uids.values() {
                         tree.hypervisors.insert(*hypervisor, uid);
                     }
+                    tree.note_grants(&node);
                     let node = Arc::new(node);
                     tree.entries.insert(
                         uid,

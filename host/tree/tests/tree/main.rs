@@ -2,6 +2,8 @@
 
 // Helpers of tests count as tests for the lints that forbid `unwrap` only inside `cfg(test)`.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod cascade;
 #[cfg(test)]
 mod cases;

@@ -1,0 +1,209 @@
+//! Keys of a definition that only `govern` may change: they say which hypervisors there are, what
+//! protects machines, and what the host does by itself. A reference to the host's environment or
+//! files is one of them wherever it stands: who may write it can have the host read that file.
+
+use serde_json::Value;
+
+use crate::definition::Definition;
+use crate::entries::Entries;
+use crate::hypervisor::HypervisorEntry;
+use crate::key_path::below;
+use crate::secret::is_secret_key;
+use crate::written::Written;
+
+/// Keys at the top of a definition that are governed. Prototypes cannot hold any of them.
+pub const GOVERNED_KEYS: [&str; 6] = [
+    "hypervisors",
+    "filter_hypervisors_allow",
+    "protect",
+    "policy",
+    "follow",
+    "approvals",
+];
+
+/// The governed keys that differ between two definitions of a node, as people write them:
+/// `hypervisors.pve1`, `protect`, `guest.domain.password`. Empty: `operate` is enough for the change.
+#[must_use]
+pub fn governed_difference(before: &Definition, after: &Definition) -> Vec<String> {
+    let mut keys = Vec::new();
+    hypervisors(&before.hypervisors, &after.hypervisors, &mut keys);
+    let (old, new) = (&before.rules, &after.rules);
+    for (key, differs) in [
+        (
+            "filter_hypervisors_allow",
+            before.filter_hypervisors_allow != after.filter_hypervisors_allow,
+        ),
+        ("protect", old.protect != new.protect),
+        ("policy", old.policy != new.policy),
+        ("follow", old.follow != new.follow),
+        ("approvals", old.approvals != new.approvals),
+    ] {
+        if differs {
+            keys.push(key.to_owned());
+        }
+    }
+    let known = host_references(before);
+    for (key, reference) in host_references(after) {
+        if !known.contains(&(key.clone(), reference)) {
+            keys.push(key);
+        }
+    }
+    keys
+}
+
+/// The governed keys that a definition has written: what a new node with it, or the removal or move
+/// of that node, needs `govern` for.
+#[must_use]
+pub fn governed_keys(definition: &Definition) -> Vec<String> {
+    governed_difference(&Definition::default(), definition)
+}
+
+type Hypervisors = Written<Entries<HypervisorEntry>>;
+
+fn hypervisors(before: &Hypervisors, after: &Hypervisors, keys: &mut Vec<String>) {
+    if before == after {
+        return;
+    }
+    let first = keys.len();
+    if let (Written::Set(_) | Written::Absent, Written::Set(_) | Written::Absent) = (before, after)
+    {
+        let entry = |of: &Hypervisors, name: &str| of.set().and_then(|e| e.0.get(name).cloned());
+        let names = [before, after].into_iter().filter_map(Written::set);
+        for name in names.flat_map(|entries| entries.0.keys()) {
+            let key = below("hypervisors", name);
+            if entry(before, name) != entry(after, name) && !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+    }
+    if keys.len() == first {
+        keys.push("hypervisors".to_owned());
+    }
+}
+
+/// Where a definition has the host read its environment or a file, outside of `hypervisors`.
+fn host_references(definition: &Definition) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    if let Value::Object(members) = definition.redacted() {
+        for (key, value) in &members {
+            if key != "hypervisors" {
+                references_in(key, key, value, &mut found);
+            }
+        }
+    }
+    found
+}
+
+fn references_in(path: &str, key: &str, value: &Value, found: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(members) => {
+            let reads = members.len() == 1 && members.keys().all(|k| k == "env" || k == "file");
+            if reads && is_secret_key(key) {
+                found.push((path.to_owned(), value.clone()));
+                return;
+            }
+            for (key, value) in members {
+                references_in(&below(path, key), key, value, found);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                references_in(&below(path, &at.to_string()), key, item, found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn difference(before: &Value, after: &Value) -> Vec<String> {
+        governed_difference(
+            &Definition::from_json(before).unwrap(),
+            &Definition::from_json(after).unwrap(),
+        )
+    }
+
+    #[test]
+    fn what_a_machine_is_made_of_is_not_governed() {
+        let after = json!({
+            "use_hypervisor": "pve1", "use_prototype": "small", "vcpu": 2, "memory": "4GiB",
+            "prototypes": {"small": {"memory": "1GiB"}}, "labels": {"env": "prod"},
+            "settings": {"ostype": "l26"}, "on_failure": "rollback", "depends_on": ["/db"],
+            "guest": {"domain": {"domain": "d", "password": "typed"}}
+        });
+        assert_eq!(difference(&json!({}), &after), [""; 0]);
+        assert_eq!(difference(&after, &json!({})), [""; 0]);
+    }
+
+    #[test]
+    fn every_governed_key_is_seen_also_when_it_is_unset_or_removed() {
+        let values = json!({
+            "hypervisors": {"pve1": {"type": "proxmox", "host": "h", "password": "p"}},
+            "filter_hypervisors_allow": ["pve1"], "protect": true, "policy": "observe",
+            "follow": true, "approvals": {"need": 1, "keys": ["k"]}
+        });
+        for key in GOVERNED_KEYS {
+            let written = json!({ key: values[key] });
+            let expected = match key {
+                "hypervisors" => "hypervisors.pve1",
+                other => other,
+            };
+            assert_eq!(difference(&json!({}), &written), [expected]);
+            assert_eq!(difference(&written, &json!({})), [expected]);
+            assert_eq!(difference(&json!({}), &json!({ key: null })), [key]);
+            assert_eq!(difference(&written, &written), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn hypervisor_entries_are_named_each() {
+        let entry = |password: &str| json!({"type": "proxmox", "host": "h", "password": password});
+        let before = json!({"hypervisors": {"a": entry("1"), "b": entry("2"), "c": entry("3")}});
+        let after = json!({"hypervisors": {"d": entry("4"), "b": entry("2"), "c": entry("x")}});
+        assert_eq!(
+            difference(&before, &after),
+            ["hypervisors.a", "hypervisors.c", "hypervisors.d"]
+        );
+        assert_eq!(
+            difference(&json!({}), &json!({"hypervisors": {}})),
+            ["hypervisors"]
+        );
+        assert_eq!(
+            difference(&json!({}), &json!({"hypervisors": {"a": null}})),
+            ["hypervisors.a"]
+        );
+    }
+
+    #[test]
+    fn having_the_host_read_a_file_is_governed_wherever_it_stands() {
+        let shadow = json!({"file": "/etc/shadow"});
+        for (key, written) in [
+            (
+                "guest.domain.password",
+                json!({"guest": {"domain": {"password": shadow}}}),
+            ),
+            (
+                "guest.users.0.password",
+                json!({"guest": {"users": [{"password": shadow}]}}),
+            ),
+            (
+                "settings.cipassword",
+                json!({"settings": {"cipassword": {"env": "PATH"}}}),
+            ),
+            (
+                "prototypes.p.guest.domain.password",
+                json!({"prototypes": {"p": {"guest": {"domain": {"password": shadow}}}}}),
+            ),
+        ] {
+            assert_eq!(difference(&json!({}), &written), [key]);
+            // To take one away, or to leave it, gives nothing away.
+            assert_eq!(difference(&written, &json!({})), [""; 0]);
+            assert_eq!(difference(&written, &written), [""; 0]);
+        }
+    }
+}
