@@ -6,6 +6,7 @@ mod ids;
 mod mark;
 mod name;
 mod record;
+mod secret_name;
 mod units;
 
 pub use enginehouse_documents as documents;
@@ -13,4 +14,5 @@ pub use ids::{HypervisorUid, InstallationId, MachineUid, NodeUid, OperationId, T
 pub use mark::Mark;
 pub use name::{FullName, NameError, SegmentError};
 pub use record::{Identity, MachineRecord};
+pub use secret_name::{SecretName, SecretNameError};
 pub use units::{Bytes, BytesError};

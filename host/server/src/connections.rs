@@ -65,6 +65,12 @@ fn password(name: &str, entry: &HypervisorEntry) -> Result<Secret, Problem> {
     match &entry.password {
         None => Ok(Secret::default()),
         Some(WrittenSecret::Literal(text)) => Ok(Secret::new(text.as_ref())),
+        Some(WrittenSecret::Named(secret)) => Err(invalid(
+            name,
+            "password",
+            &format!("there is no secret `{secret}` on this host"),
+            "give the password with {\"env\": NAME} or {\"file\": PATH}",
+        )),
         Some(WrittenSecret::Env(variable)) => std::env::var(variable.as_ref())
             .map(Secret::new)
             .map_err(|_| {

@@ -91,7 +91,8 @@ impl Definition {
         })
     }
 
-    /// The document, with secrets: for the store alone.
+    /// The document. Passwords that were not sealed are in it: for the store alone until
+    /// [`Definition::seal`].
     #[must_use]
     pub fn to_json(&self) -> Value {
         self.json(Secrets::Shown)

@@ -10,7 +10,7 @@ use crate::by_name::ByName;
 use crate::key_path::below;
 use crate::origin::Origin;
 use crate::problem::{Reader, found};
-use crate::secret::{HIDDEN, Secrets, is_secret_key, without_secrets};
+use crate::secret::{HIDDEN, Secrets, Visit, is_secret_key, without_secrets};
 use crate::written::Part;
 
 /// Entries as they were written, in that order; `None` is `null`: the inherited entry does not
@@ -98,6 +98,14 @@ impl<T: Part> Part for Entries<T> {
                 for line in lines.iter_mut().skip(first) {
                     line.value = HIDDEN.to_owned();
                 }
+            }
+        }
+    }
+
+    fn visit_secrets(&mut self, visit: &mut Visit<'_>) {
+        for (name, entry) in &mut self.0 {
+            if let Some(entry) = entry {
+                visit.within(name, |visit| entry.visit_secrets(visit));
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::leaf::{Filled, Text, Texts};
 use crate::problem::Reader;
 use crate::record::record;
-use crate::secret::{Secret, Secrets, without_secrets};
+use crate::secret::{Secret, Secrets, Visit, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
 
@@ -50,6 +50,12 @@ impl<const LIST: bool> Leaf for Shape<LIST> {
         match secrets {
             Secrets::Shown => self.0.as_ref().clone(),
             Secrets::Hidden => without_secrets(&self.0),
+        }
+    }
+
+    fn visit_secrets(&mut self, visit: &mut Visit<'_>) {
+        if let Some(value) = visit.free_form(&self.0) {
+            self.0 = Arc::new(value);
         }
     }
 }
@@ -104,6 +110,12 @@ impl Part for Domain {
             value: computed.value.json(Secrets::Hidden).to_string(),
             origin: computed.origin.clone(),
         });
+    }
+
+    fn visit_secrets(&mut self, visit: &mut Visit<'_>) {
+        if let Some(password) = &mut self.password {
+            visit.within("password", |visit| visit.secret(password));
+        }
     }
 }
 

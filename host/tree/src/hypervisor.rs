@@ -13,7 +13,7 @@ use crate::entries::wrong_name;
 use crate::guest::{optional, put};
 use crate::leaf::Filled;
 use crate::problem::{ProblemKind, Reader, found};
-use crate::secret::{Secret, Secrets, without_secrets};
+use crate::secret::{Secret, Secrets, Visit, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
 
@@ -369,6 +369,19 @@ impl Part for HypervisorEntry {
             key: path.to_owned(),
             value: computed.value.json(Secrets::Hidden).to_string(),
             origin: computed.origin.clone(),
+        });
+    }
+
+    fn visit_secrets(&mut self, visit: &mut Visit<'_>) {
+        if let Some(password) = &mut self.password {
+            visit.within("password", |visit| visit.secret(password));
+        }
+        visit.within("settings", |visit| {
+            if let Some(Value::Object(settings)) =
+                visit.free_form(&Value::Object(self.settings.clone()))
+            {
+                self.settings = settings;
+            }
         });
     }
 }

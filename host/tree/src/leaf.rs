@@ -7,7 +7,7 @@ use enginehouse_model::Bytes;
 use enginehouse_model::documents::Power;
 use serde_json::{Value, json};
 
-use crate::secret::{Secrets, without_secrets};
+use crate::secret::{Secrets, Visit, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
 
@@ -302,5 +302,11 @@ impl Part for Json {
             value,
             origin: computed.origin.clone(),
         });
+    }
+
+    fn visit_secrets(&mut self, visit: &mut Visit<'_>) {
+        if let Some(value) = visit.free_form(&self.0) {
+            self.0 = Arc::new(value);
+        }
     }
 }

@@ -17,6 +17,7 @@
 //! | `written`, `entries`, `by_name`, `record`, `leaf` | one key: how it is read, written, inherited, shown |
 //! | `values`, `guest`, `rules`, `hypervisor` | the keys there are |
 //! | `definition`, `key_path`, `problem` | a node's document, single keys of it, what is wrong |
+//! | `secret`, `seal` | passwords, and how none stays in a definition |
 //! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
 //! | `state`, `node` | descriptors, their states and edges |
 //! | `access`, `governed`, `rights` | who may do what, with which nodes and keys |
@@ -44,6 +45,7 @@ mod record;
 mod resolve;
 mod rights;
 mod rules;
+mod seal;
 mod secret;
 mod state;
 mod tree;
@@ -69,6 +71,7 @@ pub use problem::{DefinitionErrors, Problem, ProblemKind};
 pub use resolve::ResolveError;
 pub use rights::Right;
 pub use rules::{Approvals, OnFailure, Policy, RuleComputed, RuleValues};
+pub use seal::{SECRET_MAX, name_keys, sealed_value};
 pub use secret::{Secret, Secrets};
 pub use state::{Event, Next, Refused, Status, next};
 pub use tree::Tree;

@@ -42,6 +42,10 @@ macro_rules! record {
                 $( self.$key.write(stringify!($key), members, secrets); )*
             }
 
+            pub(crate) fn visit_member_secrets(&mut self, visit: &mut $crate::secret::Visit<'_>) {
+                $( self.$key.visit_secrets(stringify!($key), visit); )*
+            }
+
             /// Whether nothing is written, not even `null`.
             #[must_use]
             pub fn is_silent(&self) -> bool {
@@ -121,6 +125,10 @@ macro_rules! record {
                     });
                 }
                 computed.add_lines(path, lines);
+            }
+
+            fn visit_secrets(&mut self, visit: &mut $crate::secret::Visit<'_>) {
+                self.visit_member_secrets(visit);
             }
         }
     };

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::origin::{Origin, Traced};
 use crate::problem::{Reader, found, found_secret};
+use crate::secret::Visit;
 use crate::{Line, Secrets};
 
 /// What a definition says of a key.
@@ -35,6 +36,8 @@ pub trait Part: Clone {
     fn forget_prototypes(slot: &mut Option<Self::Computed>);
     /// Adds a line for each value.
     fn lines(computed: &Self::Computed, path: &str, lines: &mut Vec<Line>);
+    /// Shows each secret in it to `visit`, which may put another into its place.
+    fn visit_secrets(&mut self, _: &mut Visit<'_>) {}
 }
 
 /// A kind of value that has no parts: replaced as a whole.
@@ -56,6 +59,9 @@ pub trait Leaf: Clone {
             other => other.to_string(),
         }
     }
+
+    /// See [`Part::visit_secrets`].
+    fn visit_secrets(&mut self, _: &mut Visit<'_>) {}
 }
 
 impl<T: Leaf> Part for T {
@@ -98,6 +104,10 @@ impl<T: Leaf> Part for T {
             origin: computed.origin.clone(),
         });
     }
+
+    fn visit_secrets(&mut self, visit: &mut Visit<'_>) {
+        Leaf::visit_secrets(self, visit);
+    }
 }
 
 impl<T: Part> Written<T> {
@@ -123,6 +133,12 @@ impl<T: Part> Written<T> {
             Self::Set(value) => {
                 members.insert(key.to_owned(), value.json(secrets));
             }
+        }
+    }
+
+    pub(crate) fn visit_secrets(&mut self, key: &str, visit: &mut Visit<'_>) {
+        if let Self::Set(value) = self {
+            visit.within(key, |visit| value.visit_secrets(visit));
         }
     }
 

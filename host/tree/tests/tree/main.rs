@@ -13,3 +13,5 @@ mod common;
 mod definitions;
 #[cfg(test)]
 mod edits;
+#[cfg(test)]
+mod secrets;
