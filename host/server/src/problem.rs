@@ -17,7 +17,7 @@ pub(crate) fn of_edit(error: &EditError) -> Problem {
         | EditError::BelowItself(_)
         | EditError::HypervisorInUse { .. }
         | EditError::OtherMachine { .. } => ErrorCode::Conflict,
-        EditError::Stale { .. } => ErrorCode::Stale,
+        EditError::Stale { .. } | EditError::NotTheLatest => ErrorCode::Stale,
         EditError::State { .. }
         | EditError::NotProvisioned { .. }
         | EditError::FolderInUse { .. }

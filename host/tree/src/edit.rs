@@ -6,6 +6,7 @@ use std::sync::Arc;
 use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid};
 use uuid::Uuid;
 
+use crate::computed::Computed;
 use crate::definition::Definition;
 use crate::error::{EditError, LookupError};
 use crate::node::{DescriptorBody, LastOperation, Node, NodeKind};
@@ -21,8 +22,21 @@ pub struct Change {
     pub removed: Vec<NodeUid>,
     /// Hypervisor entries that are no more.
     pub hypervisors_removed: Vec<HypervisorUid>,
-    /// The nodes as they were, for [`Tree::revert`].
-    before: Vec<(NodeUid, Option<Arc<Node>>)>,
+    /// What was there before, for [`Tree::revert`] and [`Tree::preview`].
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One node that was put, changed or removed, and what it takes to undo that.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) uid: NodeUid,
+    /// The node as it was; `None`: it was not there.
+    pub(crate) node: Option<Arc<Node>>,
+    /// Each computed definition that was made anew, as it was; `None`: there was none.
+    pub(crate) computed: Vec<(NodeUid, Option<Arc<Computed>>)>,
+    /// The edit and the one before it. What changed only what the host or a grant records of a node
+    /// has none: nothing is computed, so it can be undone by itself.
+    edit: Option<(u64, u64)>,
 }
 
 impl Change {
@@ -36,7 +50,7 @@ impl Change {
         self.written.retain(|uid| !later.removed.contains(uid));
         self.removed.extend(later.removed);
         self.hypervisors_removed.extend(later.hypervisors_removed);
-        self.before.extend(later.before);
+        self.steps.extend(later.steps);
         self
     }
 
@@ -45,11 +59,16 @@ impl Change {
         self.written.is_empty() && self.removed.is_empty()
     }
 
-    /// One node was changed in place.
+    /// One node was changed in place, in something that is not inherited by definitions.
     pub(crate) fn of_one(uid: NodeUid, before: Arc<Node>) -> Self {
         Self {
             written: vec![uid],
-            before: vec![(uid, Some(before))],
+            steps: vec![Step {
+                uid,
+                node: Some(before),
+                computed: Vec::new(),
+                edit: None,
+            }],
             ..Self::default()
         }
     }
@@ -330,23 +349,68 @@ impl Tree {
         })
     }
 
-    /// Takes a change back that could not be written. Only the latest change can be: what was
-    /// there before it was a tree, what was there between two changes need not be.
+    /// Takes the latest change back: the tree is what it was before, and nothing is computed for it.
     ///
     /// # Errors
-    /// When the tree was edited since, in a way that does not fit what was there before.
+    /// When the tree was edited since; then nothing is taken back.
     pub fn revert(&mut self, change: Change) -> Result<(), EditError> {
-        for (uid, before) in change.before.into_iter().rev() {
-            match before {
-                Some(node) => {
-                    let _ = self.put(Node::clone(&node))?;
-                }
-                None => {
-                    let _ = self.remove(uid);
+        let mut latest = self.edit;
+        for (edit, before) in change.steps.iter().rev().filter_map(|step| step.edit) {
+            if edit != latest {
+                return Err(EditError::NotTheLatest);
+            }
+            latest = before;
+        }
+        for step in change.steps.into_iter().rev() {
+            self.undo(step);
+        }
+        Ok(())
+    }
+
+    fn undo(&mut self, step: Step) {
+        let Step {
+            uid,
+            node,
+            computed,
+            edit,
+        } = step;
+        if let Some(entry) = self.entries.get(&uid) {
+            let now = Arc::clone(&entry.node);
+            self.detach(&now);
+        }
+        match node {
+            None => {
+                self.entries.remove(&uid);
+            }
+            Some(node) => {
+                self.attach(&node);
+                if let Some(entry) = self.entries.get_mut(&uid) {
+                    entry.node = node;
+                } else if let Some((_, Some(computed))) = computed.first() {
+                    // It was removed, so it had no children.
+                    let entry = Entry {
+                        node,
+                        children: BTreeMap::new(),
+                        computed: Arc::clone(computed),
+                    };
+                    self.entries.insert(uid, entry);
                 }
             }
         }
-        Ok(())
+        for (uid, computed) in computed {
+            if let (Some(entry), Some(computed)) = (self.entries.get_mut(&uid), computed) {
+                entry.computed = computed;
+            }
+        }
+        if let Some((_, before)) = edit {
+            self.edit = before;
+        }
+    }
+
+    /// The number of an edit that is being made, and of the one before it.
+    fn next_edit(&mut self) -> Option<(u64, u64)> {
+        self.edits += 1;
+        Some((self.edits, std::mem::replace(&mut self.edit, self.edits)))
     }
 
     /// Hypervisor entries that would be no more with this definition: what the caller asks about
@@ -448,17 +512,16 @@ impl Tree {
         if let Some(before) = &before {
             self.detach(before);
         }
-        for hypervisor in node.hypervisor_uids.values() {
-            self.hypervisors.insert(*hypervisor, uid);
-        }
-        self.note_grants(&node);
-        if let Some(parent) = node.parent.and_then(|parent| self.entries.get_mut(&parent)) {
-            parent.children.insert(node.name.clone(), uid);
-        }
+        self.attach(&node);
+        let mut computed_before = Vec::with_capacity(computed.len());
         for (uid, computed) in computed {
             match self.entries.get_mut(&uid) {
-                Some(entry) => entry.computed = computed,
+                Some(entry) => {
+                    let before = std::mem::replace(&mut entry.computed, computed);
+                    computed_before.push((uid, Some(before)));
+                }
                 None => {
+                    computed_before.push((uid, None));
                     self.entries.insert(
                         uid,
                         Entry {
@@ -477,7 +540,12 @@ impl Tree {
             written: vec![uid],
             removed: Vec::new(),
             hypervisors_removed,
-            before: vec![(uid, before)],
+            steps: vec![Step {
+                uid,
+                node: before,
+                computed: computed_before,
+                edit: self.next_edit(),
+            }],
         }
     }
 
@@ -491,7 +559,23 @@ impl Tree {
             written: Vec::new(),
             removed: vec![uid],
             hypervisors_removed: entry.node.hypervisor_uids.values().copied().collect(),
-            before: vec![(uid, Some(entry.node))],
+            steps: vec![Step {
+                uid,
+                node: Some(entry.node),
+                computed: vec![(uid, Some(entry.computed))],
+                edit: self.next_edit(),
+            }],
+        }
+    }
+
+    /// Lets what is found by way of a node find it.
+    fn attach(&mut self, node: &Node) {
+        for hypervisor in node.hypervisor_uids.values() {
+            self.hypervisors.insert(*hypervisor, node.uid);
+        }
+        self.note_grants(node);
+        if let Some(parent) = node.parent.and_then(|parent| self.entries.get_mut(&parent)) {
+            parent.children.insert(node.name.clone(), node.uid);
         }
     }
 

@@ -123,6 +123,8 @@ pub enum EditError {
         hypervisor: String,
         machines_of: Vec<FullName>,
     },
+    #[error("the tree was edited since; only the latest change can be taken back")]
+    NotTheLatest,
     /// The node's own definition does not resolve, or one below it no longer would.
     #[error("the change of `{node}` is refused: {}", FirstFew(.problems))]
     Unresolved {

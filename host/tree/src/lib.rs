@@ -21,6 +21,7 @@
 //! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
 //! | `state`, `node` | descriptors, their states and edges |
 //! | `access`, `governed`, `rights` | who may do what, with which nodes and keys |
+//! | `preview`, `difference` | what an edit would do |
 //! | `tree`, `edit`, `error` | all of them together, and edits |
 
 mod access;
@@ -29,6 +30,7 @@ mod by_name;
 mod cascade;
 mod computed;
 mod definition;
+mod difference;
 mod edit;
 mod entries;
 mod error;
@@ -40,6 +42,7 @@ mod leaf;
 mod nearest;
 mod node;
 mod origin;
+mod preview;
 mod problem;
 mod record;
 mod resolve;
@@ -57,6 +60,7 @@ pub use address::{Address, AddressError, Scheme};
 pub use by_name::ByName;
 pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
 pub use definition::Definition;
+pub use difference::Difference;
 pub use edit::Change;
 pub use entries::Entries;
 pub use error::{EditError, LoadError, LookupError};
@@ -67,6 +71,7 @@ pub use key_path::{KeyEdit, KeyPath, KeyPathError};
 pub use leaf::{Filled, Gateway, Json, Mac, NicAddresses, Size, Text, Texts, Vlan};
 pub use node::{DescriptorBody, LastOperation, Node, NodeKind};
 pub use origin::{Origin, Traced, Via};
+pub use preview::{Counts, Differences, NodeDifference, Preview, RightsChange, Touched};
 pub use problem::{DefinitionErrors, Problem, ProblemKind};
 pub use resolve::ResolveError;
 pub use rights::Right;

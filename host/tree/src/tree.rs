@@ -26,6 +26,9 @@ pub struct Tree {
     /// Where each subject was granted something.
     pub(crate) granted: BTreeMap<Subject, BTreeSet<NodeUid>>,
     pub(crate) computations: u64,
+    /// Edits so far, also those taken back; and the latest that was not.
+    pub(crate) edits: u64,
+    pub(crate) edit: u64,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,8 @@ impl Tree {
             hypervisors: HashMap::new(),
             granted: BTreeMap::new(),
             computations: 0,
+            edits: 0,
+            edit: 0,
         };
         let mut problems = Vec::new();
         let mut next: Vec<(NodeUid, Option<Arc<Computed>>)> = vec![(root, None)];

@@ -109,6 +109,28 @@ impl Estate {
         .collect()
     }
 
+    /// The picture, and what is found by other ways than the root: hypervisors by uid, children by
+    /// name.
+    pub fn whole(&self) -> Vec<String> {
+        let mut all = self.picture();
+        for hypervisor in self.tree.hypervisors() {
+            let by_uid = self.tree.hypervisor(hypervisor.uid);
+            all.push(format!("{:?} {by_uid:?}", hypervisor.uid));
+        }
+        let walk = self.tree.walk(self.tree.root()).unwrap();
+        for node in walk {
+            let name = self.tree.full_name(node.uid).unwrap();
+            let names: Vec<_> = self.tree.children(node.uid).unwrap().collect();
+            let names: Vec<_> = names.iter().map(|child| &child.name).collect();
+            all.push(format!(
+                "{name} {} {names:?}",
+                self.tree.find(name).unwrap()
+            ));
+        }
+        all.push(format!("{}", self.tree.len()));
+        all
+    }
+
     fn place(
         &self,
         name: &str,

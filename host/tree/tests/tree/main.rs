@@ -14,4 +14,6 @@ mod definitions;
 #[cfg(test)]
 mod edits;
 #[cfg(test)]
+mod previews;
+#[cfg(test)]
 mod secrets;
