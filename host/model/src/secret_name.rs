@@ -7,9 +7,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Bytes of the longest name.
-const LONGEST: usize = 253;
-
 /// A name of a secret: parts of letters, digits, `-`, `_` and `.`, each beginning with a letter or
 /// digit, with `/` between them. At most 253 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +18,7 @@ pub struct SecretName(Arc<str>);
 pub enum SecretNameError {
     #[error("the name of a secret must not be empty")]
     Empty,
-    #[error("the name of a secret has at most {LONGEST} bytes, this one has {0}")]
+    #[error("the name of a secret has at most {longest} bytes, this one has {0}", longest = SecretName::LONGEST)]
     TooLong(usize),
     #[error(
         "`{}` is no name of a secret: use letters, digits, `-`, `_` and `.`, with `/` between parts that begin with a letter or digit, as in pve/root",
@@ -31,6 +28,9 @@ pub enum SecretNameError {
 }
 
 impl SecretName {
+    /// Bytes of the longest name.
+    pub const LONGEST: usize = 253;
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -53,7 +53,7 @@ impl SecretName {
         } else {
             String::new()
         };
-        let room = LONGEST - suffix.len();
+        let room = Self::LONGEST - suffix.len();
         if name.len() > room {
             // All of it is ASCII by now.
             let end = name.split_off(name.len() - room);
@@ -87,7 +87,7 @@ impl FromStr for SecretName {
         if text.is_empty() {
             return Err(SecretNameError::Empty);
         }
-        if text.len() > LONGEST {
+        if text.len() > SecretName::LONGEST {
             return Err(SecretNameError::TooLong(text.len()));
         }
         let fits = text.split('/').all(|part| {
@@ -135,7 +135,7 @@ mod tests {
             let name: SecretName = text.parse().unwrap();
             assert_eq!(name.to_string(), text);
         }
-        let long = "a".repeat(LONGEST + 1);
+        let long = "a".repeat(SecretName::LONGEST + 1);
         for text in [
             "", "/", "/a", "a/", "a//b", "..", "a/..", "a/../b", ".a", "-a", "a b", "ä", "a\n",
             "a\0", &long,

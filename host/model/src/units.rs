@@ -50,7 +50,7 @@ impl FromStr for Bytes {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let shown = || text.chars().take(40).collect::<String>();
-        let trimmed = text.trim();
+        let trimmed = text.trim_ascii();
         let digits_end = trimmed
             .find(|c: char| !c.is_ascii_digit())
             .unwrap_or(trimmed.len());
@@ -59,7 +59,7 @@ impl FromStr for Bytes {
             return Err(BytesError::Form(shown()));
         }
         let number: u64 = digits.parse().map_err(|_| BytesError::TooLarge(shown()))?;
-        let factor = match unit.trim_start().to_ascii_lowercase().as_str() {
+        let factor = match unit.trim_ascii_start().to_ascii_lowercase().as_str() {
             "" => return Err(BytesError::NoUnit(shown())),
             "b" => 1,
             "k" | "kb" | "kib" => KIB,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use crate::schema::with_examples;
 use crate::secret::Secrets;
 use crate::written::Leaf;
 
@@ -47,11 +48,21 @@ pub enum AddressError {
     Socket,
 }
 
+/// The shape: ports and IPv6 addresses are looked at more closely when they are read.
+const PATTERN: &str = concat!(
+    r"^[ \t\n\f\r]*(",
+    r"[Uu][Nn][Ii][Xx]:///[^\u0000-\u001f\u007f-\u009f]+",
+    r"|([Hh][Tt][Tt][Pp][Ss]?://)?",
+    r"([A-Za-z0-9][A-Za-z0-9._-]{0,252}(:0*[1-9][0-9]{0,4})?|\[[0-9A-Fa-f:.]+\](:0*[1-9][0-9]{0,4})?|[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)",
+    r"(/[!$-;=A-\[\]-~]*)?",
+    r")[ \t\n\f\r]*$"
+);
+
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
+        let text = text.trim_ascii();
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
                 "http" => (Some(Scheme::Http), rest),
@@ -176,6 +187,17 @@ impl Leaf for Address {
         let text = value.as_str().ok_or(None)?;
         text.parse()
             .map_err(|error: AddressError| Some(error.to_string()))
+    }
+
+    fn schema() -> Value {
+        with_examples(
+            json!({ "type": "string", "pattern": PATTERN }),
+            json!([
+                "https://pve1.example.com:8006",
+                "pve1",
+                "unix:///run/docker.sock"
+            ]),
+        )
     }
 
     fn json(&self, _: Secrets) -> Value {

@@ -12,6 +12,7 @@ use crate::key_path::{KeyEdit, KeyPath};
 use crate::leaf::{Filled, Texts};
 use crate::problem::{DefinitionErrors, Problem, Reader};
 use crate::rules::RuleValues;
+use crate::schema::Schemas;
 use crate::secret::Secrets;
 use crate::values::MachineValues;
 use crate::written::Written;
@@ -89,6 +90,38 @@ impl Definition {
             machine: MachineValues::read_members(members, at),
             rules: RuleValues::read_members(members, at),
         })
+    }
+
+    /// The schema of each key.
+    pub(crate) fn schema_members(schemas: &mut Schemas) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut put = |key: &str, schema| members.insert(key.to_owned(), schema);
+        put(
+            "hypervisors",
+            schemas.key::<Entries<HypervisorEntry>>("Connections by name, inherited by name and whole: an entry takes nothing over from one of the same name above."),
+        );
+        put(
+            "use_hypervisor",
+            schemas
+                .key::<Filled>("Name of the hypervisor that the machines are on, looked up here."),
+        );
+        put(
+            "filter_hypervisors_allow",
+            schemas.key::<Texts>("Names of the hypervisors that may be used here and below. It only narrows what is allowed above; empty: none."),
+        );
+        put(
+            "prototypes",
+            schemas.key::<Entries<MachineValues>>(
+                "Bundles of the machine's keys by name, inherited by name and whole.",
+            ),
+        );
+        put(
+            "use_prototype",
+            schemas.key::<Filled>("Name of the prototype whose keys count here, looked up here. What is written here beside it wins over it."),
+        );
+        members.extend(MachineValues::schema_members(schemas));
+        members.extend(RuleValues::schema_members(schemas));
+        members
     }
 
     /// The document. Passwords that were not sealed are in it: for the store alone until

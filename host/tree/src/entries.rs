@@ -10,6 +10,7 @@ use crate::by_name::ByName;
 use crate::key_path::below;
 use crate::origin::Origin;
 use crate::problem::{Reader, found};
+use crate::schema::{Schemas, entries, or_null};
 use crate::secret::{HIDDEN, Secrets, Visit, is_secret_key, without_secrets};
 use crate::written::Part;
 
@@ -30,20 +31,24 @@ impl<T: Part> Part for Entries<T> {
 
     fn read(value: &Value, at: &mut Reader) -> Option<Self> {
         let members = at.members(value, "an object of named entries")?;
-        let mut entries = IndexMap::with_capacity(members.len());
+        let mut read = IndexMap::with_capacity(members.len());
         for (name, value) in members {
             at.within(name, |at| {
                 if let Some(expected) = wrong_name(name, T::NAMED) {
                     at.expected(expected, found(&Value::String(name.clone())), None);
                 }
                 if value.is_null() {
-                    entries.insert(Arc::from(name.as_str()), None);
+                    read.insert(Arc::from(name.as_str()), None);
                 } else if let Some(value) = T::read(value, at) {
-                    entries.insert(Arc::from(name.as_str()), Some(value));
+                    read.insert(Arc::from(name.as_str()), Some(value));
                 }
             });
         }
-        Some(Self(entries))
+        Some(Self(read))
+    }
+
+    fn schema(schemas: &mut Schemas) -> Value {
+        entries(T::NAMED, or_null(T::schema(schemas)))
     }
 
     fn json(&self, secrets: Secrets) -> Value {
@@ -114,7 +119,7 @@ impl<T: Part> Part for Entries<T> {
 /// What a key should have been, where it is none.
 pub(crate) fn wrong_name(name: &str, named: bool) -> Option<&'static str> {
     const LONGEST: usize = 253;
-    let length_fits = (1..=LONGEST).contains(&name.len());
+    let length_fits = (1..=LONGEST).contains(&name.chars().count());
     if !named {
         let plain = length_fits && !name.chars().any(char::is_control);
         return (!plain).then_some("a key of 1 to 253 characters");

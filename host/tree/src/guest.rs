@@ -3,26 +3,33 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::leaf::{Filled, Text, Texts};
 use crate::problem::Reader;
 use crate::record::record;
+use crate::schema::{Schemas, object};
 use crate::secret::{Secret, Secrets, Visit, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
 
 record! {
     /// What one level says of the guest.
-    GuestValues,
+    GuestValues as "guest",
     GuestComputed,
     "an object with hostname, users, ssh_keys, dns, domain and user_data",
     {
+        /// Its name inside. Unset: that of the machine.
         hostname: Filled,
+        /// Users to make; what an entry may say, the engine decides.
         users: Shape<true>,
+        /// Public keys that may log in, as in `authorized_keys`.
         ssh_keys: Texts,
+        /// Name servers and search domains; what it may say, the engine decides.
         dns: Shape<false>,
+        /// The domain it joins, replaced as a whole.
         domain: Domain,
+        /// Handed to the guest's first start as it is, such as a `#cloud-config`.
         user_data: Text,
     }
 }
@@ -43,6 +50,14 @@ impl<const LIST: bool> Leaf for Shape<LIST> {
             Ok(Self(Arc::new(value.clone())))
         } else {
             Err(None)
+        }
+    }
+
+    fn schema() -> Value {
+        if LIST {
+            json!({ "type": "array" })
+        } else {
+            json!({ "type": ["object", "array"] })
         }
     }
 
@@ -81,6 +96,21 @@ impl Part for Domain {
             ou: optional(members, "ou", at),
             account: optional(members, "account", at),
             password: optional(members, "password", at),
+        })
+    }
+
+    fn schema(schemas: &mut Schemas) -> Value {
+        schemas.shared("domain", |schemas| {
+            let mut members = Map::new();
+            let mut put = |key: &str, schema| members.insert(key.to_owned(), schema);
+            put("domain", schemas.key::<Filled>("Name of the domain."));
+            put("ou", schemas.key::<Filled>("Organisational unit."));
+            put("account", schemas.key::<Filled>("Who joins it."));
+            put(
+                "password",
+                schemas.key::<Secret>("The account's password. Never shown."),
+            );
+            Value::Object(object(members))
         })
     }
 

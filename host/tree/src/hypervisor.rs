@@ -13,6 +13,7 @@ use crate::entries::wrong_name;
 use crate::guest::{optional, put};
 use crate::leaf::Filled;
 use crate::problem::{ProblemKind, Reader, found};
+use crate::schema::{Schemas, described, entries, object as object_of, or_null};
 use crate::secret::{Secret, Secrets, Visit, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
@@ -145,6 +146,68 @@ impl HypervisorEntry {
         })
     }
 
+    fn schema_members(schemas: &mut Schemas) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut put = |key: &str, schema: Value| {
+            members.insert(key.to_owned(), schema);
+        };
+        let kind = "The engine, by its name or an alias; upper and lower case are the same.";
+        put("type", schemas.key::<Filled>(kind));
+        let alias = |of: &str| format!("Another spelling of `{of}`.");
+        put("hypervisor_type", schemas.key::<Filled>(&alias("type")));
+        put(
+            "host",
+            schemas.key::<Address>(
+                "Where it is. What is not said of scheme and port, the engine knows.",
+            ),
+        );
+        put("user", schemas.key::<Filled>("Whom the host logs in as."));
+        put("username", schemas.key::<Filled>(&alias("user")));
+        put(
+            "password",
+            schemas.key::<Secret>("The user's password, or a token. Never shown."),
+        );
+        put(
+            "auth",
+            schemas.key::<Auth>("How the password is presented. Unset: the best way of the engine that what is given here suffices for."),
+        );
+        let mut endpoints = entries(true, <Address as Part>::schema(schemas));
+        if let Value::Object(endpoints) = &mut endpoints {
+            endpoints.insert("properties".to_owned(), json!({ "host": false }));
+        }
+        put(
+            "endpoints",
+            described(
+                "Addresses beside `host`, by the engine's names for them.",
+                or_null(endpoints),
+            ),
+        );
+        put(
+            "tls",
+            described(
+                "Whom to believe to be the hypervisor.",
+                or_null(Tls::schema(schemas)),
+            ),
+        );
+        let verify = "Another spelling of `tls.verify`.";
+        put("verify_ssl", schemas.key::<bool>(verify));
+        put(
+            "limits",
+            described(
+                "How much at once, and how long. Unset: the host's own limit.",
+                or_null(Limits::schema(schemas)),
+            ),
+        );
+        put(
+            "settings",
+            described(
+                "The engine's own settings of a connection, by its schema.",
+                json!({ "type": ["object", "null"] }),
+            ),
+        );
+        members
+    }
+
     /// The entry's document, in the spelling of the table.
     #[must_use]
     pub fn json(&self, secrets: Secrets) -> Value {
@@ -214,6 +277,28 @@ fn read_endpoints(members: &Map<String, Value>, at: &mut Reader) -> IndexMap<Str
 }
 
 impl Tls {
+    fn schema(schemas: &mut Schemas) -> Value {
+        let mut members = Map::new();
+        let mut put = |key: &str, schema| members.insert(key.to_owned(), schema);
+        put(
+            "verify",
+            schemas.key::<bool>(
+                "Whether its certificate is checked. Unset: yes. `false` warns each time.",
+            ),
+        );
+        put(
+            "ca_file",
+            schemas.key::<Filled>("PEM file on the host with the authorities to trust."),
+        );
+        put(
+            "fingerprint",
+            schemas.key::<Fingerprint>(
+                "SHA-256 of its certificate, the only one that is then accepted.",
+            ),
+        );
+        Value::Object(object_of(members))
+    }
+
     fn read(members: &Map<String, Value>, at: &mut Reader) -> Self {
         at.only(members, ["verify", "ca_file", "fingerprint"]);
         Self {
@@ -243,6 +328,22 @@ impl Tls {
 }
 
 impl Limits {
+    fn schema(schemas: &mut Schemas) -> Value {
+        let about = [
+            "Operations at once.",
+            "Clones of one template at once.",
+            "HTTP requests at once.",
+            "Seconds until a request without an answer is given up.",
+            "Seconds to go on trying while the provider says that it is busy.",
+            "Seconds that a guest has to shut down by itself before it is stopped.",
+        ];
+        let members = Self::KEYS
+            .into_iter()
+            .zip(about)
+            .map(|(key, about)| (key.to_owned(), schemas.key::<u32>(about)));
+        Value::Object(object_of(members.collect()))
+    }
+
     const KEYS: [&str; 6] = [
         "concurrent",
         "clones_per_template",
@@ -287,7 +388,11 @@ impl Leaf for Fingerprint {
         "a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons";
 
     fn from_json(value: &Value) -> Result<Self, Option<String>> {
-        let text = value.as_str().ok_or(None)?.trim().to_ascii_lowercase();
+        let text = value
+            .as_str()
+            .ok_or(None)?
+            .trim_ascii()
+            .to_ascii_lowercase();
         let digits: String = text
             .strip_prefix("sha256:")
             .unwrap_or(&text)
@@ -301,9 +406,26 @@ impl Leaf for Fingerprint {
         }
     }
 
+    fn schema() -> Value {
+        json!({
+            "type": "string",
+            "pattern": r"^[ \t\n\f\r]*([Ss][Hh][Aa]256:)?:*([0-9A-Fa-f]:*){64}[ \t\n\f\r]*$",
+        })
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self.0)
     }
+}
+
+impl Auth {
+    const WITHOUT_HEADER: [AuthScheme; 5] = [
+        AuthScheme::None,
+        AuthScheme::Basic,
+        AuthScheme::Bearer,
+        AuthScheme::ProxmoxToken,
+        AuthScheme::ProxmoxTicket,
+    ];
 }
 
 impl Leaf for Auth {
@@ -334,6 +456,32 @@ impl Leaf for Auth {
         }
     }
 
+    fn schema() -> Value {
+        json!({
+            "anyOf": [
+                { "enum": Self::WITHOUT_HEADER },
+                {
+                    "type": "object",
+                    "properties": {
+                        "scheme": { "enum": Self::WITHOUT_HEADER },
+                        "header": { "type": "null" },
+                    },
+                    "required": ["scheme"],
+                    "additionalProperties": false,
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "scheme": { "const": AuthScheme::Header },
+                        "header": { "description": "Which header.", "type": "string" },
+                    },
+                    "required": ["scheme", "header"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+
     fn json(&self, _: Secrets) -> Value {
         match &self.header {
             Some(header) => json!({ "scheme": self.scheme, "header": header }),
@@ -349,6 +497,27 @@ impl Part for HypervisorEntry {
 
     fn read(value: &Value, at: &mut Reader) -> Option<Self> {
         Self::read(value, at)
+    }
+
+    fn schema(schemas: &mut Schemas) -> Value {
+        schemas.shared("hypervisor", |schemas| {
+            let mut schema = object_of(Self::schema_members(schemas));
+            // The same thing said in two spellings.
+            schema.insert(
+                "not".to_owned(),
+                json!({
+                    "anyOf": [
+                        { "required": ["type", "hypervisor_type"] },
+                        { "required": ["user", "username"] },
+                        {
+                            "required": ["tls", "verify_ssl"],
+                            "properties": { "tls": { "type": "object", "required": ["verify"] } },
+                        },
+                    ],
+                }),
+            );
+            Value::Object(schema)
+        })
     }
 
     fn json(&self, secrets: Secrets) -> Value {

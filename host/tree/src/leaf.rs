@@ -7,6 +7,7 @@ use enginehouse_model::Bytes;
 use enginehouse_model::documents::Power;
 use serde_json::{Value, json};
 
+use crate::schema::{FILLED, Schemas, with_examples};
 use crate::secret::{Secrets, Visit, without_secrets};
 use crate::written::{Leaf, Part};
 use crate::{Line, Origin, Traced};
@@ -20,6 +21,10 @@ impl Leaf for Text {
 
     fn from_json(value: &Value) -> Result<Self, Option<String>> {
         value.as_str().map(|text| Self(text.into())).ok_or(None)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "string" })
     }
 
     fn json(&self, _: Secrets) -> Value {
@@ -41,6 +46,10 @@ impl Leaf for Filled {
         }
     }
 
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": FILLED })
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self.0)
     }
@@ -59,6 +68,10 @@ impl Leaf for Texts {
 
     fn from_json(value: &Value) -> Result<Self, Option<String>> {
         texts(value, is_filled).map(Self)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "array", "items": { "type": "string", "pattern": FILLED } })
     }
 
     fn json(&self, _: Secrets) -> Value {
@@ -92,6 +105,10 @@ impl Leaf for bool {
         value.as_bool().ok_or(None)
     }
 
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self)
     }
@@ -109,10 +126,18 @@ impl Leaf for u32 {
             .ok_or(None)
     }
 
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": Self::MAX })
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self)
     }
 }
+
+/// More than nothing, a whole number with a unit: what [`Bytes`] reads.
+const SIZE: &str =
+    r"^[ \t\n\f\r]*0*[1-9][0-9]*[ \t\n\f\r]*([Bb]|[KkMmGgTt]([Ii]?[Bb])?)[ \t\n\f\r]*$";
 
 /// A size of memory or disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,6 +163,13 @@ impl Leaf for Size {
         }
     }
 
+    fn schema() -> Value {
+        with_examples(
+            json!({ "type": "string", "pattern": SIZE }),
+            json!(["8GiB", "512MiB", "1TiB"]),
+        )
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self.0.to_string())
     }
@@ -152,6 +184,10 @@ impl Leaf for Power {
             Some("stopped") => Ok(Self::Stopped),
             _ => Err(None),
         }
+    }
+
+    fn schema() -> Value {
+        json!({ "enum": ["running", "stopped"] })
     }
 
     fn json(&self, _: Secrets) -> Value {
@@ -176,6 +212,10 @@ impl Leaf for Vlan {
             .filter(|tag| (1..=4094).contains(tag))
             .map(Self)
             .ok_or(None)
+    }
+
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 1, "maximum": 4094 })
     }
 
     fn json(&self, _: Secrets) -> Value {
@@ -204,10 +244,23 @@ impl Leaf for Mac {
         }
     }
 
+    fn schema() -> Value {
+        with_examples(
+            json!({ "type": "string", "pattern": "^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$" }),
+            json!(["02:00:00:00:00:01"]),
+        )
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self.0)
     }
 }
+
+const V4: &str = r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\.){3}(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+/// Its shape alone.
+const V6: &str = "[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*";
+const UP_TO_32: &str = "0*([12]?[0-9]|3[0-2])";
+const UP_TO_128: &str = "0*([1-9]?[0-9]|1[01][0-9]|12[0-8])";
 
 /// Addresses of a nic with prefix lengths, or `dhcp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +272,16 @@ impl Leaf for NicAddresses {
 
     fn from_json(value: &Value) -> Result<Self, Option<String>> {
         texts(value, |text| text == "dhcp" || is_network_address(text)).map(Self)
+    }
+
+    fn schema() -> Value {
+        with_examples(
+            json!({
+                "type": "array",
+                "items": { "type": "string", "pattern": format!("^(dhcp|{V4}/{UP_TO_32}|{V6}/{UP_TO_128})$") },
+            }),
+            json!([["192.0.2.10/24", "2001:db8::10/64"], ["dhcp"]]),
+        )
     }
 
     fn json(&self, _: Secrets) -> Value {
@@ -239,7 +302,8 @@ fn is_network_address(text: &str) -> bool {
         Ok(IpAddr::V6(_)) => 128,
         Err(_) => return false,
     };
-    prefix.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
+    prefix.chars().all(|c| c.is_ascii_digit())
+        && prefix.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
 }
 
 /// Where a nic's default route goes.
@@ -257,6 +321,13 @@ impl Leaf for Gateway {
             .ok_or(None)
     }
 
+    fn schema() -> Value {
+        with_examples(
+            json!({ "type": "string", "pattern": format!("^({V4}|{V6})$") }),
+            json!(["192.0.2.1", "2001:db8::1"]),
+        )
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(self.0)
     }
@@ -272,6 +343,10 @@ impl Part for Json {
 
     fn read(value: &Value, _: &mut crate::problem::Reader) -> Option<Self> {
         Some(Self(Arc::new(value.clone())))
+    }
+
+    fn schema(_: &mut Schemas) -> Value {
+        json!(true)
     }
 
     fn json(&self, secrets: Secrets) -> Value {

@@ -17,6 +17,7 @@
 //! | `written`, `entries`, `by_name`, `record`, `leaf` | one key: how it is read, written, inherited, shown |
 //! | `values`, `guest`, `rules`, `hypervisor` | the keys there are |
 //! | `definition`, `key_path`, `problem` | a node's document, single keys of it, what is wrong |
+//! | `schema` | the same as a JSON Schema, said by each kind of key |
 //! | `secret`, `seal` | passwords, and how none stays in a definition |
 //! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
 //! | `state`, `node` | descriptors, their states and edges |
@@ -48,6 +49,7 @@ mod record;
 mod resolve;
 mod rights;
 mod rules;
+mod schema;
 mod seal;
 mod secret;
 mod state;
@@ -76,6 +78,7 @@ pub use problem::{DefinitionErrors, Problem, ProblemKind};
 pub use resolve::ResolveError;
 pub use rights::Right;
 pub use rules::{Approvals, OnFailure, Policy, RuleComputed, RuleValues};
+pub use schema::definition_schema;
 pub use seal::{SECRET_MAX, name_keys, sealed_value};
 pub use secret::{Secret, Secrets};
 pub use state::{Event, Next, Refused, Status, next};

@@ -1,17 +1,18 @@
 //! Records: objects with fixed keys, inherited key by key.
 
-/// Makes two types of one list of keys: what is written, and what is computed of it.
+/// Makes two types of one list of keys: what is written, and what is computed of it. The text on a
+/// key is also its description in the JSON Schema.
 macro_rules! record {
     (
-        $(#[$written_doc:meta])* $written:ident,
+        $(#[$written_doc:meta])* $written:ident as $schema:literal,
         $(#[$computed_doc:meta])* $computed:ident,
         $expected:literal,
-        { $( $(#[$key_doc:meta])* $key:ident: $kind:ty, )* }
+        { $( $(#[doc = $doc:literal])+ $key:ident: $kind:ty, )* }
     ) => {
         $(#[$written_doc])*
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct $written {
-            $( $(#[$key_doc])* pub $key: $crate::Written<$kind>, )*
+            $( $(#[doc = $doc])+ pub $key: $crate::Written<$kind>, )*
         }
 
         $(#[$computed_doc])*
@@ -19,7 +20,7 @@ macro_rules! record {
         pub struct $computed {
             /// The level that said there is one.
             pub origin: $crate::Origin,
-            $( $(#[$key_doc])* pub $key: Option<<$kind as $crate::written::Part>::Computed>, )*
+            $( $(#[doc = $doc])+ pub $key: Option<<$kind as $crate::written::Part>::Computed>, )*
         }
 
         impl $written {
@@ -32,6 +33,21 @@ macro_rules! record {
                 Self {
                     $( $key: $crate::Written::read(members, stringify!($key), at), )*
                 }
+            }
+
+            /// The schema of each key; what is said here of a key is what editors show.
+            pub(crate) fn schema_members(
+                schemas: &mut $crate::schema::Schemas,
+            ) -> serde_json::Map<String, serde_json::Value> {
+                let mut members = serde_json::Map::new();
+                $(
+                    let description = concat!($( $doc, )+);
+                    members.insert(
+                        stringify!($key).to_owned(),
+                        schemas.key::<$kind>(description),
+                    );
+                )*
+                members
             }
 
             pub(crate) fn write_members(
@@ -94,6 +110,12 @@ macro_rules! record {
                 let members = at.members(value, $expected)?;
                 at.only(members, Self::KEYS.iter().copied());
                 Some(Self::read_members(members, at))
+            }
+
+            fn schema(schemas: &mut $crate::schema::Schemas) -> serde_json::Value {
+                schemas.shared($schema, |schemas| {
+                    serde_json::Value::Object($crate::schema::object(Self::schema_members(schemas)))
+                })
             }
 
             fn json(&self, secrets: $crate::Secrets) -> serde_json::Value {

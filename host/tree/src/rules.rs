@@ -6,24 +6,27 @@ use serde_json::{Value, json};
 
 use crate::leaf::Texts;
 use crate::record::record;
+use crate::schema::described;
 use crate::secret::Secrets;
 use crate::written::Leaf;
 
 record! {
     /// What one level says of the treatment of its machines.
-    RuleValues,
+    RuleValues as "rules",
     RuleComputed,
     "an object of rules",
     {
         /// Full names of descriptors that must be deployed before.
         depends_on: Texts,
-        /// Destroying needs signatures.
+        /// Destroying the machine needs signatures. Unset: no.
         protect: bool,
-        /// Which repair of drift may run alone.
+        /// Which repair of drift may run without a person.
         policy: Policy,
-        /// Pending changes run alone, under the same policy.
+        /// Pending changes run without a person, under the same policy. Unset: no.
         follow: bool,
+        /// Signatures that gated actions need, replaced as a whole.
         approvals: Approvals,
+        /// What becomes of what a failed operation has made.
         on_failure: OnFailure,
     }
 }
@@ -52,6 +55,10 @@ impl Leaf for Policy {
         }
     }
 
+    fn schema() -> Value {
+        json!({ "enum": ["observe", "benign", "disruptive"], "default": "benign" })
+    }
+
     fn json(&self, _: Secrets) -> Value {
         json!(match self {
             Self::Observe => "observe",
@@ -78,6 +85,10 @@ impl Leaf for OnFailure {
             Some("rollback") => Ok(Self::Rollback),
             _ => Err(None),
         }
+    }
+
+    fn schema() -> Value {
+        json!({ "enum": ["keep", "rollback"], "default": "keep" })
     }
 
     fn json(&self, _: Secrets) -> Value {
@@ -126,6 +137,18 @@ impl Leaf for Approvals {
             )));
         }
         Ok(Self { need, keys })
+    }
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "need": described("Signatures that are needed, at most as many as there are keys.", u32::schema()),
+                "keys": described("Public keys as in `authorized_keys`.", Texts::schema()),
+            },
+            "required": ["need", "keys"],
+            "additionalProperties": false,
+        })
     }
 
     fn json(&self, _: Secrets) -> Value {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use enginehouse_model::SecretName;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::written::Leaf;
 
@@ -42,6 +42,9 @@ impl fmt::Debug for Secret {
         }
     }
 }
+
+/// Form of a [`SecretName`].
+const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$";
 
 impl Leaf for Secret {
     const EXPECTED: &'static str =
@@ -81,6 +84,32 @@ impl Leaf for Secret {
             | Value::Number(_)
             | Value::Array(_) => Err(None),
         }
+    }
+
+    fn schema() -> Value {
+        let reference = |key: &str, what: &str, pattern: Option<&str>| {
+            let mut name = json!({ "description": what, "type": "string", "minLength": 1 });
+            if let (Some(pattern), Value::Object(name)) = (pattern, &mut name) {
+                name.insert("pattern".to_owned(), json!(pattern));
+                name.insert("maxLength".to_owned(), json!(SecretName::LONGEST));
+            }
+            let mut properties = Map::new();
+            properties.insert(key.to_owned(), name);
+            json!({
+                "type": "object",
+                "properties": properties,
+                "required": [key],
+                "additionalProperties": false,
+            })
+        };
+        json!({
+            "anyOf": [
+                { "type": "string", "minLength": 1 },
+                reference("secret", "A secret in the host's own encrypted store, by its name.", Some(NAME)),
+                reference("env", "An environment variable of the host's process.", None),
+                reference("file", "A file on the host, by its path.", None),
+            ],
+        })
     }
 
     fn json(&self, secrets: Secrets) -> Value {

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::origin::{Origin, Traced};
 use crate::problem::{Reader, found, found_secret};
+use crate::schema::{Schemas, described};
 use crate::secret::Visit;
 use crate::{Line, Secrets};
 
@@ -29,6 +30,8 @@ pub trait Part: Clone {
     const SECRET_BY_KEY: bool = false;
 
     fn read(value: &Value, at: &mut Reader) -> Option<Self>;
+    /// What [`Part::read`] takes, as a JSON Schema; `null` is none of it.
+    fn schema(schemas: &mut Schemas) -> Value;
     fn json(&self, secrets: Secrets) -> Value;
     /// Lets this win over what is inherited in `slot`.
     fn apply(&self, slot: &mut Option<Self::Computed>, origin: &Origin);
@@ -50,6 +53,8 @@ pub trait Leaf: Clone {
     /// # Errors
     /// A hint, where there is more to say than what was expected.
     fn from_json(value: &Value) -> Result<Self, Option<String>>;
+    /// What [`Leaf::from_json`] takes, as a JSON Schema.
+    fn schema() -> Value;
     fn json(&self, secrets: Secrets) -> Value;
 
     /// As people see it, without secrets.
@@ -80,6 +85,10 @@ impl<T: Leaf> Part for T {
                 None
             }
         }
+    }
+
+    fn schema(_: &mut Schemas) -> Value {
+        described(T::EXPECTED, T::schema())
     }
 
     fn json(&self, secrets: Secrets) -> Value {

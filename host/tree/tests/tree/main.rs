@@ -16,4 +16,6 @@ mod edits;
 #[cfg(test)]
 mod previews;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod secrets;
