@@ -79,8 +79,6 @@ pub enum CommandError {
     NoEngine { needed: &'static str, dir: PathBuf },
     #[error("cannot tell where this program is")]
     Program(#[source] io::Error),
-    #[error("cannot write YAML")]
-    Yaml(#[source] serde_saphyr::ser_error::Error),
     #[error("`{text}` is no filter for the log")]
     LogFilter {
         text: String,

@@ -168,7 +168,6 @@ fn describe(error: &CommandError) -> Report {
         ),
         CommandError::Sim(_)
         | CommandError::Program(_)
-        | CommandError::Yaml(_)
         | CommandError::Temporary(_)
         | CommandError::Write(_)
         | CommandError::Json(_)

@@ -35,7 +35,8 @@ pub enum SegmentError {
     #[error("a name has at most {SEGMENT_MAX} characters, this one has {0}")]
     TooLong(usize),
     #[error(
-        "`{0}` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
+        "`{}` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
+        .0.escape_debug()
     )]
     Character(char),
 }

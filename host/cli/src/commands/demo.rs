@@ -13,6 +13,7 @@ use enginehouse_api::{Access, Client, OperationKind, OperationRequest, Params};
 use enginehouse_model::FullName;
 use enginehouse_server::{Running, ServeConfig, Server};
 use enginehouse_sim::{Knobs, Sim, SimConfig, SimHandle};
+use enginehouse_text::write_yaml;
 use serde_json::{Map, Value, json};
 
 use super::order::finish;
@@ -209,9 +210,6 @@ impl<'a> Stage<'a> {
         definition: Value,
         command: &str,
     ) -> Result<(), CommandError> {
-        let yaml = serde_saphyr::to_string(&definition).map_err(CommandError::Yaml)?;
-        self.output.note(yaml.trim_end());
-        self.command(command)?;
         let definition = match definition {
             Value::Object(map) => map,
             Value::Null
@@ -220,6 +218,8 @@ impl<'a> Stage<'a> {
             | Value::String(_)
             | Value::Array(_) => Map::new(),
         };
+        self.output.note(write_yaml(&definition).trim_end());
+        self.command(command)?;
         let params = Params {
             definition: Some(definition),
             ..Params::default()

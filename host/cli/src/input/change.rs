@@ -7,6 +7,7 @@
 //! beyond the shell's, `"5"` is the text, and nothing is a boolean by surprise (`no`, `on`).
 
 use enginehouse_api::Change;
+use enginehouse_text::{YamlError, read_value};
 use serde_json::{Number, Value};
 use thiserror::Error;
 
@@ -23,7 +24,7 @@ pub enum ChangeError {
     Value {
         key: String,
         #[source]
-        source: serde_saphyr::Error,
+        source: YamlError,
     },
 }
 
@@ -84,13 +85,13 @@ fn split_key(text: &str) -> Result<(Vec<String>, &str), ChangeError> {
     }
 }
 
-fn parse_value(text: &str) -> Result<Value, serde_saphyr::Error> {
+fn parse_value(text: &str) -> Result<Value, YamlError> {
     Ok(match text {
         "null" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
         _ if text.starts_with(['[', '{', '"', '\'']) => {
-            return serde_saphyr::from_str_with_options(text, super::file::yaml_options());
+            return read_value(text.as_bytes());
         }
         _ => match serde_json::from_str::<Number>(text) {
             Ok(number) => Value::Number(number),
