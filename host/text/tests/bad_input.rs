@@ -42,7 +42,7 @@ fn all_problems_of_all_files_are_said_at_once_with_line_and_column() {
     web/vm1.yaml:7:11: disks.root.size: expected a size with a unit, such as 8GiB, found the number 8192 [write 8192MiB or 8192GiB for one of these]
     web/vm1.yaml:8:5: disks.root.shiny: unknown key [known here: size, storage, storage_class, bus, keep]
     web/vm1.yaml:13:5: hypervisors.h.username: says the same as `user` [keep one of the two]
-    web/vm1.yaml:14:15: hypervisors.h.password: expected a password as text, or {"env": NAME}, or {"file": PATH}, found a list
+    web/vm1.yaml:14:15: hypervisors.h.password: expected a password as text, or {"secret": NAME}, {"env": NAME} or {"file": PATH}, found a list
     "#);
 }
 
