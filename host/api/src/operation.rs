@@ -47,6 +47,12 @@ impl OperationState {
         }
     }
 
+    /// The state of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+
     /// Over for good.
     #[must_use]
     pub fn has_ended(self) -> bool {
@@ -153,7 +159,7 @@ pub struct Step {
     /// The same for people: `cores 2 -> 4, memory 2048 MiB -> 4096 MiB`.
     pub text: String,
     pub state: StepState,
-    /// How often it was tried; 0 before the first time.
+    /// How often it was tried: 1 and every repetition of something in it; 0 before the first time.
     pub attempt: u32,
     /// The provider's task that it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

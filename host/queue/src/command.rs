@@ -4,14 +4,14 @@ use enginehouse_model::documents::{Note, Outcome, Problem, TaskEnd};
 use enginehouse_model::{HypervisorUid, OperationId, Timestamp};
 use serde_json::Value;
 
-use crate::entry::{Entry, Final, StepSpec, Token};
+use crate::entry::{Entry, Final, StepPlan, Token};
 use crate::operation::Operation;
 
 /// Something that happened to an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// Its plan is made (no steps: there is nothing to do), or could not be.
-    Prepared(Result<Vec<StepSpec>, Problem>),
+    /// Its plan is made, or could not be.
+    Prepared(Result<StepPlan, Problem>),
     /// The current step is not needed.
     NotNeeded(String),
     /// The engine's `once` request leaves now.

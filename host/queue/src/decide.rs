@@ -5,7 +5,7 @@ use enginehouse_model::documents::{Code, Problem};
 
 use crate::backoff::Backoff;
 use crate::command::{CallEnd, Event, PollEnd, SettleEnd};
-use crate::entry::{Entry, Final, StepSpec, Token};
+use crate::entry::{Entry, Final, StepPlan, Token};
 use crate::operation::{Failing, Once, Operation, Phase, Then};
 use crate::queue::Limits;
 
@@ -44,7 +44,7 @@ pub(crate) fn decide(
     limits: &Limits,
 ) -> Vec<Entry> {
     match event.clone() {
-        Event::Prepared(Ok(steps)) => after_plan(operation, steps),
+        Event::Prepared(Ok(plan)) => after_plan(operation, plan),
         Event::Prepared(Err(problem)) => after_problem(operation, problem, now, limits),
         Event::NotNeeded(reason) => {
             let mut entries = vec![Entry::Skipped { reason }];
@@ -124,9 +124,9 @@ fn may_end_now(operation: &Operation) -> bool {
     }
 }
 
-fn after_plan(operation: &Operation, steps: Vec<StepSpec>) -> Vec<Entry> {
-    let nothing = steps.is_empty();
-    let mut entries = vec![Entry::Planned { steps }];
+fn after_plan(operation: &Operation, plan: StepPlan) -> Vec<Entry> {
+    let nothing = plan.steps.is_empty();
+    let mut entries = vec![Entry::Planned(plan)];
     // A change of the tree alone is done when it is planned: too late to cancel.
     if nothing {
         entries.push(succeeded());

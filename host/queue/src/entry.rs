@@ -18,7 +18,7 @@ pub enum Entry {
     /// Left the lane's queue and holds a slot; its plan is being made.
     Started,
     /// The plan: the steps in order.
-    Planned { steps: Vec<StepSpec> },
+    Planned(StepPlan),
     /// The current step turned out not to be needed.
     Skipped { reason: String },
     /// The engine is called for the current step.
@@ -97,6 +97,24 @@ impl Final {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The steps in order; none: there is nothing to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepPlan {
+    pub steps: Vec<StepSpec>,
+    /// What was found while it was made and belongs into the operation's result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl From<Vec<StepSpec>> for StepPlan {
+    fn from(steps: Vec<StepSpec>) -> Self {
+        Self {
+            steps,
+            warnings: Vec::new(),
         }
     }
 }

@@ -32,7 +32,7 @@ mod tests;
 
 pub use backoff::Backoff;
 pub use command::{CallEnd, Command, Event, Output, PollEnd, SettleEnd};
-pub use entry::{Entry, Final, StepSpec, Token};
+pub use entry::{Entry, Final, StepPlan, StepSpec, Token};
 pub use operation::{
     EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, Spec, StepState, Then,
 };

@@ -94,6 +94,8 @@ pub struct Failing {
 pub struct Origin {
     /// What the engine was called with.
     pub token: Option<Token>,
+    /// [`StepState::attempt`] of it.
+    pub attempt: u32,
     pub sent: Sent,
     /// [`StepState::touched`] before it.
     pub touched: bool,
@@ -161,6 +163,9 @@ pub struct Operation {
     pub steps: Vec<StepSpec>,
     /// Index of the current step.
     pub step: usize,
+    /// How often each step was tried so far: once, and again for each repetition of one of its
+    /// phases.
+    pub tries: Vec<u32>,
     pub state: StepState,
     /// Everything that was created, as `kind id`.
     pub created: Vec<String>,
@@ -182,6 +187,7 @@ pub struct EndedPart {
     pub target: FullName,
     pub state: Final,
     pub problem: Option<Problem>,
+    pub warnings: Vec<String>,
 }
 
 /// An entry that does not fit the state before it.
@@ -201,6 +207,7 @@ impl Operation {
             phase: Phase::Pending,
             steps: Vec::new(),
             step: 0,
+            tries: Vec::new(),
             state: StepState::default(),
             created: Vec::new(),
             warnings: Vec::new(),
@@ -298,6 +305,7 @@ impl Operation {
             target: self.spec.target_name.clone(),
             state: *state,
             problem: problem.clone(),
+            warnings: self.warnings.clone(),
         })
     }
 

@@ -20,9 +20,11 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.obstacle = None;
             operation.phase = Phase::Starting;
         }
-        Entry::Planned { steps } => {
+        Entry::Planned(plan) => {
             fits(operation, |phase| matches!(phase, Phase::Starting))?;
-            operation.steps.clone_from(steps);
+            operation.steps.clone_from(&plan.steps);
+            operation.tries = vec![0; plan.steps.len()];
+            operation.warnings.extend(plan.warnings.iter().cloned());
             operation.step = 0;
             operation.state = StepState::default();
             operation.obstacle = None;
@@ -44,6 +46,11 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 return Err(());
             }
             knows_its_request(operation)?;
+            if let Some(tries) = operation.tries.get_mut(operation.step)
+                && (*tries == 0 || *attempt > 1)
+            {
+                *tries = tries.saturating_add(1);
+            }
             operation.state.attempt = *attempt;
             operation.obstacle = None;
             operation.phase = Phase::Calling;
@@ -276,6 +283,7 @@ fn settling(operation: &mut Operation) -> Result<(), ()> {
         Phase::Waiting { task, .. } => {
             let Some(Origin {
                 token,
+                attempt,
                 mut sent,
                 touched,
             }) = operation.state.origin.take()
@@ -285,6 +293,7 @@ fn settling(operation: &mut Operation) -> Result<(), ()> {
             sent.lost = true;
             operation.state.forgotten = Some(task.clone());
             operation.state.token = token;
+            operation.state.attempt = attempt;
             operation.state.touched = touched;
             operation.state.ended = sent.after.clone();
             operation.state.once = Once::Sending {
@@ -318,6 +327,7 @@ fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], not
     let origin = match before.once {
         Once::Sending { sent, .. } | Once::Answered { sent, .. } => Some(Origin {
             token: before.token,
+            attempt: before.attempt,
             sent,
             touched: before.touched,
         }),

@@ -21,7 +21,7 @@ use enginehouse_engines::{Clock, Engine, LoadError};
 use enginehouse_model::{
     HypervisorUid, InstallationId, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue};
+use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue, StepPlan};
 use enginehouse_store::{Commit, CommitError, Document, Fence, JournalRow, Store, Table, Write};
 use enginehouse_tree::{Change, Tree};
 use parking_lot::Mutex;
@@ -335,8 +335,13 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
 fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry) {
     let mut say = |level: &str, text: String| state.log(number, now, level, &text);
     match entry {
-        Entry::Planned { steps } if steps.is_empty() => say("info", "nothing to do".to_owned()),
-        Entry::Planned { steps } => {
+        Entry::Planned(StepPlan { steps, warnings }) => {
+            for warning in warnings {
+                say("warn", warning.clone());
+            }
+            if steps.is_empty() {
+                say("info", "nothing to do".to_owned());
+            }
             for (at, step) in steps.iter().enumerate() {
                 say(
                     "info",

@@ -121,7 +121,7 @@ impl Live {
             }
             Entry::Queued { .. }
             | Entry::Started
-            | Entry::Planned { .. }
+            | Entry::Planned(_)
             | Entry::Called { .. }
             | Entry::Filled { .. }
             | Entry::Sending { .. }

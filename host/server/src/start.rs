@@ -178,6 +178,11 @@ fn ended_part(parent: OperationId, view: &enginehouse_api::Operation) -> EndedPa
                 error.message.clone(),
             )
         }),
+        warnings: view
+            .result
+            .as_ref()
+            .map(|result| result.warnings.clone())
+            .unwrap_or_default(),
     }
 }
 

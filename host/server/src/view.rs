@@ -1,11 +1,11 @@
 //! Operations as the API shows them.
 
 use enginehouse_api::{
-    ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationResult,
-    OperationState, Problem, Step, StepState,
+    ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationKind,
+    OperationResult, OperationState, Problem, Step, StepState,
 };
-use enginehouse_model::{FullName, OperationId, Timestamp};
-use enginehouse_queue::{Final, Operation, Phase, Then};
+use enginehouse_model::{OperationId, Timestamp};
+use enginehouse_queue::{EndedPart, Final, Operation, Phase, Spec, Then};
 
 use crate::house::State;
 use crate::orders::{Order, final_state, kind_of};
@@ -13,7 +13,7 @@ use crate::orders::{Order, final_state, kind_of};
 /// An operation of the queue, as it is now.
 pub(crate) fn of_number(state: &State, number: OperationId) -> Result<View, Problem> {
     match state.queue.get(number) {
-        Some(operation) => Ok(operation_view(state, operation, true)),
+        Some(operation) => Ok(self::operation(state, operation, true)),
         None => Err(Problem::new(
             ErrorCode::NotFound,
             format!("there is no operation {number} in the queue"),
@@ -47,16 +47,12 @@ pub(crate) fn quick(number: OperationId, order: &Order, who: &str, now: Timestam
 
 /// An operation of the queue; `whole` with steps and parts.
 pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> View {
-    operation_view(state, operation, whole)
-}
-
-fn operation_view(state: &State, operation: &Operation, whole: bool) -> View {
     let spec = &operation.spec;
     let live = state.live.get(&spec.number);
     let ended = matches!(operation.phase, Phase::Ended { .. });
     View {
         number: spec.number,
-        kind: kind_of(&spec.kind).unwrap_or(enginehouse_api::OperationKind::Edit),
+        kind: kind_shown(spec),
         state: state_of(operation),
         path: spec.target_name.clone(),
         node: Some(spec.target),
@@ -101,6 +97,11 @@ fn operation_view(state: &State, operation: &Operation, whole: bool) -> View {
             Vec::new()
         },
     }
+}
+
+/// Of a later version's operation, which cannot be carried out, it is not known.
+fn kind_shown(spec: &Spec) -> OperationKind {
+    kind_of(spec).unwrap_or(OperationKind::Edit)
 }
 
 /// What is going on, in words: what the engine said of this step, or else the step itself.
@@ -194,11 +195,7 @@ fn steps(state: &State, operation: &Operation) -> Vec<Step> {
                 action: step.action.clone(),
                 text: step.reason.clone(),
                 state: step_state(operation, at),
-                attempt: if current {
-                    operation.state.attempt
-                } else {
-                    u32::from(at < operation.step)
-                },
+                attempt: operation.tries.get(at).copied().unwrap_or_default(),
                 task: match &operation.phase {
                     Phase::Waiting { task, .. } if current => Some(task.clone()),
                     _ => None,
@@ -254,7 +251,7 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
         .iter()
         .filter_map(|number| state.queue.get(*number))
         .map(|part| {
-            let view = operation_view(state, part, false);
+            let view = self::operation(state, part, false);
             ChildOperation {
                 number: view.number,
                 kind: view.kind,
@@ -269,24 +266,28 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
         .collect();
     children.extend(ended.map(|part| ChildOperation {
         number: part.number,
-        kind: kind_of(&operation.spec.kind).unwrap_or(enginehouse_api::OperationKind::Edit),
+        kind: kind_shown(&operation.spec),
         path: part.target.clone(),
         state: final_state(part.state),
         progress: None,
         waiting_for: None,
-        result: part_result(state, &part.target),
+        result: part_result(state, part),
         error: part.problem.as_ref().map(crate::problem::of_operation),
     }));
     children.sort_by_key(|child| child.number);
     children
 }
 
-/// The machine that a part has left, for the list of parts; its own row has the rest.
-fn part_result(state: &State, target: &FullName) -> Option<OperationResult> {
-    let record = state.record_of(state.tree.find(target).ok()?)?;
-    let machine_id = record.identity.as_ref()?.machine_id.clone();
-    Some(OperationResult {
-        machine_id: Some(machine_id),
+/// The machine that a part has left and what it warned of, for the list of parts; its own row has
+/// the rest.
+fn part_result(state: &State, part: &EndedPart) -> Option<OperationResult> {
+    let node = state.tree.find(&part.target).ok();
+    let machine_id = node
+        .and_then(|node| state.record_of(node)?.identity.as_ref())
+        .map(|identity| identity.machine_id.clone());
+    (machine_id.is_some() || !part.warnings.is_empty()).then(|| OperationResult {
+        machine_id,
+        warnings: part.warnings.clone(),
         ..OperationResult::default()
     })
 }

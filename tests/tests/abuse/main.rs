@@ -18,7 +18,7 @@ const MISDEEDS: &[(&str, &str, u32)] = &[
     ("panic-with-credentials", "[redacted]", 2),
     ("bad-json", "breaks the contract", 2),
     ("big-token", "a token of 65537 bytes", 2),
-    ("again", "1000 phases of one step without an end", 0),
+    ("again", "1000 phases of one step without an end", 1),
     ("unheard-of", "no such mode: unheard-of", 1),
 ];
 
@@ -100,6 +100,8 @@ async fn what_trapped_after_its_request_runs_once_more_with_the_answer_it_had() 
     ensure!(said.contains("right after the once request"), "{said}");
     // It looked at something first, so both runs were seen.
     assert_eq!(stage.provider.count("GET", "/run"), 2);
+    let attempts: Vec<u32> = failed.steps.iter().map(|step| step.attempt).collect();
+    assert_eq!(attempts, [2]);
     let result = failed.result.context("no result")?;
     let made: Vec<&str> = result
         .created

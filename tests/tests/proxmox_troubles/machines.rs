@@ -40,6 +40,10 @@ async fn a_machine_that_is_gone_behind_our_back_is_said_to_be() -> Result<()> {
         .iter()
         .any(|line| line.text.contains("not there any more"));
     ensure!(told, "{log:#?}");
+    let result = operation.result.context("no result")?;
+    assert_eq!(result.warnings, ["the machine was not there any more"]);
+    let said = site.node("/vm1").await?.last_error.context("not noted")?;
+    assert_eq!(said.message, "the machine was not there any more");
     assert_eq!(site.node("/vm1").await?.status, Some(Status::Provisioned));
     site.order(OperationKind::Deploy, "/vm1", Params::default())
         .await?;

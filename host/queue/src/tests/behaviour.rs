@@ -5,10 +5,12 @@ use enginehouse_model::documents::{Code, Note};
 use serde_json::json;
 
 use super::fixture::{
-    Bench, ONE, again, at, done, fails, hypervisor, not_started, problem, sending, settled, spec,
-    step, task_ended, traps, wait,
+    Bench, ONE, again, at, done, fails, hypervisor, not_started, prepared, problem, sending,
+    settled, spec, step, task_ended, traps, wait,
 };
-use crate::{CallEnd, Command, Event, Final, Limits, Once, Phase, PollEnd, SettleEnd, Token};
+use crate::{
+    CallEnd, Command, Event, Final, Limits, Once, Phase, PollEnd, SettleEnd, StepPlan, Token,
+};
 
 const CALL: Command = Command::Call { operation: ONE };
 const SETTLE: Command = Command::Settle { operation: ONE };
@@ -379,7 +381,7 @@ fn a_forgotten_task_of_no_request_goes_on_with_a_warning() {
 #[test]
 fn steps_that_are_not_needed_are_skipped_and_the_last_of_them_ends_the_operation() {
     let mut bench = Bench::new();
-    bench.tell(Event::Prepared(Ok(vec![step("configure"), step("start")])));
+    bench.tell(prepared(vec![step("configure"), step("start")]));
     assert_eq!(bench.tell(Event::NotNeeded("is so".to_owned())), [CALL]);
     assert_eq!(bench.one().step, 1);
     assert_eq!(bench.tell(Event::NotNeeded("is so".to_owned())), finish());
@@ -389,7 +391,7 @@ fn steps_that_are_not_needed_are_skipped_and_the_last_of_them_ends_the_operation
 #[test]
 fn a_plan_without_steps_succeeds() {
     let mut bench = Bench::new();
-    assert_eq!(bench.tell(Event::Prepared(Ok(Vec::new()))), finish());
+    assert_eq!(bench.tell(prepared(Vec::new())), finish());
     assert_eq!(bench.end(), ("succeeded", None));
 }
 
@@ -415,7 +417,7 @@ fn a_parent_ends_after_its_parts_as_the_worst_of_them() {
     bench.submit(vec![parent, part(2), part(3)]);
     bench.tell_to(2, Event::Prepared(Err(problem(Code::Conflict))));
     assert_eq!(bench.one().state_name(), "running");
-    bench.tell_to(3, Event::Prepared(Ok(Vec::new())));
+    bench.tell_to(3, prepared(Vec::new()));
     let words = "conflict: 1 of 2 failed, first /vm2: the provider says conflict";
     assert_eq!(bench.end(), ("failed", Some(words.to_owned())));
     assert!(bench.queue.is_clean());
@@ -431,7 +433,7 @@ fn what_is_reported_to_the_wrong_state_is_refused_and_changes_nothing() {
         || Bench::in_doubt(&["create"]),
     ];
     let events: Vec<(&str, Event)> = vec![
-        ("starting", Event::Prepared(Ok(vec![]))),
+        ("starting", prepared(vec![])),
         ("calling", done()),
         ("calling", fails(Code::Busy)),
         ("calling", traps()),
@@ -458,4 +460,57 @@ fn what_is_reported_to_the_wrong_state_is_refused_and_changes_nothing() {
         }
     }
     assert_eq!(refused, 40);
+}
+
+#[test]
+fn what_the_plan_warns_of_is_in_the_result_and_in_the_journal() {
+    let mut bench = Bench::new();
+    bench.tell(Event::Prepared(Ok(StepPlan {
+        steps: Vec::new(),
+        warnings: vec!["the machine was not there any more".to_owned()],
+    })));
+    let ended = bench.ended.first().expect("nothing to do");
+    assert_eq!(ended.warnings, ["the machine was not there any more"]);
+
+    let mut again = crate::Operation::queued(spec(1, 1));
+    for (_, entry) in bench.journal.iter().skip(1) {
+        again.apply(entry).unwrap();
+    }
+    assert_eq!(again.warnings, ended.warnings);
+}
+
+#[test]
+fn tries_of_a_step_are_counted_through_its_phases_and_after_its_end() {
+    let mut bench = Bench::calling(&["create", "start", "stop"]);
+    assert_eq!(bench.one().tries, [1, 0, 0]);
+    bench.tell(again(1));
+    bench.tell(wait("t1", 2));
+    assert_eq!(
+        bench.one().tries,
+        [1, 0, 0],
+        "the next phase is no repetition"
+    );
+    bench.tell(task_ended(None));
+    bench.tell(fails(Code::Unreachable));
+    bench.wake();
+    bench.tell(traps());
+    assert_eq!(bench.one().tries, [3, 0, 0]);
+    bench.tell(done());
+    bench.tell(sending());
+    bench.tell(Event::Answered(json!({})));
+    bench.tell(traps());
+    bench.tell(traps());
+    bench.tell(settled(moved(2)));
+    let failed = bench.ended.first().expect("it broke twice");
+    assert_eq!(failed.tries, [3, 2, 0]);
+}
+
+#[test]
+fn a_request_that_is_sent_again_for_a_forgotten_task_is_another_try() {
+    let mut bench = Bench::waiting(&["create"]);
+    bench.tell(Event::Polled(PollEnd::Lost));
+    bench.now = at(60_000);
+    assert_eq!(bench.tell(not_started(at(60_000))), [CALL]);
+    assert_eq!(bench.one().state.attempt, 2);
+    assert_eq!(bench.one().tries, [2]);
 }

@@ -4,8 +4,8 @@ use enginehouse_model::documents::{Code, Note, Outcome};
 use serde_json::json;
 
 use super::fixture::{
-    Bench, ONE, again, at, cancel, done, fails, not_started, problem, sending, settled, spec, step,
-    task_ended, traps, wait,
+    Bench, ONE, again, at, cancel, done, fails, not_started, prepared, problem, sending, settled,
+    spec, step, task_ended, traps, wait,
 };
 use crate::{CallEnd, Command, Event, Final, Limits, SettleEnd, Token};
 
@@ -21,7 +21,7 @@ fn pending_ends_at_once_and_lets_the_next_of_its_lane_go() {
     bench.submit(vec![spec(2, 1), spec(3, 1)]);
     bench.tell_to(2, cancel());
     assert_eq!(bench.ended[0].number().0, 2);
-    let commands = bench.tell(Event::Prepared(Ok(Vec::new())));
+    let commands = bench.tell(prepared(Vec::new()));
     let operation = enginehouse_model::OperationId(3);
     assert_eq!(commands[1], Command::Prepare { operation });
 }
@@ -30,7 +30,7 @@ fn pending_ends_at_once_and_lets_the_next_of_its_lane_go() {
 fn starting_ends_when_its_plan_is_made() {
     let mut bench = Bench::new();
     assert_eq!(bench.tell(cancel()), []);
-    bench.tell(Event::Prepared(Ok(vec![step("create")])));
+    bench.tell(prepared(vec![step("create")]));
     assert_eq!(bench.end(), cancelled());
 
     let mut bench = Bench::new();
@@ -43,7 +43,7 @@ fn starting_ends_when_its_plan_is_made() {
 fn a_change_of_the_tree_that_is_done_when_planned_was_not_cancelled() {
     let mut bench = Bench::new();
     bench.tell(cancel());
-    bench.tell(Event::Prepared(Ok(Vec::new())));
+    bench.tell(prepared(Vec::new()));
     assert_eq!(bench.end(), ("succeeded", None));
 }
 
@@ -73,8 +73,8 @@ fn between_two_steps_ends_at_once() {
     bench.submit(vec![spec(2, 2), spec(1, 1)]);
     let mut copy = step("create");
     copy.template = Some("9000".to_owned());
-    bench.tell_to(2, Event::Prepared(Ok(vec![copy.clone()])));
-    assert_eq!(bench.tell(Event::Prepared(Ok(vec![copy]))), []);
+    bench.tell_to(2, prepared(vec![copy.clone()]));
+    assert_eq!(bench.tell(prepared(vec![copy])), []);
     bench.tell(cancel());
     assert_eq!(bench.end(), cancelled());
 }
@@ -97,7 +97,7 @@ fn the_last_step_that_is_done_was_not_cancelled() {
     bench.tell(done());
     assert_eq!(bench.end(), ("succeeded", None));
     let mut bench = Bench::new();
-    bench.tell(Event::Prepared(Ok(vec![step("start")])));
+    bench.tell(prepared(vec![step("start")]));
     bench.tell(cancel());
     bench.tell(Event::NotNeeded("it runs".to_owned()));
     assert_eq!(bench.end(), ("succeeded", None));

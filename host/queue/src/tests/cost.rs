@@ -1,7 +1,7 @@
 //! Cost follows the change, not the number of operations.
 
-use super::fixture::{Bench, again, spec, step, wait};
-use crate::{Event, Limits};
+use super::fixture::{Bench, again, prepared, spec, step, wait};
+use crate::Limits;
 
 /// Events that one operation takes while `others` wait for a slot, in seconds.
 fn seconds(others: u64) -> f64 {
@@ -11,7 +11,7 @@ fn seconds(others: u64) -> f64 {
     };
     let mut bench = Bench::with_limits(limits);
     bench.submit((1..=others + 1).map(|n| spec(n, u128::from(n))).collect());
-    bench.tell(Event::Prepared(Ok(vec![step("create")])));
+    bench.tell(prepared(vec![step("create")]));
     let began = std::time::Instant::now();
     for token in 0..500_u32 {
         bench.tell(again((token % 200) as u8));
@@ -36,7 +36,7 @@ fn ten_thousand_tasks_wait_and_end() {
     let mut bench = Bench::with_limits(limits);
     bench.submit((1..=10_000).map(|n| spec(n, u128::from(n))).collect());
     for number in 1..=10_000 {
-        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        bench.tell_to(number, prepared(vec![step("start")]));
         bench.tell_to(number, wait("t", 1));
     }
     assert_eq!(bench.wake().len(), 50, "polls of 200 tasks");

@@ -8,7 +8,7 @@ use enginehouse_model::documents::{Code, Note, Outcome, Problem, Sent, TaskEnd};
 use enginehouse_model::{HypervisorUid, OperationId};
 use serde_json::{Value, json};
 
-use super::fixture::problem;
+use super::fixture::{prepared, problem};
 use super::provider::{LAG, REQUEST_TIMEOUT, Seen};
 use super::shell::{Shell, Work};
 use crate::{CallEnd, Event, Final, Once, Operation, Phase, PollEnd, SettleEnd, StepSpec, Token};
@@ -49,10 +49,10 @@ pub(super) fn prepare(shell: &mut Shell, number: OperationId) {
         0 => Event::Prepared(Err(problem(Code::Unreachable))),
         1 => Event::Prepared(Err(problem(Code::Busy))),
         2 => Event::Prepared(Err(problem(Code::Conflict))),
-        3 => Event::Prepared(Ok(Vec::new())),
+        3 => prepared(Vec::new()),
         _ => {
             let steps = 1 + shell.random.below(3);
-            Event::Prepared(Ok((0..steps).map(|_| step(shell)).collect()))
+            prepared((0..steps).map(|_| step(shell)).collect())
         }
     };
     shell.tell(number, event);

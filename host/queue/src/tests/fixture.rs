@@ -69,6 +69,10 @@ pub(super) fn sending() -> Event {
     }
 }
 
+pub(super) fn prepared(steps: Vec<StepSpec>) -> Event {
+    Event::Prepared(Ok(steps.into()))
+}
+
 pub(super) fn done() -> Event {
     Event::Returned(CallEnd::Done {
         created: Vec::new(),
@@ -151,7 +155,7 @@ impl Bench {
     pub(super) fn calling(actions: &[&str]) -> Self {
         let mut bench = Self::new();
         let steps = actions.iter().map(|action| step(action)).collect();
-        let commands = bench.tell(Event::Prepared(Ok(steps)));
+        let commands = bench.tell(prepared(steps));
         assert_eq!(commands, [Command::Call { operation: ONE }]);
         bench.tell(Event::Filled(json!({"of": "the step"})));
         bench

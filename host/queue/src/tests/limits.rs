@@ -6,8 +6,8 @@ use enginehouse_model::OperationId;
 use enginehouse_model::documents::{Code, Note};
 
 use super::fixture::{
-    Bench, at, cancel, done, fails, hypervisor, problem, sending, settled, spec, step, task_ended,
-    wait,
+    Bench, at, cancel, done, fails, hypervisor, prepared, problem, sending, settled, spec, step,
+    task_ended, wait,
 };
 use crate::{CallEnd, Command, Event, Limits, PollEnd, Queue, SettleEnd, Token};
 
@@ -18,7 +18,7 @@ fn polls_of_one_hypervisor_within_150_ms_are_made_together() {
         let mut spec = spec(number, u128::from(number));
         spec.hypervisor = Some(hypervisor(place));
         bench.submit(vec![spec]);
-        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        bench.tell_to(number, prepared(vec![step("start")]));
         let note = Note {
             poll_after_ms: Some(poll_after_ms),
             ..Note::default()
@@ -52,7 +52,7 @@ fn a_batch_has_at_most_200_tasks() {
     let mut bench = Bench::with_limits(limits);
     for number in 1..=450 {
         bench.submit(vec![spec(number, u128::from(number))]);
-        bench.tell_to(number, Event::Prepared(Ok(vec![step("start")])));
+        bench.tell_to(number, prepared(vec![step("start")]));
         bench.tell_to(number, wait("t", 1));
     }
     let sizes: Vec<usize> = bench
@@ -110,7 +110,7 @@ fn copies_of_one_template_are_limited() {
     };
     bench.submit((1..=5).map(|n| spec(n, u128::from(n))).collect());
     for number in 1..=4 {
-        bench.tell_to(number, Event::Prepared(Ok(copy("9000"))));
+        bench.tell_to(number, prepared(copy("9000")));
     }
     let calling = |bench: &Bench| -> BTreeSet<u64> {
         let copying = bench.queue.iter().filter(|op| op.copies().is_some());
@@ -118,7 +118,7 @@ fn copies_of_one_template_are_limited() {
     };
     assert_eq!(calling(&bench), BTreeSet::from([1, 2]));
     // Another template has limits of its own.
-    bench.tell_to(5, Event::Prepared(Ok(copy("9001"))));
+    bench.tell_to(5, prepared(copy("9001")));
     assert_eq!(calling(&bench), BTreeSet::from([1, 2, 5]));
     // A task, a retry and a settlement still copy.
     bench.tell_to(1, wait("t", 1));
@@ -145,7 +145,7 @@ fn slots_are_limited_and_doubt_holds_none() {
             .collect()
     };
     assert_eq!(states(&bench), ["running", "pending", "pending"]);
-    bench.tell(Event::Prepared(Ok(vec![step("create")])));
+    bench.tell(prepared(vec![step("create")]));
     bench.tell(sending());
     bench.tell(fails(Code::Unreachable));
     assert_eq!(states(&bench), ["running", "pending", "pending"]);

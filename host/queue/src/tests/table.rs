@@ -7,15 +7,16 @@ use serde_json::json;
 
 use super::fixture::{T0, at, problem, sent, spec, step};
 use crate::transition::entry_name;
-use crate::{Entry, Final, Operation, Token};
+use crate::{Entry, Final, Operation, StepPlan, Token};
 
 fn entries() -> Vec<Entry> {
     vec![
         Entry::Queued { spec: spec(1, 1) },
         Entry::Started,
-        Entry::Planned {
+        Entry::Planned(StepPlan {
             steps: vec![step("stop"), step("destroy")],
-        },
+            warnings: vec!["the machine was not there any more".into()],
+        }),
         Entry::Skipped { reason: "".into() },
         Entry::Called { attempt: 1 },
         Entry::Filled { request: json!({}) },

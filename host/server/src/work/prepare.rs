@@ -8,13 +8,13 @@ use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{Event, Spec, StepSpec};
+use enginehouse_queue::{Event, Spec, StepPlan, StepSpec};
 use enginehouse_reconcile::{Intent, KeepDisks, MachinePlan, Plan, Subject, plan_one, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::house::House;
-use crate::orders::{Order, edit_definition, works_on_machine};
+use crate::orders::{Order, edit_definition};
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
 use crate::work::{Target, check_provider};
@@ -36,7 +36,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     };
     let result = match Order::of(&operation.spec) {
         Err(problem) => Err(problem),
-        Ok(order) if !works_on_machine(order.kind) => {
+        Ok(order) if !order.kind.works_on_machine() => {
             change_tree(house, generation, number, &order).await;
             return;
         }
@@ -56,13 +56,17 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     };
     let node = operation.spec.target;
     let (event, prepared) = match result {
-        Ok((steps, prepared)) => (Event::Prepared(Ok(steps)), Some(prepared)),
+        Ok((steps, mut prepared)) => {
+            let warnings = std::mem::take(&mut prepared.warnings);
+            let plan = StepPlan { steps, warnings };
+            (Event::Prepared(Ok(plan)), Some(prepared))
+        }
         Err(problem) => (Event::Prepared(Err(problem)), None),
     };
     let _ = house
-        .report(generation, number, event, |state, staged, now| {
+        .report(generation, number, event, |state, staged, _| {
             if let Some(prepared) = prepared {
-                take_in(state, staged, now, number, node, prepared);
+                take_in(state, staged, number, node, prepared);
             }
         })
         .await;
@@ -72,14 +76,10 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
 fn take_in(
     state: &mut crate::house::State,
     staged: &mut crate::house::Staged,
-    now: Timestamp,
     number: OperationId,
     node: NodeUid,
     prepared: Prepared,
 ) {
-    for warning in &prepared.warnings {
-        state.log(number, now, "warn", warning);
-    }
     if let Some(forgotten) = prepared.forgets {
         crate::conclude::forget_machine(state, staged, node, forgotten);
     }
@@ -105,7 +105,7 @@ async fn change_tree(house: &Arc<House>, generation: u64, number: OperationId, o
             }
             let result = crate::orders::apply_to_tree(state, staged, order);
             let event = Event::Prepared(match result {
-                Ok(()) => Ok(Vec::new()),
+                Ok(()) => Ok(StepPlan::default()),
                 Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
             });
             match state.queue.handle(number, event, now) {
@@ -147,6 +147,8 @@ async fn begin(
         target.shutdown_timeout_ms = u64::from(seconds) * 1000;
     }
     if target.connection.is_insecure() {
+        // No warning of the result: it says nothing of the machine, and would be its last one for
+        // ever.
         let now = house.now();
         house.state.lock().log(
             number,
