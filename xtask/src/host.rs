@@ -14,7 +14,12 @@ fn binary() -> Result<PathBuf> {
     run(cargo()
         .args(["build", "--package", "enginehouse", "--target-dir"])
         .arg(workspace::target()))?;
-    Ok(workspace::target().join("debug/enginehouse"))
+    Ok(built("debug", "enginehouse"))
+}
+
+/// Where cargo puts a binary of this profile.
+fn built(profile: &str, name: &str) -> PathBuf {
+    workspace::target().join(profile).join(name)
 }
 
 /// `enginehouse demo`, with the engines just built.
@@ -31,10 +36,18 @@ pub fn demo(once: bool) -> Result<ExitCode> {
 
 /// All tests of the workspace; the peers are there, so a test that lacks one fails.
 pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
-    let binary = binary()?;
-    let mut test = cargo();
-    test.args(["test", "--workspace"])
-        .env("ENGINEHOUSE_BINARY", binary)
+    // One build of everything with one set of features: `cargo build` of the binary alone would
+    // have another, and build most dependencies a second time.
+    let tests = || {
+        let mut test = cargo();
+        test.args(["test", "--workspace", "--target-dir"])
+            .arg(workspace::target());
+        test
+    };
+    run(tests().arg("--no-run"))?;
+    let mut test = tests();
+    // The binary is among it: the command line has integration tests.
+    test.env("ENGINEHOUSE_BINARY", built("debug", "enginehouse"))
         .env("ENGINEHOUSE_PEERS", "required");
     if let Some(filter) = filter {
         test.arg(filter);
@@ -46,7 +59,7 @@ pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
 /// The measurements, built as they would be shipped.
 pub fn bench(name: Option<&str>, quick: bool) -> Result<ExitCode> {
     let mut build = cargo();
-    let built = if quick {
+    let profile = if quick {
         // What the tests have built is taken as it is, the binaries among it.
         build.args(["test", "--workspace", "--no-run"]);
         "debug"
@@ -56,10 +69,9 @@ pub fn bench(name: Option<&str>, quick: bool) -> Result<ExitCode> {
         "release"
     };
     run(build.arg("--target-dir").arg(workspace::target()))?;
-    let built = workspace::target().join(built);
-    let mut bench = command(built.join("bench"));
+    let mut bench = command(built(profile, "bench"));
     bench
-        .env("ENGINEHOUSE_BINARY", built.join("enginehouse"))
+        .env("ENGINEHOUSE_BINARY", built(profile, "enginehouse"))
         .env("ENGINEHOUSE_PEERS", "required");
     if let Some(name) = name {
         bench.arg(name);
