@@ -61,6 +61,30 @@ impl OperationKind {
             Self::Restart => "restart",
         }
     }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    /// Whether it is carried out on machines, in steps; the others change only the tree.
+    #[must_use]
+    pub fn works_on_machine(self) -> bool {
+        match self {
+            Self::Deploy
+            | Self::Undeploy
+            | Self::Reconfigure
+            | Self::Start
+            | Self::Stop
+            | Self::Restart => true,
+            Self::CreateFolder
+            | Self::RemoveFolder
+            | Self::Provision
+            | Self::Deprovision
+            | Self::Edit => false,
+        }
+    }
 }
 
 impl fmt::Display for OperationKind {

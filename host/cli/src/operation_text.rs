@@ -45,23 +45,6 @@ fn done(kind: OperationKind) -> &'static str {
     }
 }
 
-/// Whether it has steps where there is something to do.
-fn plans_steps(kind: OperationKind) -> bool {
-    match kind {
-        OperationKind::Deploy
-        | OperationKind::Undeploy
-        | OperationKind::Reconfigure
-        | OperationKind::Start
-        | OperationKind::Stop
-        | OperationKind::Restart => true,
-        OperationKind::CreateFolder
-        | OperationKind::RemoveFolder
-        | OperationKind::Provision
-        | OperationKind::Deprovision
-        | OperationKind::Edit => false,
-    }
-}
-
 /// What a person reads after a command that went well.
 #[must_use]
 pub fn success(operation: &Operation, paint: Painter) -> String {
@@ -88,7 +71,10 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
     for step in &operation.steps {
         text.push_str(&format!("  {}\n", one_line(&step_text(step))));
     }
-    if operation.steps.is_empty() && operation.children.is_empty() && plans_steps(operation.kind) {
+    if operation.steps.is_empty()
+        && operation.children.is_empty()
+        && operation.kind.works_on_machine()
+    {
         text.push_str("  nothing to do\n");
     }
     text.push_str(&children(operation, paint));

@@ -38,14 +38,14 @@ pub(crate) struct Order {
 impl Order {
     /// The order behind an operation of the queue.
     pub(crate) fn of(spec: &Spec) -> Result<Self, enginehouse_documents::Problem> {
-        let broken = |error: serde_json::Error| {
-            enginehouse_documents::Problem::new(Code::Invalid, error.to_string())
-        };
+        let broken = |text| enginehouse_documents::Problem::new(Code::Invalid, text);
         Ok(Self {
-            kind: kind_of(&spec.kind).map_err(broken)?,
+            kind: kind_of(spec)
+                .ok_or_else(|| broken(format!("there is no kind of operation `{}`", spec.kind)))?,
             node: spec.target,
             path: spec.target_name.clone(),
-            params: serde_json::from_value(spec.params.clone()).map_err(broken)?,
+            params: serde_json::from_value(spec.params.clone())
+                .map_err(|error| broken(error.to_string()))?,
         })
     }
 
@@ -59,8 +59,9 @@ impl Order {
     }
 }
 
-pub(crate) fn kind_of(name: &str) -> Result<OperationKind, serde_json::Error> {
-    serde_json::from_value(serde_json::Value::String(name.to_owned()))
+/// The kind of an operation of the queue; none where the journal is of a later version.
+pub(crate) fn kind_of(spec: &Spec) -> Option<OperationKind> {
+    OperationKind::from_name(&spec.kind)
 }
 
 pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
@@ -82,22 +83,6 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
     }
 }
 
-pub(crate) fn works_on_machine(kind: OperationKind) -> bool {
-    match kind {
-        OperationKind::Deploy
-        | OperationKind::Undeploy
-        | OperationKind::Reconfigure
-        | OperationKind::Start
-        | OperationKind::Stop
-        | OperationKind::Restart => true,
-        OperationKind::CreateFolder
-        | OperationKind::RemoveFolder
-        | OperationKind::Provision
-        | OperationKind::Deprovision
-        | OperationKind::Edit => false,
-    }
-}
-
 /// Takes an order in. The answer is durable: ended for quick kinds, pending for the others.
 pub(crate) async fn accept(
     house: &Arc<House>,
@@ -108,7 +93,7 @@ pub(crate) async fn accept(
     check_params(&request)?;
     house
         .transact(|state, staged, now| {
-            if works_on_machine(request.kind) {
+            if request.kind.works_on_machine() {
                 machine::queue(house, state, staged, &request, who, if_match, now)
             } else {
                 tree::order(state, staged, &request, who, if_match, now)
@@ -188,7 +173,8 @@ fn check_revision(
     let waits = state
         .queue
         .lane(node)
-        .any(|operation| matches!(operation.spec.kind.as_str(), "reconfigure" | "edit"));
+        .filter_map(|operation| kind_of(&operation.spec))
+        .any(|kind| matches!(kind, OperationKind::Reconfigure | OperationKind::Edit));
     if found == expected && !waits {
         return Ok(());
     }

@@ -5,6 +5,7 @@ use enginehouse_model::NodeUid;
 use enginehouse_tree::{Event, Status, next};
 
 use crate::house::State;
+use crate::orders::kind_of;
 
 /// Is the kind possible in the state that the operations in the lane will leave?
 pub(super) fn check_projected(
@@ -23,10 +24,14 @@ pub(super) fn check_projected(
     let mut status = Some(body.status);
     let mut machine = body.machine.is_some();
     for operation in state.queue.lane(node) {
-        match operation.spec.kind.as_str() {
-            "deploy" => (status, machine) = (Some(Status::Deployed), true),
-            "undeploy" => (status, machine) = (Some(Status::Provisioned), false),
-            "deprovision" => status = None,
+        match kind_of(&operation.spec) {
+            Some(OperationKind::Deploy) => {
+                (status, machine) = (Some(Status::Deployed), true);
+            }
+            Some(OperationKind::Undeploy) => {
+                (status, machine) = (Some(Status::Provisioned), false);
+            }
+            Some(OperationKind::Deprovision) => status = None,
             _ => {}
         }
     }

@@ -13,7 +13,7 @@ use enginehouse_reconcile::Class;
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::house::House;
-use crate::orders::{find, intent, works_on_machine};
+use crate::orders::{find, intent};
 use crate::rest::answer::{Answer, Body};
 
 /// Version of a stored plan.
@@ -23,7 +23,7 @@ pub(crate) async fn make(
     State(house): State<Arc<House>>,
     Body(request): Body<PlanRequest>,
 ) -> Answer<Json<Plan>> {
-    if !works_on_machine(request.kind) {
+    if !request.kind.works_on_machine() {
         return Err(Problem::new(
             ErrorCode::BadRequest,
             format!("`{}` needs no plan: it changes only the tree", request.kind),

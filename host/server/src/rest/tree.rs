@@ -8,7 +8,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use enginehouse_api::{
     ComputedValue, ErrorCode, Healthz, Info, LastError, LastOperation, Node, NodeKind,
-    OperationState, Origin, OriginVia, Problem, Status, TreeNode,
+    OperationKind, OperationState, Origin, OriginVia, Problem, Status, TreeNode,
 };
 use enginehouse_documents::Description;
 use enginehouse_model::{FullName, NodeUid, OperationId};
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::house::{House, State as HouseState};
-use crate::orders::{find, kind_of};
+use crate::orders::find;
 use crate::rest::answer::{Answer, Params};
 
 /// Levels that a listing shows when the request does not say.
@@ -271,13 +271,11 @@ async fn explain(house: &House, last: &mut LastError) {
 
 fn last_operation(body: &enginehouse_tree::DescriptorBody) -> Option<LastOperation> {
     let last = body.last_operation.as_ref()?;
-    let outcome: OperationState =
-        serde_json::from_value(Value::String(last.outcome.clone())).ok()?;
     Some(LastOperation {
         number: last.number,
-        kind: kind_of(&last.kind).ok()?,
+        kind: OperationKind::from_name(&last.kind)?,
         who: last.who.clone(),
         at: last.when,
-        outcome,
+        outcome: OperationState::from_name(&last.outcome)?,
     })
 }

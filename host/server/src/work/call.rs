@@ -17,7 +17,7 @@ use crate::house::{House, Staged, State};
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::observe;
-use crate::work::observer::listen;
+use crate::work::occasion::{listener, occasion, token};
 use crate::work::once::StepJournal;
 use crate::work::reserve::OperationReservations;
 
@@ -97,8 +97,7 @@ async fn run(
     let number = operation.number();
     let order = Order::of(&operation.spec)?;
     let mut target = Target::of(house, order.node)?;
-    let step = u32::try_from(operation.step).unwrap_or(u32::MAX) + 1;
-    let observer = listen(house, vec![(number, Some(step))]);
+    let observer = listener(house, operation);
     let request = match &operation.state.request {
         Some(request) => serde_json::from_value(request.clone())
             .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?,
@@ -156,33 +155,21 @@ async fn run(
         .or_default()
         .cancelling
         .clone();
+    let deadline = house.config.call_deadline;
     let occasion = Occasion {
-        operation: number,
-        attempt: operation.state.attempt,
-        mark: target.record.as_ref().map(|record| record.mark),
-        key_seed: format!("{}/{number}/{step}", house.installation),
-        clock: house.clock.clone(),
-        deadline: house.config.call_deadline,
         cancelling,
-        ended: operation.state.ended.clone(),
-        sent: None,
-        observer: Arc::clone(&observer),
         once: OncePolicy::Allowed(Arc::new(StepJournal {
             house: Arc::clone(house),
             generation,
             operation: number,
         })),
         reservations: Some(reservations),
+        ..occasion(house, operation, &target, deadline, observer)
     };
     let session = target.connection.session();
-    let token = operation
-        .state
-        .token
-        .as_ref()
-        .map(|token| token.0.as_slice());
     let result = target
         .engine
-        .run(occasion, &target.connection, &request, token)
+        .run(occasion, &target.connection, &request, token(operation))
         .await;
     Ok(Some(Event::Returned(match result {
         Ok(Step::Done(finished)) => CallEnd::Done {

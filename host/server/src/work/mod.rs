@@ -3,6 +3,7 @@
 mod call;
 mod observe;
 mod observer;
+mod occasion;
 mod once;
 mod poll;
 mod prepare;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enginehouse_documents::{ActionRequest, Code, Problem};
-use enginehouse_engines::{Failure, Occasion, OncePolicy, Settled};
+use enginehouse_engines::{Failure, Occasion, Settled};
 use enginehouse_model::{OperationId, Timestamp};
 use enginehouse_queue::{Event, Once, Operation, SettleEnd, Token};
 
@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::call::{note_machine, objects};
-use crate::work::observer::listen;
+use crate::work::occasion::{listener, occasion, token};
 
 /// Time for `settle`.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
@@ -49,7 +49,6 @@ pub(crate) async fn settle(house: &Arc<House>, generation: u64, number: Operatio
 }
 
 async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Problem> {
-    let number = operation.number();
     let (Once::Sending { sent, .. } | Once::Answered { sent, .. }) = &operation.state.once else {
         return Err(Problem::new(Code::Invalid, "there is no request to settle"));
     };
@@ -63,27 +62,15 @@ async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Pro
         .transpose()
         .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?
         .ok_or_else(|| Problem::new(Code::Invalid, "the step's request was not journalled"))?;
-    let step = u32::try_from(operation.step).unwrap_or(u32::MAX) + 1;
+    let observer = listener(house, operation);
     let occasion = Occasion {
-        operation: number,
-        attempt: operation.state.attempt,
-        mark: target.record.as_ref().map(|record| record.mark),
-        key_seed: format!("{}/{number}/{step}", house.installation),
-        clock: house.clock.clone(),
-        ended: operation.state.ended.clone(),
         sent: Some(sent.clone()),
-        once: OncePolicy::Forbidden,
-        ..Occasion::reading(SETTLE_DEADLINE, listen(house, vec![(number, Some(step))]))
+        ..occasion(house, operation, &target, SETTLE_DEADLINE, observer)
     };
-    let token = operation
-        .state
-        .token
-        .as_ref()
-        .map(|token| token.0.as_slice());
     let lag = target.engine.description().visibility_lag_ms;
     let result = target
         .engine
-        .settle(occasion, &target.connection, &request, token)
+        .settle(occasion, &target.connection, &request, token(operation))
         .await;
     Ok(match result {
         Ok(Settled::Done(moved)) => SettleEnd::Done {
