@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Access, CheckRequest, CheckResults, ClientError, Engine, EngineList, Healthz, HypervisorList,
-    Info, LogPage, Node, Operation, OperationPage, OperationRequest, OperationState, Plan, PlanId,
-    PlanRequest, Problem, RequestPage, ResolveAs, ResolveRequest, TreeNode, routes,
+    Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, GrantList,
+    Healthz, HypervisorList, Info, LogPage, Node, Operation, OperationPage, OperationRequest,
+    OperationState, Plan, PlanId, PlanRequest, Problem, RequestPage, ResolveAs, ResolveRequest,
+    RotatedToken, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -216,6 +217,38 @@ impl Client {
         self.post(routes::HYPERVISORS_CHECK, request).await
     }
 
+    /// Who the token stands for, and what it may do.
+    pub async fn whoami(&self) -> Result<WhoAmI, ClientError> {
+        self.get(routes::WHOAMI, &()).await
+    }
+
+    /// What is granted: all that holds at `path`, or what is written anywhere.
+    pub async fn grants(&self, path: Option<&FullName>) -> Result<GrantList, ClientError> {
+        let query: Vec<(&str, &FullName)> = path.map(|path| ("path", path)).into_iter().collect();
+        self.get(routes::GRANTS, &query).await
+    }
+
+    pub async fn tokens(&self) -> Result<TokenList, ClientError> {
+        self.get(routes::TOKENS, &()).await
+    }
+
+    /// Makes a token; this answer is the only one that shows it.
+    pub async fn create_token(&self, request: &TokenRequest) -> Result<CreatedToken, ClientError> {
+        self.post(routes::TOKENS, request).await
+    }
+
+    /// Ends a token for good.
+    pub async fn revoke_token(&self, id: &str) -> Result<Token, ClientError> {
+        let url = self.named(routes::TOKENS, id)?;
+        self.send(self.http.delete(url).timeout(ANSWER)).await
+    }
+
+    /// Makes a new token of the installation in place of the one that is.
+    pub async fn rotate_token(&self) -> Result<RotatedToken, ClientError> {
+        self.send(self.request(Method::POST, routes::TOKENS_ROTATE, ANSWER)?)
+            .await
+    }
+
     async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -231,6 +264,12 @@ impl Client {
         collection: &str,
         name: &str,
     ) -> Result<T, ClientError> {
+        let url = self.named(collection, name)?;
+        self.send(self.http.get(url).timeout(ANSWER)).await
+    }
+
+    /// `{collection}/{name}`, the name escaped.
+    fn named(&self, collection: &str, name: &str) -> Result<Url, ClientError> {
         let mut url = self.url_of(collection)?;
         match url.path_segments_mut() {
             Ok(mut segments) => {
@@ -238,7 +277,7 @@ impl Client {
             }
             Err(()) => return Err(self.no_url()),
         }
-        self.send(self.http.get(url).timeout(ANSWER)).await
+        Ok(url)
     }
 
     async fn post<T: DeserializeOwned>(

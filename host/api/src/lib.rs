@@ -12,6 +12,7 @@ mod access;
 mod client;
 mod engines;
 mod error;
+mod grants;
 mod hypervisors;
 mod info;
 mod node;
@@ -20,11 +21,13 @@ mod order;
 mod plan;
 mod problem;
 pub mod routes;
+mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
 pub use client::{Client, OperationFilter};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
+pub use grants::{Grant, GrantChange, GrantList, Role};
 pub use hypervisors::{CheckRequest, CheckResults, Hypervisor, HypervisorCheck, HypervisorList};
 pub use info::{Healthz, Info};
 pub use node::{
@@ -39,3 +42,4 @@ pub use operation::{
 pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
 pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
 pub use problem::{ErrorCode, FieldError, Problem};
+pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

@@ -68,6 +68,10 @@ pub struct TreeNode {
     /// It has children that `depth` kept out of the answer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cut: bool,
+    /// The caller may not read this folder; it is here because it leads to what the caller may read,
+    /// and of what it holds only that is shown.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub way: bool,
 }
 
 /// One node whole. Answer of `GET /v1/nodes?path=`.

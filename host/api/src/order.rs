@@ -6,6 +6,8 @@ use enginehouse_model::FullName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::GrantChange;
+
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -28,10 +30,12 @@ pub enum OperationKind {
     Start,
     Stop,
     Restart,
+    /// Changes who has which role on a node and all below it; `params.grants`.
+    SetGrants,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -43,6 +47,7 @@ impl OperationKind {
         Self::Start,
         Self::Stop,
         Self::Restart,
+        Self::SetGrants,
     ];
 
     #[must_use]
@@ -59,6 +64,7 @@ impl OperationKind {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::SetGrants => "set-grants",
         }
     }
 
@@ -82,7 +88,8 @@ impl OperationKind {
             | Self::RemoveFolder
             | Self::Provision
             | Self::Deprovision
-            | Self::Edit => false,
+            | Self::Edit
+            | Self::SetGrants => false,
         }
     }
 }
@@ -125,6 +132,9 @@ pub struct Params {
     /// what the definition or the engine's default says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shutdown_timeout_s: Option<u32>,
+    /// `set-grants`: what to change, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<GrantChange>,
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,

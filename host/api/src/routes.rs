@@ -20,6 +20,12 @@
 //! | `GET /v1/engines/{name}` | | | [`Engine`](crate::Engine) |
 //! | `GET /v1/hypervisors` | `path` | | [`HypervisorList`](crate::HypervisorList) |
 //! | `POST /v1/hypervisors/check` | | [`CheckRequest`](crate::CheckRequest) | [`CheckResults`](crate::CheckResults) |
+//! | `GET /v1/whoami` | | | [`WhoAmI`](crate::WhoAmI) |
+//! | `GET /v1/grants` | `path` | | [`GrantList`](crate::GrantList) |
+//! | `GET /v1/tokens` | | | [`TokenList`](crate::TokenList) |
+//! | `POST /v1/tokens` | | [`TokenRequest`](crate::TokenRequest) | [`CreatedToken`](crate::CreatedToken) |
+//! | `DELETE /v1/tokens/{id}` | | | [`Token`](crate::Token), revoked |
+//! | `POST /v1/tokens/rotate` | | | [`RotatedToken`](crate::RotatedToken) |
 //!
 //! Errors: [`Problem`](crate::Problem) as `application/problem+json`. An `ETag` is the node's
 //! revision in quotes; `If-Match` on an order makes it fail with `stale` when the node has another.
@@ -41,6 +47,11 @@ pub const ENGINES: &str = "/v1/engines";
 pub const ENGINE: &str = "/v1/engines/{name}";
 pub const HYPERVISORS: &str = "/v1/hypervisors";
 pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";
+pub const WHOAMI: &str = "/v1/whoami";
+pub const GRANTS: &str = "/v1/grants";
+pub const TOKENS: &str = "/v1/tokens";
+pub const TOKEN: &str = "/v1/tokens/{id}";
+pub const TOKENS_ROTATE: &str = "/v1/tokens/rotate";
 
 /// Header with a key of the client's choice, by which an order that is sent again is known. A server
 /// that does not keep such keys refuses it.

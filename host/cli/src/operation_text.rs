@@ -42,6 +42,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Start => "started",
         OperationKind::Stop => "stopped",
         OperationKind::Restart => "restarted",
+        OperationKind::SetGrants => "granted",
     }
 }
 

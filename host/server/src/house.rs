@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
+use crate::access::{Token, TokenId};
 use crate::config::ServeConfig;
 use crate::connections::Connections;
 use crate::inventory::Inventories;
@@ -57,6 +58,7 @@ pub(crate) struct State {
     pub providers: BTreeMap<HypervisorUid, Provider>,
     /// Who holds which number: hypervisor, space, number.
     pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
+    pub tokens: BTreeMap<TokenId, Token>,
     pub queue: Queue,
     pub live: BTreeMap<OperationId, Live>,
     pub last_operation: OperationId,
@@ -138,6 +140,8 @@ pub(crate) struct House {
     pub engines: Vec<Arc<Engine>>,
     pub refused: Vec<(std::path::PathBuf, LoadError)>,
     pub clock: Clock,
+    /// Hash of the installation's own token, which is in a file.
+    pub installation_token: Mutex<blake3::Hash>,
     pub connections: Connections,
     pub inventories: Inventories,
     pub checks: crate::work::Checks,

@@ -12,6 +12,7 @@
 //! All rules are those of the pure crates; here they are given a clock, a disk and a network.
 //! [`Server::start`] opens a data directory and goes on with whatever was running.
 
+mod access;
 mod conclude;
 mod config;
 mod connections;
@@ -23,9 +24,11 @@ mod problem;
 mod rest;
 mod running;
 mod start;
+mod token_file;
 mod view;
 mod work;
 
 pub use config::ServeConfig;
+pub use rest::{Need, RouteNeed, route_needs};
 pub use running::{Running, Server, StartError};
 pub use start::RebuildError;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use enginehouse_api::{ADDRESS_FILE, TOKEN_FILE};
+use enginehouse_api::ADDRESS_FILE;
 use enginehouse_engines::{Clock, Runtime, RuntimeConfig, RuntimeError};
 use enginehouse_model::InstallationId;
 use enginehouse_store::{OpenError, Opening, Store};
@@ -93,6 +93,14 @@ impl Server {
     /// # Errors
     /// When the data directory cannot be used (also: another host uses it), or the address.
     pub async fn start(config: ServeConfig) -> Result<Running, StartError> {
+        Self::start_at(config, Clock::system()).await
+    }
+
+    /// As [`Server::start`], with the time from elsewhere.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_at(config: ServeConfig, clock: Clock) -> Result<Running, StartError> {
         if !config.listen.ip().is_loopback() {
             return Err(StartError::NotLoopback(config.listen));
         }
@@ -104,7 +112,7 @@ impl Server {
         let data_dir = config.data_dir.clone();
         let (store, loaded) = Store::open(&data_dir, &opening).map_err(StartError::Store)?;
         let installation = loaded.installation;
-        let token = token(&data_dir)?;
+        let token = crate::token_file::read_or_make(&data_dir)?;
         let mut engine_limits = RuntimeConfig::new(data_dir.join("cache"));
         engine_limits.call_deadline = config.call_deadline;
         let runtime = Runtime::new(engine_limits).map_err(StartError::Runtime)?;
@@ -119,7 +127,6 @@ impl Server {
         for (file, error) in &engines.refused {
             tracing::warn!(file = %file.display(), "engine refused: {}", crate::problem::with_sources(error));
         }
-        let clock = Clock::system();
         let (state, output) = rebuild(&config, &store, loaded, clock.now())
             .await
             .map_err(StartError::Rebuild)?;
@@ -141,6 +148,7 @@ impl Server {
             engines: engines.engines,
             refused: engines.refused,
             clock,
+            installation_token: Mutex::new(token.hash()),
             connections: crate::connections::Connections::default(),
             inventories: crate::inventory::Inventories::default(),
             checks: crate::work::Checks::default(),
@@ -161,7 +169,7 @@ impl Server {
         let url = format!("http://{address}");
         let address_file = data_dir.join(ADDRESS_FILE);
         write_private(&address_file, &url)?;
-        let router = crate::rest::router(Arc::clone(&house), &token);
+        let router = crate::rest::router(Arc::clone(&house));
         let mut stopping = house.stopping.subscribe();
         let serving = tokio::spawn(async move {
             let stop = async move {
@@ -178,7 +186,7 @@ impl Server {
         Ok(Running {
             house,
             url,
-            token,
+            token: token.as_str().to_owned(),
             address_file,
             tasks: vec![serving, timer],
         })
@@ -192,7 +200,7 @@ impl Running {
         &self.url
     }
 
-    /// The bearer token made at first start.
+    /// The installation's token, as it was at the start.
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
@@ -236,27 +244,8 @@ fn host_name() -> String {
         .unwrap_or_else(|_| "localhost".to_owned())
 }
 
-/// The token there is, or a new one.
-fn token(data_dir: &Path) -> Result<String, StartError> {
-    let path = data_dir.join(TOKEN_FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(StartError::Directory { path, source }),
-    }
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes).map_err(|error| StartError::Directory {
-        path: path.clone(),
-        source: io::Error::other(error.to_string()),
-    })?;
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_private(&path, &token)?;
-    Ok(token)
-}
-
 /// Writes one line into a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, line: &str) -> Result<(), StartError> {
+pub(crate) fn write_private(path: &Path, line: &str) -> Result<(), StartError> {
     let unfinished = path.with_extension("new");
     let write = || -> io::Result<()> {
         let mut file = fs::OpenOptions::new()

@@ -11,6 +11,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::ServeConfig;
+use crate::access::{Token, TokenId};
 use crate::house::{Staged, State};
 use crate::live::{JournalDocument, Live};
 
@@ -147,6 +148,7 @@ pub(crate) async fn rebuild(
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,
         reservations,
+        tokens: rows::<TokenId, Token>(Table::Token, loaded.tokens)?,
         queue,
         live,
         last_operation: loaded.last_operation,

@@ -260,6 +260,7 @@ impl<'a> Stage<'a> {
         let name = match kind {
             OperationKind::CreateFolder => "folder create",
             OperationKind::RemoveFolder => "folder remove",
+            OperationKind::SetGrants => "grant",
             OperationKind::Provision
             | OperationKind::Deprovision
             | OperationKind::Edit

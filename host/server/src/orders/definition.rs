@@ -6,7 +6,7 @@ use enginehouse_tree::{Definition, KeyEdit, KeyPath};
 use crate::house::State;
 use crate::orders::Order;
 
-pub(super) fn new_definition(order: &Order) -> Result<Definition, Problem> {
+pub(crate) fn new_definition(order: &Order) -> Result<Definition, Problem> {
     let document = serde_json::Value::Object(order.params.definition.clone().unwrap_or_default());
     let definition = Definition::parse(&order.path, &document)
         .map_err(|errors| crate::problem::of_definition(&errors))?;

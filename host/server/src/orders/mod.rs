@@ -5,12 +5,11 @@
 //! machines ([`machine`]).
 
 mod definition;
+mod grants;
 mod limits;
 mod machine;
 mod projected;
 mod tree;
-
-use std::sync::Arc;
 
 use enginehouse_api::{
     ErrorCode, Operation, OperationKind, OperationRequest, OperationState, Params, Problem,
@@ -20,9 +19,10 @@ use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp
 use enginehouse_queue::Spec;
 use enginehouse_reconcile::Intent;
 
-use crate::house::{House, State};
+use crate::access::{Caller, check_order};
+use crate::house::State;
 
-pub(crate) use definition::edit_definition;
+pub(crate) use definition::{edit_definition, new_definition};
 pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use tree::apply_to_tree;
 
@@ -79,20 +79,22 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::RemoveFolder
         | OperationKind::Provision
         | OperationKind::Deprovision
-        | OperationKind::Edit => Intent::Observe,
+        | OperationKind::Edit
+        | OperationKind::SetGrants => Intent::Observe,
     }
 }
 
 /// Takes an order in. The answer is durable: ended for quick kinds, pending for the others.
 pub(crate) async fn accept(
-    house: &Arc<House>,
+    caller: &Caller,
     request: OperationRequest,
-    who: &str,
     if_match: Option<u64>,
 ) -> Result<Operation, Problem> {
     check_params(&request)?;
+    let (house, who) = (caller.house(), caller.who());
     house
         .transact(|state, staged, now| {
+            check_order(caller, state, &request)?;
             if request.kind.works_on_machine() {
                 machine::queue(house, state, staged, &request, who, if_match, now)
             } else {
@@ -120,6 +122,11 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     for (name, given, allowed) in [
         ("definition", params.definition.is_some(), defines),
         ("changes", !params.changes.is_empty(), defines),
+        (
+            "grants",
+            !params.grants.is_empty(),
+            kind == OperationKind::SetGrants,
+        ),
         ("keep_disks", params.keep_disks, undeploys),
         ("force", params.force, stops),
         (

@@ -66,7 +66,8 @@ pub(super) fn check_projected(
         OperationKind::CreateFolder
         | OperationKind::RemoveFolder
         | OperationKind::Provision
-        | OperationKind::Edit => return Ok(()),
+        | OperationKind::Edit
+        | OperationKind::SetGrants => return Ok(()),
     };
     next(status, machine, event).map(|_| ()).map_err(|refused| {
         Problem::new(

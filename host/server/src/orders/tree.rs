@@ -36,7 +36,9 @@ pub(super) fn order(
         path: request.path.clone(),
         params: request.params.clone(),
     };
-    if !creates && state.queue.lane(node).next().is_some() {
+    // Who may do what does not wait for machines.
+    let waits = !creates && request.kind != OperationKind::SetGrants;
+    if waits && state.queue.lane(node).next().is_some() {
         check_projected(state, node, request.kind)?;
         if request.kind == OperationKind::Edit {
             // Wrong definitions are told at once, not when their turn comes.
@@ -84,6 +86,10 @@ pub(crate) fn apply_to_tree(
             state
                 .tree
                 .set_definition(order.node, definition, None, uids)
+        }
+        OperationKind::SetGrants => {
+            let grants = crate::orders::grants::changed(state, order)?;
+            state.tree.set_grants(order.node, grants)
         }
         OperationKind::Deploy
         | OperationKind::Undeploy

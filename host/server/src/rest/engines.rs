@@ -1,19 +1,19 @@
 //! Engines that are loaded, and files that were refused.
 
 use std::path::Path as FilePath;
-use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use enginehouse_api::{
     Engine as EngineView, EngineList, EngineSummary, ErrorCode, Problem, RefusedEngine,
 };
 use enginehouse_engines::Engine;
 
-use crate::house::House;
+use crate::access::Caller;
 use crate::rest::answer::Answer;
 
-pub(crate) async fn list(State(house): State<Arc<House>>) -> Json<EngineList> {
+pub(crate) async fn list(caller: Caller) -> Json<EngineList> {
+    let house = caller.house();
     Json(EngineList {
         engines: house.engines.iter().map(|engine| summary(engine)).collect(),
         refused: house
@@ -28,11 +28,9 @@ pub(crate) async fn list(State(house): State<Arc<House>>) -> Json<EngineList> {
     })
 }
 
-pub(crate) async fn show(
-    State(house): State<Arc<House>>,
-    Path(name): Path<String>,
-) -> Answer<Json<EngineView>> {
-    let engine = house.engines.iter().find(|engine| engine.is_called(&name));
+pub(crate) async fn show(caller: Caller, Path(name): Path<String>) -> Answer<Json<EngineView>> {
+    let mut engines = caller.house().engines.iter();
+    let engine = engines.find(|engine| engine.is_called(&name));
     match engine {
         Some(engine) => Ok(Json(EngineView {
             summary: summary(engine),

@@ -1,18 +1,19 @@
 //! Hypervisors of the tree, and how they are.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
 use enginehouse_api::{
     CheckRequest, CheckResults, ErrorCode, Hypervisor, HypervisorCheck, HypervisorList, Problem,
 };
 use enginehouse_engines::{Observer, Silent};
-use enginehouse_model::FullName;
+use enginehouse_model::{FullName, NodeUid};
+use enginehouse_tree::Permission;
 use serde::Deserialize;
 
-use crate::house::{House, Provider};
-use crate::orders::find;
+use crate::access::Caller;
+use crate::house::{Provider, State};
 use crate::rest::answer::{Answer, Body, Params};
 use crate::work::{Place, check as check_place};
 
@@ -24,21 +25,23 @@ pub(crate) struct ListQuery {
 }
 
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Params(query): Params<ListQuery>,
 ) -> Answer<Json<HypervisorList>> {
-    let state = house.state.lock();
-    find(&state, &query.path)?;
+    let state = caller.house().state.lock();
+    let ways = on_the_way(&caller, &state, &query.path)?;
     let hypervisors = state
         .tree
         .hypervisors()
         .into_iter()
         .filter(|hypervisor| concerns(hypervisor.origin.full_name(), &query.path))
+        .filter(|hypervisor| shows(&caller, &state, &ways, hypervisor.origin.full_name()))
         .map(|hypervisor| {
             let machines = state
                 .records
                 .values()
                 .filter(|record| record.hypervisor == hypervisor.uid && record.identity.is_some())
+                .filter(|record| caller.may(&state, record.node, Permission::Read))
                 .count();
             Hypervisor {
                 uid: hypervisor.uid,
@@ -66,6 +69,28 @@ pub(crate) async fn list(
     Ok(Json(HypervisorList { hypervisors }))
 }
 
+/// The folders that lead to what the caller may read, when it may ask about this one.
+fn on_the_way(
+    caller: &Caller,
+    state: &State,
+    path: &FullName,
+) -> Result<HashSet<NodeUid>, Problem> {
+    let ways = caller.ways(state);
+    match state.tree.find(path) {
+        Ok(node) if ways.contains(&node) => {}
+        Ok(_) | Err(_) => {
+            caller.find(state, path)?;
+        }
+    }
+    Ok(ways)
+}
+
+/// Whether an entry is defined where the caller may read, or is inherited by what it may read.
+fn shows(caller: &Caller, state: &State, ways: &HashSet<NodeUid>, defined_at: &FullName) -> bool {
+    let node = state.tree.find(defined_at);
+    node.is_ok_and(|node| ways.contains(&node) || caller.may(state, node, Permission::Read))
+}
+
 /// Entries at or below a path, and those above that it inherits.
 fn concerns(defined_at: &FullName, path: &FullName) -> bool {
     defined_at.is_within(path) || path.is_within(defined_at)
@@ -83,14 +108,19 @@ fn view(name: &str, defined_at: &FullName, provider: &Provider) -> HypervisorChe
 }
 
 pub(crate) async fn check(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Body(request): Body<CheckRequest>,
 ) -> Answer<Json<CheckResults>> {
     let places: Vec<(Place, FullName)> = {
-        let state = house.state.lock();
-        find(&state, &request.path)?;
+        let state = caller.house().state.lock();
+        let node = caller.find(&state, &request.path)?;
+        caller.must(&state, node, Permission::Operate)?;
         let all: Vec<_> = state.tree.hypervisors();
-        let known: Vec<String> = all.iter().map(|h| h.name.clone()).collect();
+        let known: Vec<String> = all
+            .iter()
+            .filter(|hypervisor| concerns(hypervisor.origin.full_name(), &request.path))
+            .map(|hypervisor| hypervisor.name.clone())
+            .collect();
         let places: Vec<_> = all
             .into_iter()
             .filter(|hypervisor| concerns(hypervisor.origin.full_name(), &request.path))
@@ -117,7 +147,7 @@ pub(crate) async fn check(
     };
     let observer: Arc<dyn Observer> = Arc::new(Silent);
     let asked = places.into_iter().map(|(place, defined_at)| {
-        let (house, observer) = (Arc::clone(&house), Arc::clone(&observer));
+        let (house, observer) = (Arc::clone(caller.house()), Arc::clone(&observer));
         async move {
             let began = std::time::Instant::now();
             let result = match place.reach(&house) {

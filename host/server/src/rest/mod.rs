@@ -1,57 +1,70 @@
 //! The REST API. Types and routes are those of `enginehouse_api`; here is what they do.
 
 mod answer;
-mod auth;
 mod engines;
+mod gate;
+mod grants;
 mod hypervisors;
 mod operations;
 mod plans;
+mod tokens;
 mod tree;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware;
-use axum::routing::{get, post};
 use enginehouse_api::routes;
+use enginehouse_tree::Permission::{Govern, Operate, Read};
 
 use crate::house::House;
+use crate::rest::gate::{Route, delete, get, post};
+
+pub use gate::{Need, RouteNeed};
 
 /// Largest body of a request, bytes.
 const BODY_MAX: usize = 8 << 20;
 
-/// All routes; everything but `healthz` wants the token.
-pub(crate) fn router(house: Arc<House>, token: &str) -> Router {
-    let guarded = Router::new()
-        .route(routes::INFO, get(tree::info))
-        .route(routes::TREE, get(tree::tree))
-        .route(routes::NODES, get(tree::node))
-        .route(
-            routes::OPERATIONS,
-            get(operations::list).post(operations::order),
-        )
-        .route(routes::OPERATION, get(operations::show))
-        .route(routes::OPERATION_WAIT, get(operations::wait))
-        .route(routes::OPERATION_LOG, get(operations::log))
-        .route(routes::OPERATION_REQUESTS, get(operations::requests))
-        .route(routes::OPERATION_CANCEL, post(operations::cancel))
-        .route(routes::OPERATION_RESOLVE, post(operations::resolve))
-        .route(routes::PLANS, post(plans::make))
-        .route(routes::PLAN, get(plans::show))
-        .route(routes::ENGINES, get(engines::list))
-        .route(routes::ENGINE, get(engines::show))
-        .route(routes::HYPERVISORS, get(hypervisors::list))
-        .route(routes::HYPERVISORS_CHECK, post(hypervisors::check))
-        .fallback(answer::no_route)
-        .method_not_allowed_fallback(answer::no_method)
-        .layer(middleware::from_fn_with_state(
-            auth::Guard::new(token),
-            auth::guard,
-        ));
-    Router::new()
-        .route(routes::HEALTHZ, get(tree::healthz))
-        .merge(guarded)
+/// All routes, each with what it needs. `On` says the least: what an order needs beyond that, its
+/// kind and its change decide.
+fn routes() -> Vec<Route> {
+    use Need::{Nothing, On, Token};
+    vec![
+        get(routes::HEALTHZ, Nothing, tree::healthz),
+        get(routes::INFO, Token, tree::info),
+        get(routes::TREE, On(Read), tree::tree),
+        get(routes::NODES, On(Read), tree::node),
+        post(routes::OPERATIONS, On(Operate), operations::order),
+        get(routes::OPERATIONS, On(Read), operations::list),
+        get(routes::OPERATION, On(Read), operations::show),
+        get(routes::OPERATION_WAIT, On(Read), operations::wait),
+        get(routes::OPERATION_LOG, On(Read), operations::log),
+        get(routes::OPERATION_REQUESTS, On(Read), operations::requests),
+        post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
+        post(routes::OPERATION_RESOLVE, On(Operate), operations::resolve),
+        post(routes::PLANS, On(Read), plans::make),
+        get(routes::PLAN, On(Read), plans::show),
+        get(routes::ENGINES, Token, engines::list),
+        get(routes::ENGINE, Token, engines::show),
+        get(routes::HYPERVISORS, On(Read), hypervisors::list),
+        post(routes::HYPERVISORS_CHECK, On(Operate), hypervisors::check),
+        get(routes::WHOAMI, Token, tokens::whoami),
+        get(routes::GRANTS, On(Read), grants::list),
+        get(routes::TOKENS, Token, tokens::list),
+        post(routes::TOKENS, On(Govern), tokens::create),
+        delete(routes::TOKEN, Token, tokens::revoke),
+        post(routes::TOKENS_ROTATE, On(Govern), tokens::rotate),
+    ]
+}
+
+/// What each route needs.
+#[must_use]
+pub fn route_needs() -> Vec<RouteNeed> {
+    routes().iter().map(Route::need).collect()
+}
+
+/// All routes; everything but `healthz` wants a token.
+pub(crate) fn router(house: Arc<House>) -> Router {
+    gate::router(house, routes(), answer::no_route, answer::no_method)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .with_state(house)
 }

@@ -1,11 +1,10 @@
 //! Operations: order, read, wait, cancel, resolve.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enginehouse_api::{
@@ -14,17 +13,24 @@ use enginehouse_api::{
 };
 use enginehouse_model::{FullName, OperationId};
 use enginehouse_queue::{Event, Final, Phase};
-use enginehouse_store::{OperationFilter, PageCursor};
+use enginehouse_store::{OperationFilter, PageCursor, StoredOperation};
+use enginehouse_tree::Permission;
 use serde::Deserialize;
 
-use crate::house::House;
+use crate::access::Caller;
 use crate::live::JournalDocument;
-use crate::orders::{accept, find};
+use crate::orders::accept;
 use crate::rest::answer::{Answer, Body, Params};
-use crate::rest::auth::OPERATOR;
+
+/// Rows that a list reads at a time.
+const SCAN_PAGE: u32 = 200;
+
+/// A list looks at no more rows than this for one answer: who may see few of very many operations
+/// gets a short page, and where to go on.
+const SCAN_MAX: u32 = 20_000;
 
 pub(crate) async fn order(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     headers: HeaderMap,
     Body(request): Body<OperationRequest>,
 ) -> Answer<Response> {
@@ -37,7 +43,7 @@ pub(crate) async fn order(
         .into());
     }
     let if_match = if_match(&headers)?;
-    let operation = accept(&house, request, OPERATOR, if_match).await?;
+    let operation = accept(&caller, request, if_match).await?;
     let status = if operation.state.has_ended() {
         StatusCode::OK
     } else {
@@ -78,12 +84,17 @@ fn unreadable(error: &dyn std::error::Error) -> Problem {
 
 /// The operation, from memory while it lives, from the store afterwards.
 pub(super) async fn find_operation(
-    house: &House,
+    caller: &Caller,
     number: OperationId,
 ) -> Result<Operation, Problem> {
+    let house = caller.house();
     {
         let state = house.state.lock();
         if let Some(operation) = state.queue.get(number) {
+            let spec = &operation.spec;
+            if !caller.sees(&state, Some(spec.target), &spec.target_name) {
+                return Err(missing(number));
+            }
             return Ok(crate::view::operation(&state, operation, true));
         }
     }
@@ -93,14 +104,25 @@ pub(super) async fn find_operation(
         .await
         .map_err(|error| unreadable(&error))?
         .ok_or_else(|| missing(number))?;
-    stored.document.read().map_err(|error| unreadable(&error))
+    let operation: Operation = stored.document.read().map_err(|error| unreadable(&error))?;
+    if !caller.sees(&house.state.lock(), operation.node, &operation.path) {
+        return Err(missing(number));
+    }
+    Ok(operation)
 }
 
-pub(crate) async fn show(
-    State(house): State<Arc<House>>,
-    Path(number): Path<u64>,
-) -> Answer<Json<Operation>> {
-    Ok(Json(find_operation(&house, OperationId(number)).await?))
+/// Whether the caller may say what becomes of an operation.
+fn must_operate(caller: &Caller, operation: &Operation) -> Result<(), Problem> {
+    let state = caller.house().state.lock();
+    // Of a node that is gone, nothing can be changed any more: what follows says so.
+    match operation.node.filter(|node| state.tree.node(*node).is_ok()) {
+        Some(node) => caller.must(&state, node, Permission::Operate),
+        None => Ok(()),
+    }
+}
+
+pub(crate) async fn show(caller: Caller, Path(number): Path<u64>) -> Answer<Json<Operation>> {
+    Ok(Json(find_operation(&caller, OperationId(number)).await?))
 }
 
 #[derive(Deserialize)]
@@ -110,7 +132,7 @@ pub(crate) struct WaitQuery {
 }
 
 pub(crate) async fn wait(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Path(number): Path<u64>,
     Params(query): Params<WaitQuery>,
 ) -> Answer<Json<Operation>> {
@@ -120,11 +142,11 @@ pub(crate) async fn wait(
         .unwrap_or(routes::WAIT_MAX_MS)
         .min(routes::WAIT_MAX_MS);
     let deadline = tokio::time::Instant::now() + Duration::from_millis(patience);
-    let mut changed = house.changed.subscribe();
-    let mut stopping = house.stopping.subscribe();
+    let mut changed = caller.house().changed.subscribe();
+    let mut stopping = caller.house().stopping.subscribe();
     loop {
         changed.mark_unchanged();
-        let operation = find_operation(&house, number).await?;
+        let operation = find_operation(&caller, number).await?;
         if operation.state.has_ended() || operation.state.needs_person() {
             return Ok(Json(operation));
         }
@@ -146,18 +168,19 @@ pub(crate) struct ListQuery {
 }
 
 pub(crate) async fn list(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Params(query): Params<ListQuery>,
 ) -> Answer<Json<OperationPage>> {
+    let house = caller.house();
     let limit = query
         .limit
         .unwrap_or(routes::PAGE_DEFAULT)
-        .clamp(1, routes::PAGE_MAX);
+        .clamp(1, routes::PAGE_MAX) as usize;
     let target = match &query.path {
         None => None,
         Some(path) => {
             let state = house.state.lock();
-            Some(find(&state, path)?.to_string())
+            Some(caller.find(&state, path)?.to_string())
         }
     };
     // A row says `pending` until the operation ends: memory knows better.
@@ -169,35 +192,63 @@ pub(crate) async fn list(
     let filter = OperationFilter { states, target };
     let mut before = query.before;
     let mut operations = Vec::new();
+    let mut looked_at = 0;
     loop {
-        let cursor = PageCursor { before, limit };
+        let cursor = PageCursor {
+            before,
+            limit: SCAN_PAGE,
+        };
         let rows = house
             .store
             .operations(filter.clone(), cursor)
             .await
             .map_err(|error| unreadable(&error))?;
-        let full = rows.len() == limit as usize;
-        before = rows.last().map(|row| row.id);
+        let last_page = rows.len() < SCAN_PAGE as usize;
         for row in rows {
-            let mut operation: Operation =
-                row.document.read().map_err(|error| unreadable(&error))?;
-            {
-                let state = house.state.lock();
-                if let Some(now) = state.queue.get(row.id) {
-                    operation = crate::view::operation(&state, now, false);
-                }
+            if operations.len() == limit {
+                return Ok(Json(OperationPage {
+                    operations,
+                    next: before,
+                }));
             }
-            operation.steps.clear();
-            operation.children.clear();
-            if query.state.is_none_or(|state| state == operation.state) {
+            before = Some(row.id);
+            if let Some(operation) = listed(&caller, &row)?
+                && query.state.is_none_or(|state| state == operation.state)
+            {
                 operations.push(operation);
             }
         }
-        if !full || operations.len() >= limit as usize {
-            let next = before.filter(|_| full);
+        looked_at += SCAN_PAGE;
+        if last_page || looked_at >= SCAN_MAX {
+            let next = before.filter(|_| !last_page);
             return Ok(Json(OperationPage { operations, next }));
         }
     }
+}
+
+/// An operation as a list has it; none that the caller may not see.
+fn listed(caller: &Caller, row: &StoredOperation) -> Result<Option<Operation>, Problem> {
+    let house = caller.house();
+    let mut operation = {
+        let state = house.state.lock();
+        match state.queue.get(row.id) {
+            Some(now) => crate::view::operation(&state, now, false),
+            None => {
+                // Most rows of others are left out without being read.
+                let target = row.targets.first().and_then(|uid| uid.parse().ok());
+                let there = target.filter(|node| state.tree.node(*node).is_ok());
+                if there.is_some_and(|node| !caller.may(&state, node, Permission::Read)) {
+                    return Ok(None);
+                }
+                drop(state);
+                row.document.read().map_err(|error| unreadable(&error))?
+            }
+        }
+    };
+    operation.steps.clear();
+    operation.children.clear();
+    let sees = caller.sees(&house.state.lock(), operation.node, &operation.path);
+    Ok(sees.then_some(operation))
 }
 
 #[derive(Deserialize)]
@@ -208,7 +259,7 @@ pub(crate) struct LogQuery {
 }
 
 pub(crate) async fn log(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Path(number): Path<u64>,
     Params(query): Params<LogQuery>,
 ) -> Answer<Json<LogPage>> {
@@ -218,26 +269,25 @@ pub(crate) async fn log(
         .limit
         .unwrap_or(routes::PAGE_MAX)
         .clamp(1, routes::PAGE_MAX) as usize;
-    let (lines, _) = evidence(&house, number).await?;
+    let (lines, _) = evidence(&caller, number).await?;
     let mut lines: Vec<LogLine> = lines.into_iter().filter(|line| line.seq > after).collect();
     let more = lines.len() > limit;
     lines.truncate(limit);
     Ok(Json(LogPage { lines, more }))
 }
 
-pub(crate) async fn requests(
-    State(house): State<Arc<House>>,
-    Path(number): Path<u64>,
-) -> Answer<Json<RequestPage>> {
-    let (_, requests) = evidence(&house, OperationId(number)).await?;
+pub(crate) async fn requests(caller: Caller, Path(number): Path<u64>) -> Answer<Json<RequestPage>> {
+    let (_, requests) = evidence(&caller, OperationId(number)).await?;
     Ok(Json(RequestPage { requests }))
 }
 
 /// Log and requests of an operation, from memory while it lives, from its journal afterwards.
 async fn evidence(
-    house: &House,
+    caller: &Caller,
     number: OperationId,
 ) -> Result<(Vec<LogLine>, Vec<RequestRecord>), Problem> {
+    find_operation(caller, number).await?;
+    let house = caller.house();
     {
         let state = house.state.lock();
         if state.queue.get(number).is_some() {
@@ -248,7 +298,6 @@ async fn evidence(
                 .unwrap_or_default());
         }
     }
-    find_operation(house, number).await?;
     let rows = house
         .store
         .journal(number)
@@ -264,12 +313,10 @@ async fn evidence(
     Ok((lines, requests))
 }
 
-pub(crate) async fn cancel(
-    State(house): State<Arc<House>>,
-    Path(number): Path<u64>,
-) -> Answer<Json<Operation>> {
+pub(crate) async fn cancel(caller: Caller, Path(number): Path<u64>) -> Answer<Json<Operation>> {
     let number = OperationId(number);
-    let found = find_operation(&house, number).await?;
+    let found = find_operation(&caller, number).await?;
+    must_operate(&caller, &found)?;
     if found.state.has_ended() {
         return Err(Problem::new(
             ErrorCode::WrongState,
@@ -277,7 +324,8 @@ pub(crate) async fn cancel(
         )
         .into());
     }
-    house
+    caller
+        .house()
         .transact(|state, staged, now| {
             let Some(operation) = state.queue.get(number) else {
                 return Ok(());
@@ -297,7 +345,7 @@ pub(crate) async fn cancel(
                     live.cancelling.store(true, Ordering::Relaxed);
                 }
                 let event = Event::Cancel {
-                    who: OPERATOR.to_owned(),
+                    who: caller.who().to_owned(),
                 };
                 if let Ok(output) = state.queue.handle(target, event, now) {
                     staged.output.append(output);
@@ -306,17 +354,19 @@ pub(crate) async fn cancel(
             Ok(())
         })
         .await?;
-    Ok(Json(find_operation(&house, number).await?))
+    Ok(Json(find_operation(&caller, number).await?))
 }
 
 pub(crate) async fn resolve(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Path(number): Path<u64>,
     Body(request): Body<ResolveRequest>,
 ) -> Answer<Json<Operation>> {
     let number = OperationId(number);
-    let found = find_operation(&house, number).await?;
-    house
+    let found = find_operation(&caller, number).await?;
+    must_operate(&caller, &found)?;
+    caller
+        .house()
         .transact(|state, staged, now| {
             let in_doubt = state
                 .queue
@@ -331,7 +381,7 @@ pub(crate) async fn resolve(
             let has_machine = state
                 .record_of(operation.spec.target)
                 .is_some_and(|record| record.identity.is_some());
-            let who = OPERATOR.to_owned();
+            let who = caller.who().to_owned();
             let event = match request.verdict {
                 ResolveAs::Retry => Event::Retry { who },
                 ResolveAs::Failed => Event::Close {
@@ -364,5 +414,5 @@ pub(crate) async fn resolve(
             Ok(())
         })
         .await?;
-    Ok(Json(find_operation(&house, number).await?))
+    Ok(Json(find_operation(&caller, number).await?))
 }

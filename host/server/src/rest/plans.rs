@@ -1,9 +1,7 @@
 //! Plans: made from what is there now, stored, and readable.
 
-use std::sync::Arc;
-
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use enginehouse_api::{
     ActionClass, ClassCounts, ErrorCode, Plan, PlanAction, PlanId, PlanMachine, PlanRequest,
     Problem,
@@ -12,17 +10,16 @@ use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_reconcile::Class;
 use enginehouse_store::{Document, PlanRow, Write};
 
-use crate::house::House;
-use crate::orders::{find, intent};
+use crate::access::Caller;
+use crate::orders::intent;
 use crate::rest::answer::{Answer, Body};
 
 /// Version of a stored plan.
 const PLAN_VERSION: u16 = 1;
 
-pub(crate) async fn make(
-    State(house): State<Arc<House>>,
-    Body(request): Body<PlanRequest>,
-) -> Answer<Json<Plan>> {
+pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> Answer<Json<Plan>> {
+    let house = caller.house();
+    caller.find(&house.state.lock(), &request.path)?;
     if !request.kind.works_on_machine() {
         return Err(Problem::new(
             ErrorCode::BadRequest,
@@ -40,7 +37,7 @@ pub(crate) async fn make(
     }
     let (nodes, kinds) = {
         let state = house.state.lock();
-        let uid = find(&state, &request.path)?;
+        let uid = caller.find(&state, &request.path)?;
         let nodes: Vec<NodeUid> = state
             .tree
             .descriptors(uid)
@@ -55,7 +52,7 @@ pub(crate) async fn make(
             .collect();
         (nodes, request.kind)
     };
-    let plan = crate::work::plan_nodes(&house, &nodes, intent(kinds, &request.params))
+    let plan = crate::work::plan_nodes(house, &nodes, intent(kinds, &request.params))
         .await
         .map_err(|problem| crate::problem::of_engine(&problem))?;
     let now = house.now();
@@ -75,20 +72,22 @@ pub(crate) async fn make(
     Ok(Json(view))
 }
 
-pub(crate) async fn show(
-    State(house): State<Arc<House>>,
-    Path(id): Path<String>,
-) -> Answer<Json<Plan>> {
+pub(crate) async fn show(caller: Caller, Path(id): Path<String>) -> Answer<Json<Plan>> {
+    let house = caller.house();
+    let missing = || Problem::new(ErrorCode::NotFound, format!("there is no plan {id}"));
     let stored = house
         .store
         .plan(id.clone())
         .await
         .map_err(|error| Problem::new(ErrorCode::Internal, crate::problem::with_sources(&error)))?
-        .ok_or_else(|| Problem::new(ErrorCode::NotFound, format!("there is no plan {id}")))?;
-    let plan = stored
+        .ok_or_else(missing)?;
+    let plan: Plan = stored
         .document
         .read()
         .map_err(|error| Problem::new(ErrorCode::Internal, crate::problem::with_sources(&error)))?;
+    if !caller.sees(&house.state.lock(), None, &plan.path) {
+        return Err(missing().into());
+    }
     Ok(Json(plan))
 }
 

@@ -1,9 +1,8 @@
 //! The tree, one node, and what the host says of itself.
 
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use axum::Json;
-use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use enginehouse_api::{
@@ -13,11 +12,12 @@ use enginehouse_api::{
 use enginehouse_documents::Description;
 use enginehouse_model::{FullName, NodeUid, OperationId};
 use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject};
+use enginehouse_tree::Permission;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::access::Caller;
 use crate::house::{House, State as HouseState};
-use crate::orders::find;
 use crate::rest::answer::{Answer, Params};
 
 /// Levels that a listing shows when the request does not say.
@@ -29,7 +29,8 @@ pub(crate) async fn healthz() -> Json<Healthz> {
     })
 }
 
-pub(crate) async fn info(State(house): State<Arc<House>>) -> Json<Info> {
+pub(crate) async fn info(caller: Caller) -> Json<Info> {
+    let house = caller.house();
     let epoch = house.state.lock().fence.epoch.0;
     Json(Info {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -47,13 +48,85 @@ pub(crate) struct TreeQuery {
 }
 
 pub(crate) async fn tree(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Params(query): Params<TreeQuery>,
 ) -> Answer<Json<TreeNode>> {
-    let state = house.state.lock();
-    let uid = find(&state, &query.path)?;
+    let state = caller.house().state.lock();
     let depth = query.depth.unwrap_or(DEPTH_DEFAULT);
-    Ok(Json(tree_node(&house, &state, uid, depth)?))
+    let ways = caller.ways(&state);
+    let listing = Listing {
+        caller: &caller,
+        house: caller.house(),
+        state: &state,
+        ways: &ways,
+    };
+    let found = state.tree.find(&query.path);
+    let way = found.ok().filter(|uid| listing.is_way(*uid));
+    let node = match way {
+        Some(way) => listing.way(way, depth)?,
+        None => listing.node(caller.find(&state, &query.path)?, depth)?,
+    };
+    Ok(Json(node))
+}
+
+/// A listing for one caller.
+struct Listing<'a> {
+    caller: &'a Caller,
+    house: &'a House,
+    state: &'a HouseState,
+    /// Folders that lead to what the caller may read.
+    ways: &'a HashSet<NodeUid>,
+}
+
+impl Listing<'_> {
+    /// Whether a folder is shown only because it leads to what the caller may read.
+    fn is_way(&self, uid: NodeUid) -> bool {
+        self.ways.contains(&uid) && !self.caller.may(self.state, uid, Permission::Read)
+    }
+
+    /// A folder that the caller may not read: its name, and what of it leads on.
+    fn way(&self, uid: NodeUid, depth: u32) -> Result<TreeNode, Problem> {
+        let of_lookup = |error| crate::problem::of_lookup(&error);
+        let below = self.state.tree.children(uid).map_err(of_lookup)?;
+        let mut shown: Vec<(bool, NodeUid)> = below
+            .filter(|child| {
+                self.ways.contains(&child.uid)
+                    || self.caller.may(self.state, child.uid, Permission::Read)
+            })
+            .map(|child| (!child.is_folder(), child.uid))
+            .collect();
+        shown.sort_by_key(|(is_descriptor, _)| *is_descriptor);
+        let cut = depth == 0 && !shown.is_empty();
+        let children = if depth == 0 { Vec::new() } else { shown };
+        Ok(TreeNode {
+            uid,
+            full_name: self.state.tree.full_name(uid).map_err(of_lookup)?.clone(),
+            kind: NodeKind::Folder,
+            status: None,
+            machine_id: None,
+            hypervisor: None,
+            busy: None,
+            pending_change: false,
+            last_error: None,
+            children: children
+                .into_iter()
+                .map(|(_, child)| {
+                    if self.is_way(child) {
+                        self.way(child, depth - 1)
+                    } else {
+                        self.node(child, depth - 1)
+                    }
+                })
+                .collect::<Result<_, _>>()?,
+            cut,
+            way: true,
+        })
+    }
+
+    /// A node that the caller may read, and with it all below.
+    fn node(&self, uid: NodeUid, depth: u32) -> Result<TreeNode, Problem> {
+        tree_node(self.house, self.state, uid, depth)
+    }
 }
 
 fn tree_node(
@@ -95,6 +168,7 @@ fn tree_node(
         last_error: body.and_then(|body| body.last_error.clone()),
         children,
         cut,
+        way: false,
     })
 }
 
@@ -181,21 +255,22 @@ pub(crate) struct NodeQuery {
 }
 
 pub(crate) async fn node(
-    State(house): State<Arc<House>>,
+    caller: Caller,
     Params(query): Params<NodeQuery>,
 ) -> Answer<impl IntoResponse> {
-    let mut node = whole(&house, &query.path)?;
+    let mut node = whole(&caller, &query.path)?;
     if let Some(last) = &mut node.last_error {
-        explain(&house, last).await;
+        explain(&caller, last).await;
     }
     let etag = format!("\"{}\"", node.revision);
     Ok(([(header::ETAG, etag)], Json(node)))
 }
 
-fn whole(house: &House, path: &FullName) -> Result<Node, Problem> {
+fn whole(caller: &Caller, path: &FullName) -> Result<Node, Problem> {
+    let house = caller.house();
     let state = house.state.lock();
     let of_lookup = |error| crate::problem::of_lookup(&error);
-    let uid = find(&state, path)?;
+    let uid = caller.find(&state, path)?;
     let node = state.tree.node(uid).map_err(of_lookup)?;
     let computed = state.tree.computed(uid).map_err(of_lookup)?;
     let Value::Object(local_definition) = node.local.redacted() else {
@@ -253,11 +328,11 @@ fn last_error(body: &enginehouse_tree::DescriptorBody) -> Option<LastError> {
 }
 
 /// Code and hint of a last error, as the operation's own row has them.
-async fn explain(house: &House, last: &mut LastError) {
+async fn explain(caller: &Caller, last: &mut LastError) {
     let Some(number) = last.operation else {
         return;
     };
-    let Ok(operation) = super::operations::find_operation(house, number).await else {
+    let Ok(operation) = super::operations::find_operation(caller, number).await else {
         return;
     };
     match operation.error {

@@ -37,7 +37,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     let result = match Order::of(&operation.spec) {
         Err(problem) => Err(problem),
         Ok(order) if !order.kind.works_on_machine() => {
-            change_tree(house, generation, number, &order).await;
+            change_tree(house, generation, number, &operation.spec.who, &order).await;
             return;
         }
         Ok(order) => {
@@ -97,13 +97,20 @@ fn take_in(
 }
 
 /// Kinds that change only the tree, when they had to wait in a lane.
-async fn change_tree(house: &Arc<House>, generation: u64, number: OperationId, order: &Order) {
+async fn change_tree(
+    house: &Arc<House>,
+    generation: u64,
+    number: OperationId,
+    who: &str,
+    order: &Order,
+) {
     let _ = house
         .transact(|state, staged, now| {
             if state.generation != generation {
                 return Ok(());
             }
-            let result = crate::orders::apply_to_tree(state, staged, order);
+            let result = crate::access::still_governs(state, who, order)
+                .and_then(|()| crate::orders::apply_to_tree(state, staged, order));
             let event = Event::Prepared(match result {
                 Ok(()) => Ok(StepPlan::default()),
                 Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
@@ -127,7 +134,7 @@ async fn begin(
 ) -> Result<Prepared, Problem> {
     let (queued_at, hypervisor) = (spec.queued_at, spec.hypervisor);
     if order.kind == OperationKind::Reconfigure && order.changes_definition() {
-        write_definition(house, generation, order).await?;
+        write_definition(house, generation, &spec.who, order).await?;
     }
     check_state(house, order)?;
     let mut target = Target::of(house, order.node)?;
@@ -227,6 +234,7 @@ async fn begin(
 async fn write_definition(
     house: &Arc<House>,
     generation: u64,
+    who: &str,
     order: &Order,
 ) -> Result<(), Problem> {
     house
@@ -237,6 +245,7 @@ async fn write_definition(
                     "the host has loaded its state again",
                 ));
             }
+            crate::access::still_governs(state, who, order)?;
             let definition = edit_definition(state, order)?;
             let change = state
                 .tree
