@@ -1,0 +1,14 @@
+//! Who may do what, over the REST API of a real host.
+
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod orders;
+#[cfg(test)]
+mod site;
+#[cfg(test)]
+mod tokens;
+#[cfg(test)]
+mod walk;
