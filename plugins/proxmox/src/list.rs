@@ -19,14 +19,12 @@ fn page(resources: Vec<Resource>) -> Page {
             "node" => {
                 nodes += 1;
                 if item.status.as_deref() != Some("online") {
-                    page.coverage.gaps.push(Gap {
-                        scope: "host".to_owned(),
-                        name: item.node.unwrap_or_default(),
-                        reason: match item.status {
-                            Some(status) => format!("the node is {status}"),
-                            None => "the state of the node is not shown".to_owned(),
-                        },
-                    });
+                    let reason = match item.status {
+                        Some(status) => format!("the node is {status}"),
+                        None => "the state of the node is not shown".to_owned(),
+                    };
+                    let node = item.node.unwrap_or_default();
+                    page.coverage.gaps.push(Gap::host(node, reason));
                 }
             }
             "qemu" | "lxc" => page.machines.extend(machine(item)),

@@ -17,6 +17,14 @@ pub struct ActionRequest {
     pub action: Action,
 }
 
+impl ActionRequest {
+    /// The machine's id; `None` for a `create` that begins from nothing.
+    #[must_use]
+    pub fn machine_id(&self) -> Option<&str> {
+        self.machine.as_ref().map(|machine| machine.id.as_str())
+    }
+}
+
 /// One change of a machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "action", rename_all = "kebab-case")]
@@ -91,6 +99,44 @@ impl Action {
     }
 }
 
+impl Action {
+    /// What the machine is to be, of `create` and `configure`.
+    #[must_use]
+    pub fn desired(&self) -> Option<&Config> {
+        match self {
+            Self::Create { desired } | Self::Configure { desired, .. } => Some(desired),
+            _ => None,
+        }
+    }
+
+    /// The same, to bring it to what a provider takes.
+    #[must_use]
+    pub fn desired_mut(&mut self) -> Option<&mut Config> {
+        match self {
+            Self::Create { desired } | Self::Configure { desired, .. } => Some(desired),
+            _ => None,
+        }
+    }
+
+    /// The version that the change is based on, of `configure`.
+    #[must_use]
+    pub fn version(&self) -> Option<&str> {
+        match self {
+            Self::Configure { observed, .. } => observed.as_ref()?.version.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Milliseconds for the guest, of `stop` and `restart`.
+    #[must_use]
+    pub fn timeout_ms(&self) -> Option<u64> {
+        match self {
+            Self::Stop { timeout_ms, .. } | Self::Restart { timeout_ms, .. } => *timeout_ms,
+            _ => None,
+        }
+    }
+}
+
 /// Detail of `finished`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -158,11 +204,39 @@ pub struct Question {
     pub changed: Vec<String>,
 }
 
+impl Question {
+    /// The configuration that is to change: as observed, or else as deployed.
+    #[must_use]
+    pub fn current(&self) -> Option<&Config> {
+        let observed = self.observed.as_ref();
+        observed
+            .and_then(|machine| machine.config.as_ref())
+            .or(self.deployed.as_ref())
+    }
+
+    /// Is this field among the changed ones?
+    #[must_use]
+    pub fn changes(&self, field: &str) -> bool {
+        self.changed.iter().any(|changed| changed == field)
+    }
+}
+
 /// Answer of `assess`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Assessment {
     pub fields: BTreeMap<String, FieldAssessment>,
+}
+
+impl Assessment {
+    /// Says the class of one field, and why.
+    #[must_use]
+    pub fn field(mut self, name: &str, class: ChangeClass, reason: &str) -> Self {
+        let reason = reason.to_owned();
+        self.fields
+            .insert(name.to_owned(), FieldAssessment { class, reason });
+        self
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -151,3 +151,15 @@ pub struct Gap {
     pub name: String,
     pub reason: String,
 }
+
+impl Gap {
+    /// A node or host that is away.
+    #[must_use]
+    pub fn host(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            scope: "host".to_owned(),
+            name: name.into(),
+            reason: reason.into(),
+        }
+    }
+}

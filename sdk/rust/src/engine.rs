@@ -1,5 +1,7 @@
 //! The trait that makes a struct an engine.
 
+use std::collections::BTreeMap;
+
 use enginehouse_documents::{
     ActionRequest, Assessment, Description, Health, Machine, MachineRef, Page, Question, Sent,
     TaskEnd, TaskReport,
@@ -143,6 +145,23 @@ impl TaskState {
         Self::new(TaskStatus::Lost, TaskReport::default())
     }
 
+    /// One state for each query, out of one answer that has many tasks in any order, each with the
+    /// `name` that was given to [`Step::wait`]. A task that the answer lacks is lost.
+    #[must_use]
+    pub fn of_batch<T>(
+        queries: &[TaskQuery],
+        tasks: &[T],
+        name: impl Fn(&T) -> &str,
+        state: impl Fn(&TaskQuery, &T) -> Self,
+    ) -> Vec<Self> {
+        let tasks: BTreeMap<&str, &T> = tasks.iter().map(|task| (name(task), task)).collect();
+        let one = |query: &TaskQuery| match tasks.get(query.task.as_str()) {
+            Some(task) => state(query, task),
+            None => Self::lost(),
+        };
+        queries.iter().map(one).collect()
+    }
+
     /// 0 to 100, where the provider or its log says it.
     #[must_use]
     pub fn percent(mut self, percent: impl Into<Option<u8>>) -> Self {
@@ -157,10 +176,61 @@ impl TaskState {
         self
     }
 
+    /// The new lines out of the whole log, for providers that send it all each time and only ever add
+    /// to it. The cursor is how many lines were seen. A problem of the task keeps them all.
+    #[must_use]
+    pub fn whole_log(mut self, query: &TaskQuery, log: &[String]) -> Self {
+        let end = self.report.end.as_mut();
+        if let Some(problem) = end.and_then(|end| end.problem.as_mut()) {
+            problem.detail.lines = log.to_vec();
+        }
+        let seen = query.cursor.parse().unwrap_or(0);
+        self.lines(log.iter().skip(seen)).cursor(log.len())
+    }
+
     /// Where to go on reading the task's log. At most 1 KiB.
     #[must_use]
     pub fn cursor(mut self, cursor: impl ToString) -> Self {
         self.cursor = cursor.to_string();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(task: &str, cursor: &str) -> TaskQuery {
+        TaskQuery {
+            task: task.to_owned(),
+            cursor: cursor.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_answered_in_the_order_it_was_asked() {
+        let queries = [query("a", ""), query("b", "1"), query("c", "x")];
+        let log = ["1".to_owned(), "2".to_owned()];
+        let tasks = [("c", 3), ("a", 1)];
+        let state = |query: &TaskQuery, task: &(&str, u8)| {
+            TaskState::running().percent(task.1).whole_log(query, &log)
+        };
+        let states = TaskState::of_batch(&queries, &tasks, |task| task.0, state);
+        let seen: Vec<_> = states
+            .iter()
+            .map(|state| (state.status, state.report.percent))
+            .collect();
+        use TaskStatus::{Lost, Running};
+        assert_eq!(seen, [(Running, Some(1)), (Lost, None), (Running, Some(3))]);
+    }
+
+    #[test]
+    fn a_whole_log_goes_on_where_it_was_left() {
+        let log = ["1".to_owned(), "2".to_owned(), "3".to_owned()];
+        for (cursor, lines) in [("", 3), ("2", 1), ("3", 0), ("9", 0), ("broken", 3)] {
+            let state = TaskState::running().whole_log(&query("a", cursor), &log);
+            assert_eq!(state.report.lines.len(), lines, "{cursor}");
+            assert_eq!(state.cursor, "3");
+        }
     }
 }

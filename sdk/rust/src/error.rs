@@ -111,6 +111,12 @@ impl Error {
         self
     }
 
+    /// The provider's own code, where an [`crate::ErrorBody`] has read it.
+    #[must_use]
+    pub fn provider_code(&self) -> Option<&str> {
+        self.0.detail.more.as_ref()?.get("code")?.as_str()
+    }
+
     /// Puts what was being done before the message: `cloning 9000: storage is full`.
     #[must_use]
     pub fn context(mut self, doing: impl fmt::Display) -> Self {

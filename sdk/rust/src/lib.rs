@@ -7,12 +7,15 @@
 //! documents, [`loose`] reading of APIs that are not sure of their types, [`testing`] the scripted
 //! hypervisor. `wit/engine.wit` is the contract itself.
 
+mod by_mark;
+mod changes;
 #[cfg(target_arch = "wasm32")]
 mod component;
 mod cx;
 mod encoding;
 mod engine;
 mod error;
+mod error_body;
 mod export;
 mod host;
 pub mod loose;
@@ -25,10 +28,12 @@ mod step;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 
+pub use changes::{Changeable, Patch};
 pub use cx::{Cx, Level};
 pub use engine::{Assess, Engine, TaskQuery, TaskState, TaskStatus};
 pub use enginehouse_documents as documents;
 pub use error::{Error, Result};
+pub use error_body::ErrorBody;
 pub use host::{Effect, Location};
 pub use path::Path;
 pub use reply::Reply;
@@ -52,9 +57,9 @@ pub mod prelude {
         Sent, TaskEnd, TaskReport,
     };
     pub use crate::{
-        Assess, Cx, Effect, Engine, Error, Fate, Level, Location, Next, Object, Path, Reply,
-        Request, Result, Settled, Step, TaskQuery, TaskState, TaskStatus, debug, info, loose,
-        machine_settings, path, settings_schema, warn,
+        Assess, Changeable, Cx, Effect, Engine, Error, ErrorBody, Fate, Level, Location, Next,
+        Object, Patch, Path, Reply, Request, Result, Settled, Step, TaskQuery, TaskState,
+        TaskStatus, debug, info, loose, machine_settings, path, settings_schema, warn,
     };
     pub use schemars::JsonSchema;
     pub use serde::{Deserialize, Serialize};

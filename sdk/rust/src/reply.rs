@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use enginehouse_documents::Code;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::host::Incoming;
-use crate::{Error, Result};
+use crate::{Error, ErrorBody, Result};
 
 /// How much of a body an error shows, in characters.
 const SHOWN: usize = 160;
@@ -81,6 +82,23 @@ impl Reply {
         } else {
             Err(self.error())
         }
+    }
+
+    /// This reply if its status is 200 to 299. Otherwise the provider's own words and code, where the
+    /// body has them.
+    ///
+    /// # Errors
+    /// With the code that `body` knows for the provider's one, or else the status has;
+    /// [`Reply::error`] if there is no message in the body.
+    pub fn success_or(self, body: &ErrorBody) -> Result<Self> {
+        if self.is_success() {
+            return Ok(self);
+        }
+        let error = self.error();
+        let said: Option<Value> = serde_json::from_slice(&self.incoming.body).ok();
+        Err(said
+            .and_then(|said| body.read_or(&said, error.code()))
+            .map_or(error, |said| said.status(self.incoming.status)))
     }
 
     /// The answer as an error by its status alone: 400 and 422 `invalid`, 401 and 403 `denied`, 404
@@ -228,6 +246,25 @@ mod tests {
         assert!(reply(404, "", "gone").error().is(Code::NotFound));
         assert!(reply(503, "", "").error().is(Code::Provider));
         assert!(reply(204, "", "").success().is_ok());
+    }
+
+    #[test]
+    fn a_body_that_says_why_is_believed_before_the_status() {
+        let body = ErrorBody {
+            message: "/message",
+            code: "/code",
+            codes: &[("away", Code::Unreachable)],
+        };
+        let error = |status, said| reply(status, "", said).success_or(&body).err().unwrap();
+        let away = error(503, r#"{"code": "away", "message": "node 2 is away"}"#);
+        assert!(away.is(Code::Unreachable) && away.detail().status == Some(503));
+        assert_eq!(away.message(), "node 2 is away");
+        assert!(error(409, r#"{"message": "running"}"#).is(Code::Conflict));
+        assert_eq!(
+            error(502, "<html>").message(),
+            "GET /nodes answered 502: <html>"
+        );
+        assert!(reply(200, "", "").success_or(&body).is_ok());
     }
 
     #[test]

@@ -32,6 +32,20 @@ impl<'a> Effectless<'a> {
         self.with(Effect::Once)
     }
 
+    /// Sets an absolute state, if the provider still has it at this version (`If-Match`). With a
+    /// version a second sending would be refused, so it is `once`; without one it is `repeat`.
+    pub fn if_match(self, version: Option<&str>) -> Request<'a> {
+        match version {
+            Some(version) => {
+                let bare = !version.ends_with('"');
+                let quote = if bare { "\"" } else { "" };
+                self.once()
+                    .header("if-match", format!("{quote}{version}{quote}"))
+            }
+            None => self.repeat(),
+        }
+    }
+
     fn with(mut self, effect: Effect) -> Request<'a> {
         self.request.effect = effect;
         self.request

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use enginehouse_documents::{Note, Outcome};
+use enginehouse_documents::{Note, Outcome, Sent};
+
+use crate::{Cx, Result};
 
 /// Something that now exists on the provider because of this action.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,18 @@ impl<P> Step<P> {
     /// The action is complete. After `create`, `outcome.machine` is required.
     pub fn done(outcome: Outcome) -> Self {
         Self::new(Next::Done(Box::new(outcome)))
+    }
+
+    /// The action is complete with the task that was waited for, and says its warnings.
+    ///
+    /// # Errors
+    /// The problem with which the task ended.
+    pub fn done_by_task(cx: &Cx) -> Result<Self> {
+        let warnings = cx.task_succeeded()?;
+        Ok(Self::done(Outcome {
+            warnings,
+            ..Outcome::default()
+        }))
     }
 
     /// A phase ended; the next one begins with `phase`.
@@ -179,6 +193,17 @@ impl<P> Settled<P> {
         Self::new(Fate::NotStarted)
     }
 
+    /// By what is seen of the object: while `task`, a running one, works on the request, it is pending;
+    /// otherwise it is done if its effect is there, and has not started if not. All three go on with
+    /// `phase`. After `sent.lost` no task is believed: the host knows that it is over.
+    pub fn seen(sent: &Sent, task: Option<impl Into<String>>, effect: bool, phase: P) -> Self {
+        match task.filter(|_| !sent.lost) {
+            Some(task) => Self::pending(task, phase),
+            None if effect => Self::done(phase),
+            None => Self::not_started(),
+        }
+    }
+
     /// It cannot be known; `looked_at` says what was looked at.
     pub fn unknown(looked_at: impl Into<String>) -> Self {
         Self::new(Fate::Unknown(looked_at.into()))
@@ -206,5 +231,35 @@ impl<P> Settled<P> {
     pub fn machine_id(mut self, id: impl ToString) -> Self {
         self.note.machine_id = Some(id.to_string());
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_pending_unless_it_is_lost() {
+        let known = Sent::default();
+        let lost = Sent {
+            lost: true,
+            ..Sent::default()
+        };
+        for (sent, task, effect, fate) in [
+            (&known, Some("t1"), false, "pending"),
+            (&known, Some("t1"), true, "pending"),
+            (&lost, Some("t1"), true, "done"),
+            (&lost, Some("t1"), false, "not started"),
+            (&known, None, true, "done"),
+            (&known, None, false, "not started"),
+        ] {
+            let settled = match Settled::seen(sent, task, effect, 5).fate {
+                Fate::Pending { task, phase: 5 } if task == "t1" => "pending",
+                Fate::Done(5) => "done",
+                Fate::NotStarted => "not started",
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(settled, fate, "{sent:?} {task:?} {effect}");
+        }
     }
 }
