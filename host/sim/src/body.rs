@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 
 use crate::answer::Refusal;
@@ -11,13 +11,13 @@ use crate::{Disk, Firmware, Nic};
 
 const MIB: u64 = 1 << 20;
 
-/// What is null or absent is chosen here.
+/// A configuration, and whose it is. What is null or absent is chosen here.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Create {
     pub name: String,
     #[serde(default)]
-    pub image: Option<String>,
+    pub base_image: Option<String>,
     #[serde(default)]
     pub vcpu: Option<u32>,
     /// Bytes, whole MiB.
@@ -30,40 +30,63 @@ pub(crate) struct Create {
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
     #[serde(default)]
-    pub firmware: Option<Firmware>,
+    pub settings: Settings,
+    /// By label.
     #[serde(default)]
-    pub disks: Vec<NewDisk>,
+    pub disks: BTreeMap<String, NewDisk>,
+    /// By label.
     #[serde(default)]
-    pub nics: Vec<NewNic>,
+    pub nics: BTreeMap<String, NewNic>,
     #[serde(default)]
     pub client_token: Option<String>,
+    // Understood, and without effect: nothing runs in these machines, and hosts are taken in turn.
+    #[serde(default, rename = "power")]
+    _power: IgnoredAny,
+    #[serde(default, rename = "placement")]
+    _placement: IgnoredAny,
+    #[serde(default, rename = "guest")]
+    _guest: IgnoredAny,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub firmware: Option<Firmware>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct AddDisk {
+    pub label: String,
+    pub disk: NewDisk,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct NewDisk {
-    pub label: String,
     /// Bytes. Needed, but for a disk that the image has.
-    #[serde(default)]
     pub size: Option<u64>,
-    #[serde(default)]
     pub storage: Option<String>,
-    #[serde(default)]
     pub bus: Option<String>,
+    // Understood, and without effect.
+    #[serde(rename = "storage_class")]
+    _storage_class: IgnoredAny,
+    #[serde(rename = "keep")]
+    _keep: IgnoredAny,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct NewNic {
-    pub label: String,
-    #[serde(default)]
     pub network: Option<String>,
-    #[serde(default)]
     pub vlan: Option<u16>,
-    #[serde(default)]
     pub mac: Option<String>,
-    #[serde(default)]
     pub adapter: Option<String>,
+    // Understood, and without effect.
+    #[serde(rename = "addresses")]
+    _addresses: IgnoredAny,
+    #[serde(rename = "gateway")]
+    _gateway: IgnoredAny,
 }
 
 #[derive(Debug, Deserialize)]
@@ -83,7 +106,7 @@ pub(crate) struct Update {
     pub description: Option<Option<String>>,
     /// Merged by key.
     pub labels: BTreeMap<String, Option<String>>,
-    pub firmware: Option<Firmware>,
+    pub settings: Settings,
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -141,16 +164,15 @@ pub(crate) fn check_size(vcpu: u32, memory: u64) -> Result<(), Refusal> {
 }
 
 impl NewDisk {
-    pub(crate) fn disk(self) -> Result<Disk, Refusal> {
+    pub(crate) fn disk(self, label: String) -> Result<Disk, Refusal> {
         let size = self.size.unwrap_or(0);
         if size < MIB {
             return Err(invalid(format!(
-                "disk `{}` has {size} bytes, 1 MiB is the least",
-                self.label
+                "disk `{label}` has {size} bytes, 1 MiB is the least"
             )));
         }
         Ok(Disk {
-            label: self.label,
+            label,
             size,
             storage: self.storage.unwrap_or_else(local),
             bus: self.bus.unwrap_or_else(virtio),
@@ -160,15 +182,14 @@ impl NewDisk {
 
 impl NewNic {
     /// An empty address is filled in when the machine has its number.
-    pub(crate) fn nic(self) -> Result<Nic, Refusal> {
+    pub(crate) fn nic(self, label: String) -> Result<Nic, Refusal> {
         if self.vlan.is_some_and(|vlan| !(1..=4094).contains(&vlan)) {
             return Err(invalid(format!(
-                "vlan of nic `{}` is not from 1 to 4094",
-                self.label
+                "vlan of nic `{label}` is not from 1 to 4094"
             )));
         }
         Ok(Nic {
-            label: self.label,
+            label,
             network: self.network.unwrap_or_else(lan),
             vlan: self.vlan,
             mac: self.mac.unwrap_or_default(),

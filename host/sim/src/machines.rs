@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::advance::free_slot;
 use crate::answer::{Answer, Refusal};
-use crate::body::{self, Create, Grow, NewDisk, PowerOff, Update};
+use crate::body::{self, AddDisk, Create, Grow, PowerOff, Update};
 use crate::knobs::Verdict;
 use crate::perform::Request;
 use crate::world::number;
@@ -47,13 +47,11 @@ impl World {
             shown.push(self.show_machine(*number, machine));
             last = *number;
         }
-        let away: Vec<_> = self
-            .hosts
-            .iter()
-            .filter(|host| self.is_away(host))
-            .collect();
+        let away = self.hosts.iter().filter(|host| self.is_away(host));
+        let gap = |host| json!({"scope": "host", "name": host, "reason": "away"});
+        let gaps: Vec<_> = away.map(gap).collect();
         Ok(Answer::ok(
-            json!({"machines": shown, "next": next, "hosts_away": away}),
+            json!({"machines": shown, "next": next, "coverage": {"gaps": gaps}}),
         ))
     }
 
@@ -113,7 +111,7 @@ impl World {
         }
         let mut firmware = Firmware::default();
         let mut disks = Vec::new();
-        if let Some(name) = &body.image {
+        if let Some(name) = &body.base_image {
             let image = self
                 .images
                 .iter()
@@ -127,10 +125,10 @@ impl World {
         }
         // A disk that the image has keeps its size; the others are added.
         let of_image = disks.len();
-        for disk in body.disks {
-            let is_there = |have: &Disk| have.label == disk.label;
+        for (label, disk) in body.disks {
+            let is_there = |have: &Disk| have.label == label;
             if !disks.iter().take(of_image).any(is_there) {
-                disks.push(disk.disk()?);
+                disks.push(disk.disk(label)?);
             }
         }
         let disks = disks.into_iter().enumerate();
@@ -139,12 +137,12 @@ impl World {
             host: String::new(),
             incarnation: Uuid::now_v7(),
             mark: body.mark,
-            image: body.image,
+            image: body.base_image,
             vcpu,
             memory,
             description: body.description,
             labels: body.labels,
-            firmware: body.firmware.unwrap_or(firmware),
+            firmware: body.settings.firmware.unwrap_or(firmware),
             disks: disks
                 .map(|(index, disk)| (format!("disk{index}"), disk))
                 .collect(),
@@ -157,9 +155,9 @@ impl World {
             lock: None,
             made_at: self.now,
         };
-        for nic in body.nics {
+        for (label, nic) in body.nics {
             let slot = free_slot("nic", |slot| machine.nics.contains_key(slot));
-            machine.nics.insert(slot, nic.nic()?);
+            machine.nics.insert(slot, nic.nic(label)?);
         }
         let (machine, task) = self.make("create", machine, verdict);
         if let Some(token) = token {
@@ -250,7 +248,7 @@ impl World {
         let vcpu = body.vcpu.unwrap_or(machine.vcpu);
         let memory = body.memory.unwrap_or(machine.memory);
         body::check_size(vcpu, memory)?;
-        let firmware = body.firmware.unwrap_or(machine.firmware);
+        let firmware = body.settings.firmware.unwrap_or(machine.firmware);
         if (firmware == Firmware::Bios) != (machine.firmware == Firmware::Bios) {
             let message = "firmware cannot change between bios and uefi: the disk would not boot";
             return Err(Refusal::new(422, "invalid", message));
@@ -419,10 +417,10 @@ impl World {
         &mut self,
         id: &str,
         request: &Request<'_>,
-        disk: NewDisk,
+        body: AddDisk,
         verdict: &Verdict,
     ) -> Result<Answer, Refusal> {
-        let disk = disk.disk()?;
+        let disk = body.disk.disk(body.label)?;
         let (number, machine) = self.changeable(id)?;
         check_version(request, machine)?;
         if machine.disks.values().any(|have| have.label == disk.label) {
@@ -458,7 +456,7 @@ impl World {
 }
 
 fn no_disk(id: &str, slot: &str) -> Refusal {
-    Refusal::new(404, "not-found", format!("machine {id} has no disk {slot}"))
+    Refusal::new(404, "no-disk", format!("machine {id} has no disk {slot}"))
 }
 
 /// `If-Match` is optional; where it is given, it must be the version of the configuration.

@@ -1,5 +1,7 @@
 //! Machines and tasks as the API shows them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::{Ending, Machine, Task, World};
@@ -40,14 +42,8 @@ impl World {
             put("name", json!(machine.name));
             put("mark", json!(machine.mark));
             put("incarnation", json!(machine.incarnation));
-            put("image", json!(machine.image));
-            put("vcpu", json!(machine.vcpu));
-            put("memory", json!(machine.memory));
-            put("description", json!(machine.description));
-            put("labels", json!(machine.labels));
-            put("firmware", json!(machine.firmware));
-            put("disks", json!(machine.disks));
-            put("nics", json!(machine.nics));
+            put("config", config(machine));
+            put("slots", slots(machine));
             put("boots", json!(machine.boots));
             put("version", json!(machine.version.to_string()));
             put("restart_needed", json!(machine.restart_needed));
@@ -81,6 +77,29 @@ impl World {
         }
         shown
     }
+}
+
+/// A configuration as clients send it, but with disks and nics by slot.
+fn config(machine: &Machine) -> Value {
+    json!({
+        "name": machine.name,
+        "base_image": machine.image,
+        "vcpu": machine.vcpu,
+        "memory": machine.memory,
+        "description": machine.description.as_deref().unwrap_or_default(),
+        "labels": machine.labels,
+        "disks": machine.disks,
+        "nics": machine.nics,
+        "settings": {"firmware": machine.firmware},
+    })
+}
+
+/// Where to find what the client has labelled.
+fn slots(machine: &Machine) -> Value {
+    let disks = machine.disks.iter().map(|(slot, disk)| (&disk.label, slot));
+    let nics = machine.nics.iter().map(|(slot, nic)| (&nic.label, slot));
+    let slots = disks.chain(nics).filter(|(label, _)| !label.is_empty());
+    json!(slots.collect::<BTreeMap<_, _>>())
 }
 
 impl Task {

@@ -1,8 +1,10 @@
-//! What the engine is, and its settings.
+//! What the engine is, its settings, and how heavy a change of them is.
 
 use std::collections::BTreeMap;
 
 use enginehouse_sdk::prelude::*;
+
+use crate::Fake;
 
 /// Settings of a simulated hypervisor.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -33,6 +35,7 @@ pub enum Firmware {
 }
 
 pub(crate) const MIB: u64 = 1 << 20;
+const FIRMWARE: &str = "settings.firmware";
 
 pub(crate) fn describe() -> Description {
     let class = |class| FieldRule {
@@ -63,10 +66,39 @@ pub(crate) fn describe() -> Description {
             ("vcpu".to_owned(), class(ChangeClass::InPlace)),
             ("memory".to_owned(), memory),
             // The heaviest; `assess` says when it is less.
-            ("settings.firmware".to_owned(), class(ChangeClass::Replace)),
+            (FIRMWARE.to_owned(), class(ChangeClass::Replace)),
         ]),
         // What `hidden_ms` of the simulation may be at most.
         visibility_lag_ms: 500,
         ..Description::default()
+    }
+}
+
+/// How heavy a change of firmware is: it depends on both values, and on whether the machine runs.
+impl Assess for Fake {
+    fn assess(question: &Question) -> Result<Assessment> {
+        let firmware = |config: &Config| machine_settings::<MachineSettings>(config).ok()?.firmware;
+        let now = question.current().and_then(firmware);
+        let (Some(now), Some(wanted), true) =
+            (now, firmware(&question.desired), question.changes(FIRMWARE))
+        else {
+            // What is not known stays as heavy as the description says.
+            return Ok(Assessment::default());
+        };
+        let stopped = |machine: &Machine| machine.power == PowerState::Stopped;
+        let (class, reason) = if (now == Firmware::Bios) != (wanted == Firmware::Bios) {
+            (
+                ChangeClass::Replace,
+                "a disk made for bios does not boot with uefi, nor the other way",
+            )
+        } else if question.observed.as_ref().is_some_and(stopped) {
+            (ChangeClass::InPlace, "the machine is stopped")
+        } else {
+            (
+                ChangeClass::Restart,
+                "secure boot is switched when the machine starts",
+            )
+        };
+        Ok(Assessment::default().field(FIRMWARE, class, reason))
     }
 }

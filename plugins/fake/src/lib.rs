@@ -1,26 +1,26 @@
 //! The engine of the simulated hypervisor, and the shortest example of one.
 //!
-//! - `describe`: what the engine is, and its settings
-//! - `provider`: the provider's answers as documents, and its errors
-//! - `act`: the phases of each action
-//! - `settle`: what became of a request whose answer was lost
-//! - `assess`: how heavy a change of firmware is
+//! - here: what it does
+//! - `provider`: what it is answered; `docs/sim.md` describes that API
+//! - `describe`: what the engine is, its settings, and how heavy a change of them is
 
-mod act;
-mod assess;
 mod describe;
 mod provider;
-mod settle;
 #[cfg(test)]
 mod tests;
 
 use enginehouse_sdk::prelude::*;
+use serde_json::json;
 
+use describe::MIB;
 pub use describe::{Firmware, HypervisorSettings, MachineSettings};
+use provider::{Begun, Tasks, Vm, answer, vm};
 
 /// The engine `fake`.
 #[derive(Debug)]
 pub struct Fake;
+
+enginehouse_sdk::export!(Fake, assess);
 
 /// What an action remembers between two calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,40 +44,185 @@ impl Engine for Fake {
     }
 
     fn check(cx: &Cx) -> Result<Health> {
-        provider::answer(cx.get("/v1/info"))?.json()
+        answer(cx.get("/v1/info"))?.json()
     }
 
     fn list(cx: &Cx, cursor: Option<&str>) -> Result<Page> {
-        Ok(provider::machines(cx, cursor)?.into())
+        let settings: HypervisorSettings = cx.settings()?;
+        let size = settings.page_size.unwrap_or(1000);
+        let cursor = cursor.map(|cursor| ("cursor", cursor));
+        let request = cx.get("/v1/machines").param("limit", size);
+        answer(request.query(cursor.as_slice()))?.json()
     }
 
     fn read(cx: &Cx, ids: &[MachineRef]) -> Result<Vec<Result<Machine>>> {
-        let read = |at: &MachineRef| Ok(provider::machine(cx, &at.id)?.shown);
+        let read = |at: &MachineRef| Ok(vm(cx, &at.id)?.machine);
         Ok(ids.iter().map(read).collect())
     }
 
-    fn run(cx: &Cx, action: &ActionRequest, phase: Option<Phase>) -> Result<Step<Phase>> {
-        act::run(cx, action, phase)
+    fn run(cx: &Cx, request: &ActionRequest, phase: Option<Phase>) -> Result<Step<Phase>> {
+        let id = request.machine_id().unwrap_or_default();
+        let at = path!("/v1/machines/{}", id);
+        let action = &in_whole_mib(&request.action);
+        if let (None, Some(desired)) = (&phase, action.desired()) {
+            machine_settings::<MachineSettings>(desired)?;
+        }
+        match (phase, action) {
+            (None, Action::Create { desired }) if id.is_empty() => create(cx, desired),
+            // What an earlier creation left is brought to what it is to be.
+            (None, Action::Create { .. } | Action::Configure { .. }) => {
+                let request = cx.patch(at).if_match(action.version());
+                let reply = answer(request.json(&CHANGEABLE.patch(action)?))?;
+                shown(reply.json()?, action, Vec::new())
+            }
+            (None, Action::Start) => begin(action, cx.post(at.push("start")).repeat()),
+            (None, Action::Stop { graceful, .. }) => {
+                let how = if *graceful { "shutdown" } else { "stop" };
+                let body = json!({"timeout_ms": action.timeout_ms()});
+                begin(action, cx.post(at.push(how)).repeat().json(&body))
+            }
+            (None, Action::Restart { .. }) => {
+                let boots = vm(cx, id)?.boots;
+                Ok(Step::again(Phase::Restarting { boots }))
+            }
+            (Some(Phase::Restarting { .. }), Action::Restart { graceful, .. }) => {
+                let body = json!({"force": !graceful, "timeout_ms": action.timeout_ms()});
+                begin(action, cx.post(at.push("restart")).once().json(&body))
+            }
+            (None, Action::Destroy { keep }) => {
+                let request = cx.delete(at).repeat();
+                begin(action, request.param("keep", keep.join(",")))
+            }
+            (None, Action::DiskAdd { name, disk }) => {
+                let body = json!({"label": name, "disk": disk});
+                begin(action, cx.post(at.push("disks")).once().json(&body))
+            }
+            (None, Action::DiskGrow { slot, size }) => {
+                let request = cx.patch(at.push("disks").push(slot)).repeat();
+                begin(action, request.json(&json!({"size": size})))
+            }
+            (Some(Phase::Made { id }), _) => match cx.task_succeeded() {
+                Ok(warnings) => shown(vm(cx, &id)?, action, warnings),
+                // A task that failed may have left the machine behind.
+                Err(error) if vm(cx, &id).is_ok() => Err(error.created(Object::machine(id))),
+                Err(error) => Err(error),
+            },
+            (Some(Phase::Changed), _) => {
+                let warnings = cx.task_succeeded()?;
+                shown(vm(cx, id)?, action, warnings)
+            }
+            (Some(Phase::Restarting { .. } | Phase::Ended), _) => Step::done_by_task(cx),
+        }
     }
 
     fn settle(
         cx: &Cx,
-        action: &ActionRequest,
+        request: &ActionRequest,
         phase: Option<Phase>,
         sent: Sent,
     ) -> Result<Settled<Phase>> {
-        settle::settle(cx, action, phase, &sent)
+        let id = request.machine_id().unwrap_or_default();
+        let (action, name) = (&in_whole_mib(&request.action), request.action.name());
+        let unknown = || Settled::unknown(format!("{name} loses no request"));
+        let look = |id: &str| {
+            let vm = vm(cx, id)?;
+            let (effect, next) = match (action, &phase) {
+                (Action::Create { .. }, _) => (true, Phase::Made { id: id.to_owned() }),
+                (Action::Restart { .. }, Some(Phase::Restarting { boots })) => {
+                    (vm.boots > *boots, Phase::Ended)
+                }
+                (Action::DiskAdd { name, .. }, _) => (vm.slots.contains_key(name), Phase::Changed),
+                (Action::Configure { .. }, _) => {
+                    let written = CHANGEABLE.patch(action)?.is_in(&vm.machine);
+                    (written, Phase::Changed)
+                }
+                _ => return Ok(unknown()),
+            };
+            // The lock says what its task does.
+            let ours = vm.machine.lock.as_deref() == Some(name);
+            Ok(Settled::seen(&sent, vm.task.filter(|_| ours), effect, next))
+        };
+        match action {
+            Action::Create { .. } => Settled::by_mark::<Self>(cx, |found| look(&found.id)),
+            Action::Configure { .. } | Action::Restart { .. } | Action::DiskAdd { .. } => look(id),
+            _ => Ok(unknown()),
+        }
     }
 
-    fn poll(cx: &Cx, tasks: &[TaskQuery]) -> Result<Vec<TaskState>> {
-        provider::poll(cx, tasks)
+    fn poll(cx: &Cx, queries: &[TaskQuery]) -> Result<Vec<TaskState>> {
+        let ids: Vec<&str> = queries.iter().map(|query| query.task.as_str()).collect();
+        let found: Tasks = answer(cx.get("/v1/tasks").param("ids", ids.join(",")))?.json()?;
+        let states = TaskState::of_batch(queries, &found.tasks, |task| &task.id, provider::state);
+        Ok(states)
     }
 }
 
-impl Assess for Fake {
-    fn assess(question: &Question) -> Result<Assessment> {
-        Ok(assess::assess(question))
+const CHANGEABLE: Changeable = Changeable {
+    with_value: &["name", "vcpu", "memory", "settings.firmware"],
+    or_unset: &["description", "labels"],
+};
+
+/// The action with memory as the provider has it.
+fn in_whole_mib(action: &Action) -> Action {
+    let mut action = action.clone();
+    if let Some(desired) = action.desired_mut() {
+        desired.memory = desired.memory.map(|bytes| bytes / MIB * MIB);
+    }
+    action
+}
+
+fn create(cx: &Cx, desired: &Config) -> Result<Step<Phase>> {
+    if desired.name.is_none() {
+        return Err(Error::invalid("a machine needs a name").field("name"));
+    }
+    let mut body = json!(desired);
+    body["mark"] = json!(cx.mark());
+    body["client_token"] = json!(cx.key(0));
+    let begun: Begun = answer(cx.post("/v1/machines").once().json(&body))?.json()?;
+    let id = begun.machine;
+    Ok(Step::wait(begun.task, Phase::Made { id: id.clone() })
+        .created(Object::machine(&id))
+        .machine_id(&id)
+        .note(format!("creating {id}")))
+}
+
+/// Sends what begins a task. A machine that is there already is as it should be.
+fn begin(action: &Action, request: Request<'_>) -> Result<Step<Phase>> {
+    let adds = matches!(action, Action::DiskAdd { .. });
+    let next = if adds { Phase::Changed } else { Phase::Ended };
+    match answer(request) {
+        Ok(reply) => Ok(Step::wait(reply.json::<Begun>()?.task, next)),
+        Err(error) => match (action, error.provider_code()) {
+            (Action::Start, Some("already-running"))
+            | (Action::Stop { .. }, Some("already-stopped"))
+            | (Action::Destroy { .. }, Some("not-found")) => Ok(Step::done(Outcome::default())),
+            _ => Err(error),
+        },
     }
 }
 
-enginehouse_sdk::export!(Fake, assess);
+/// Ends the action with the machine as it is now.
+fn shown(mut vm: Vm, action: &Action, warnings: Vec<String>) -> Result<Step<Phase>> {
+    let id = vm.machine.id.clone();
+    if vm.incomplete {
+        let error = Error::provider(format_args!("machine {id} was never completed"));
+        return Err(error.created(Object::machine(id)));
+    }
+    let disk = |slot: &String| Object::disk(format!("{id}/{slot}"));
+    let mut created = Vec::new();
+    match action {
+        Action::Create { .. } => {}
+        Action::DiskAdd { name, .. } => {
+            vm.slots.retain(|label, _| label == name);
+            created.extend(vm.slots.values().map(disk));
+        }
+        _ => vm.slots.clear(),
+    }
+    let step = Step::done(Outcome {
+        machine: Some(vm.machine),
+        slots: vm.slots,
+        warnings,
+        restart_needed: vm.restart_needed,
+    });
+    Ok(Step { created, ..step })
+}

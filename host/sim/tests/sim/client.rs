@@ -49,7 +49,7 @@ pub async fn patch(sim: &SimHandle, path: &str, body: Value) -> Answered {
 }
 
 pub async fn create(sim: &SimHandle, name: &str) -> Answered {
-    let body = json!({"name": name, "image": "d12", "mark": format!("eh:{name}")});
+    let body = json!({"name": name, "base_image": "d12", "mark": format!("eh:{name}")});
     post(sim, "/v1/machines", body).await
 }
 

@@ -9,9 +9,9 @@ use crate::client::{ask, config, create, get, pass, patch, post};
 async fn a_machine_lives_and_dies() {
     let sim = Sim::start(config()).await.unwrap();
     let body = json!({
-        "name": "web", "image": "d12", "vcpu": 2, "memory": 1_u64 << 30, "mark": "eh:1",
-        "disks": [{"label": "root", "size": 1_u64 << 40}, {"label": "data", "size": 1_u64 << 30}],
-        "nics": [{"label": "lan", "network": "vmbr0", "vlan": 7}],
+        "name": "web", "base_image": "d12", "vcpu": 2, "memory": 1_u64 << 30, "mark": "eh:1",
+        "disks": {"root": {"size": 1_u64 << 40}, "data": {"size": 1_u64 << 30, "keep": true}},
+        "nics": {"lan": {"network": "vmbr0", "vlan": 7}},
     });
     let made = post(&sim, "/v1/machines", body).await.unwrap();
     assert_eq!(made, (202, json!({"machine": "m-1", "task": "t-1"})));
@@ -44,9 +44,14 @@ async fn a_machine_lives_and_dies() {
     assert_eq!(tasks["tasks"][0]["result"], "ok");
     let (_, shown) = get(&sim, "/v1/machines/m-1").await.unwrap();
     // The image's own disk keeps its size; the other is added.
-    assert_eq!(shown["disks"]["disk0"]["size"], 10_u64 << 30);
-    assert_eq!(shown["disks"]["disk1"]["label"], "data");
-    assert_eq!(shown["nics"]["nic0"]["mac"], "02:00:00:00:00:01");
+    let config = &shown["config"];
+    assert_eq!(config["disks"]["disk0"]["size"], 10_u64 << 30);
+    assert_eq!(config["disks"]["disk1"]["label"], "data");
+    assert_eq!(config["nics"]["nic0"]["mac"], "02:00:00:00:00:01");
+    assert_eq!(
+        shown["slots"],
+        json!({"data": "disk1", "lan": "nic0", "root": "disk0"})
+    );
     assert_eq!(
         (&shown["lock"], &shown["power"]),
         (&Value::Null, &json!("stopped"))
@@ -103,10 +108,12 @@ async fn a_change_based_on_an_old_version_is_refused() {
     assert_eq!(send("if-match: \"1\"\r\n", change).await.unwrap().0, 412);
     let unset = json!({"description": null, "labels": {"a": null}});
     let (_, shown) = send("", unset).await.unwrap();
+    let config = &shown["config"];
     assert_eq!(
-        (&shown["vcpu"], &shown["description"], &shown["labels"]),
-        (&json!(4), &Value::Null, &json!({}))
+        (&config["vcpu"], &config["description"], &config["labels"]),
+        (&json!(4), &json!(""), &json!({}))
     );
+    assert_eq!(sim.world().machine("m-1").unwrap().description, None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +121,7 @@ async fn disks_are_added_and_only_grow() {
     let sim = Sim::start(config()).await.unwrap();
     create(&sim, "web").await.unwrap();
     pass(1000).await;
-    let added = json!({"label": "data", "size": 1_u64 << 30});
+    let added = json!({"label": "data", "disk": {"size": 1_u64 << 30}});
     assert_eq!(
         post(&sim, "/v1/machines/m-1/disks", added).await.unwrap().0,
         202
@@ -159,7 +166,7 @@ async fn firmware_changes_with_a_restart_or_not_at_all() {
     post(
         &sim,
         "/v1/machines",
-        json!({"name": "u", "firmware": "uefi"}),
+        json!({"name": "u", "settings": {"firmware": "uefi"}}),
     )
     .await
     .unwrap();
@@ -170,13 +177,13 @@ async fn firmware_changes_with_a_restart_or_not_at_all() {
     pass(1000).await;
     let path = "/v1/machines/m-1";
     assert_eq!(
-        patch(&sim, path, json!({"firmware": "bios"}))
+        patch(&sim, path, json!({"settings": {"firmware": "bios"}}))
             .await
             .unwrap()
             .0,
         422
     );
-    let (_, shown) = patch(&sim, path, json!({"firmware": "uefi-secure"}))
+    let (_, shown) = patch(&sim, path, json!({"settings": {"firmware": "uefi-secure"}}))
         .await
         .unwrap();
     assert_eq!(shown["restart_needed"], true);
@@ -246,7 +253,8 @@ async fn a_list_comes_in_pages_and_says_what_it_misses() {
         .unwrap();
     let (_, page) = get(&sim, "/v1/machines").await.unwrap();
     assert_eq!(ids(&page), ["m-1", "m-3", "m-5"]);
-    assert_eq!(page["hosts_away"], json!(["sim-b"]));
+    let gap = json!({"scope": "host", "name": "sim-b", "reason": "away"});
+    assert_eq!(page["coverage"]["gaps"], json!([gap]));
     assert_eq!(get(&sim, "/v1/machines/m-2").await.unwrap().0, 503);
 }
 
@@ -271,7 +279,7 @@ async fn bad_requests_are_refused_with_the_reason() {
         ),
         (json!({"name": "a b"}), 422, "name `a b`"),
         (
-            json!({"name": "x", "image": "d99"}),
+            json!({"name": "x", "base_image": "d99"}),
             422,
             "image `d99` does not exist",
         ),

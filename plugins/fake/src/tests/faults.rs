@@ -39,6 +39,22 @@ fn a_create_that_did_not_arrive_is_sent_again() {
 }
 
 #[test]
+fn a_lost_create_is_found_on_any_page() {
+    let (world, hypervisor) = simulated();
+    let hypervisor = hypervisor.settings(json!({"page_size": 2}));
+    for name in ["a", "b", "c", "d"] {
+        let theirs = json!({"name": name, "mark": "theirs"}).to_string();
+        world
+            .borrow_mut()
+            .ask("POST", "/v1/machines", &[], None, theirs.as_bytes());
+    }
+    fault(&world, lost(Call::MachineCreate));
+    let made = hypervisor.run::<Fake>(&web()).unwrap();
+    assert_eq!(made.created, [Object::machine("m-5")]);
+    assert_eq!(world.borrow().machines_made, 5);
+}
+
+#[test]
 fn as_long_as_a_machine_hides_its_mark_nothing_is_known() {
     let (world, hypervisor) = simulated();
     world.borrow_mut().knobs.late_mark = true;

@@ -11,10 +11,9 @@ use crate::{Fake, Phase};
 fn a_create_sends_what_is_wanted_with_mark_and_key() {
     let hypervisor = Hypervisor::scripted();
     let body = json!({
-        "name": "web", "mark": "eh:0123abcd:4567ef:7", "client_token": null, "image": "d12",
-        "vcpu": null, "memory": GIB, "description": null, "labels": {}, "firmware": "uefi",
-        "disks": [{"label": "data", "size": 5, "storage": null, "bus": "scsi"}],
-        "nics": [{"label": "lan", "network": "vmbr0", "vlan": null, "mac": null, "adapter": null}],
+        "name": "web", "mark": "eh:0123abcd:4567ef:7", "client_token": null, "base_image": "d12",
+        "memory": GIB, "settings": {"firmware": "uefi"},
+        "disks": {"data": {"size": 5, "bus": "scsi"}}, "nics": {"lan": {"network": "vmbr0"}},
     });
     hypervisor
         .expect("POST", "/v1/machines")

@@ -71,9 +71,15 @@ fn a_machine_is_made_changed_run_and_destroyed() {
     });
     assert_eq!(world.borrow().machine("m-1").unwrap().boots, 2);
     run(stop(true));
-    run(Action::Destroy {
-        keep: vec!["disk1".to_owned()],
-    });
+    let keep = |slot: &str| Action::Destroy {
+        keep: vec![slot.to_owned()],
+    };
+    // A disk that is not there is no reason to take the machine for gone.
+    let refused = hypervisor
+        .run::<Fake>(&on("m-1", keep("disk9")))
+        .unwrap_err();
+    assert!(refused.is(Code::NotFound), "{refused}");
+    run(keep("disk1"));
     let world = world.borrow();
     assert!(world.machines.is_empty());
     assert_eq!(world.volumes[0].id, "m-1/disk1");
@@ -225,4 +231,20 @@ fn an_observed_description_that_is_unset_is_empty() {
     let page = hypervisor.list::<Fake>().unwrap();
     let config = page.machines[0].config.as_ref().unwrap();
     assert_eq!(config.description.as_deref(), Some(""));
+}
+
+#[test]
+fn what_an_earlier_creation_left_is_brought_to_what_it_is_to_be() {
+    let (world, hypervisor) = simulated();
+    hypervisor.run::<Fake>(&web()).unwrap();
+    let mut again = on("m-1", web().action);
+    again.action.desired_mut().unwrap().vcpu = Some(8);
+    let ended = hypervisor.run::<Fake>(&again).unwrap();
+    let slots: Vec<&String> = ended.outcome.slots.keys().collect();
+    assert_eq!(slots, ["data", "lan", "root"]);
+    let world = world.borrow();
+    assert_eq!(
+        (world.machines_made, world.machine("m-1").unwrap().vcpu),
+        (1, 8)
+    );
 }
