@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use enginehouse_model::{FullName, OperationId};
+use enginehouse_model::{FullName, NodeUid, OperationId};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, GrantList,
-    Healthz, HypervisorList, Info, LogPage, Node, Operation, OperationPage, OperationRequest,
-    OperationState, Plan, PlanId, PlanRequest, Problem, RequestPage, ResolveAs, ResolveRequest,
-    RotatedToken, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    Healthz, HistoryPage, HypervisorList, Info, LogPage, Node, Operation, OperationPage,
+    OperationRequest, OperationState, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage,
+    ResolveAs, ResolveRequest, RotatedToken, Token, TokenList, TokenRequest, TreeNode, WhoAmI,
+    routes,
 };
 
 /// How long a connection may take to be made.
@@ -39,6 +40,14 @@ pub struct OperationFilter {
     /// Those with a lower number.
     pub before: Option<OperationId>,
     pub limit: Option<u32>,
+}
+
+/// Whose history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryOf {
+    /// The node of that name, or the last that had it.
+    Path(FullName),
+    Uid(NodeUid),
 }
 
 impl Client {
@@ -188,6 +197,33 @@ impl Client {
     ) -> Result<Operation, ClientError> {
         let path = numbered(routes::OPERATION_RESOLVE, number);
         self.post(&path, &ResolveRequest { verdict }).await
+    }
+
+    /// What an order would change; nothing is changed. At most `limit` nodes are listed.
+    pub async fn preview(
+        &self,
+        order: &OperationRequest,
+        limit: Option<u32>,
+    ) -> Result<Preview, ClientError> {
+        let limit: Vec<(&str, u32)> = limit.map(|limit| ("limit", limit)).into_iter().collect();
+        let request = self.request(Method::POST, routes::PREVIEWS, ANSWER)?;
+        self.send(request.query(&limit).json(order)).await
+    }
+
+    /// A page of a node's history, newest first; only entries with a `seq` below `before`.
+    pub async fn history(
+        &self,
+        of: &HistoryOf,
+        before: Option<u64>,
+        limit: Option<u32>,
+    ) -> Result<HistoryPage, ClientError> {
+        let mut query = match of {
+            HistoryOf::Path(path) => vec![("path", path.to_string())],
+            HistoryOf::Uid(uid) => vec![("uid", uid.to_string())],
+        };
+        query.extend(before.map(|before| ("before", before.to_string())));
+        query.extend(limit.map(|limit| ("limit", limit.to_string())));
+        self.get(routes::NODES_HISTORY, &query).await
     }
 
     /// Makes a plan and stores it; nothing is carried out.

@@ -13,21 +13,27 @@ mod client;
 mod engines;
 mod error;
 mod grants;
+mod history;
 mod hypervisors;
 mod info;
 mod node;
 mod operation;
 mod order;
 mod plan;
+mod preview;
 mod problem;
 pub mod routes;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
-pub use client::{Client, OperationFilter};
+pub use client::{Client, HistoryOf, OperationFilter};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use grants::{Grant, GrantChange, GrantList, Role};
+pub use history::{
+    DefinitionVersions, HistoryChange, HistoryEntry, HistoryMachine, HistoryPage, HistoryPart,
+    OtherNode, flattened,
+};
 pub use hypervisors::{CheckRequest, CheckResults, Hypervisor, HypervisorCheck, HypervisorList};
 pub use info::{Healthz, Info};
 pub use node::{
@@ -41,5 +47,8 @@ pub use operation::{
 };
 pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
 pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
+pub use preview::{
+    KeyChange, PendingChange, Preview, PreviewCounts, PreviewNode, RightsChange, TracedValue,
+};
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

@@ -91,6 +91,9 @@ pub struct Operation {
     pub state: OperationState,
     /// What it is about, by the name that it had when it was queued.
     pub path: FullName,
+    /// Of a `move`: the name that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<FullName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeUid>,
     pub who: String,

@@ -22,6 +22,8 @@ pub enum OperationKind {
     Deprovision,
     /// Changes the definition of a folder or of a provisioned descriptor.
     Edit,
+    /// Gives a node the full name `params.to`: another name, another folder, or both.
+    Move,
     /// Changes the definition of a deployed descriptor, and the machine with it. Without changes,
     /// brings the machine to its definition; of a folder: all deployed machines below.
     Reconfigure,
@@ -35,12 +37,13 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
         Self::Deprovision,
         Self::Edit,
+        Self::Move,
         Self::Reconfigure,
         Self::Deploy,
         Self::Undeploy,
@@ -58,6 +61,7 @@ impl OperationKind {
             Self::Provision => "provision",
             Self::Deprovision => "deprovision",
             Self::Edit => "edit",
+            Self::Move => "move",
             Self::Reconfigure => "reconfigure",
             Self::Deploy => "deploy",
             Self::Undeploy => "undeploy",
@@ -89,6 +93,7 @@ impl OperationKind {
             | Self::Provision
             | Self::Deprovision
             | Self::Edit
+            | Self::Move
             | Self::SetGrants => false,
         }
     }
@@ -122,6 +127,9 @@ pub struct Params {
     /// `definition`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+    /// `move`: the full name that the node gets; its folder must be there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<FullName>,
     /// `undeploy`: leave all disks.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub keep_disks: bool,

@@ -6,6 +6,8 @@
 //! | `GET /v1/info` | | | [`Info`](crate::Info) |
 //! | `GET /v1/tree` | `path`, `depth` | | [`TreeNode`](crate::TreeNode) |
 //! | `GET /v1/nodes` | `path` | | [`Node`](crate::Node), `ETag` |
+//! | `GET /v1/nodes/history` | `path` or `uid`, `before`, `limit` | | [`HistoryPage`](crate::HistoryPage), newest first, also of a node that is gone |
+//! | `POST /v1/previews` | `limit` | [`OperationRequest`](crate::OperationRequest) that changes the tree | [`Preview`](crate::Preview) |
 //! | `POST /v1/operations` | | [`OperationRequest`](crate::OperationRequest), `Idempotency-Key`, `If-Match` | 200 or 202 [`Operation`](crate::Operation) |
 //! | `GET /v1/operations` | `state`, `path`, `before`, `limit` | | [`OperationPage`](crate::OperationPage), newest first |
 //! | `GET /v1/operations/{number}` | | | [`Operation`](crate::Operation) |
@@ -34,6 +36,8 @@ pub const HEALTHZ: &str = "/healthz";
 pub const INFO: &str = "/v1/info";
 pub const TREE: &str = "/v1/tree";
 pub const NODES: &str = "/v1/nodes";
+pub const NODES_HISTORY: &str = "/v1/nodes/history";
+pub const PREVIEWS: &str = "/v1/previews";
 pub const OPERATIONS: &str = "/v1/operations";
 pub const OPERATION: &str = "/v1/operations/{number}";
 pub const OPERATION_WAIT: &str = "/v1/operations/{number}/wait";
@@ -66,3 +70,6 @@ pub const WAIT_MAX_MS: u64 = 60_000;
 /// Operations or log lines in a page when the request does not say, and at most.
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 1000;
+
+/// Nodes that a preview lists when the request does not say; at most [`PAGE_MAX`].
+pub const PREVIEW_DEFAULT: u32 = 100;

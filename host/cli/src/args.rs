@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    definition, demo, engines, folder, hypervisors, machine, ops, plan, serve, show, sim, tree,
+    definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan, serve,
+    show, sim, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -85,6 +86,8 @@ pub enum Command {
     Tree(tree::TreeArgs),
     /// Show one node whole
     Show(show::ShowArgs),
+    /// Show what became of a node: definitions, names, machines
+    History(history::HistoryArgs),
     /// Create, remove or edit a folder
     #[command(subcommand)]
     Folder(folder::FolderCommand),
@@ -93,6 +96,9 @@ pub enum Command {
     Provision(definition::ProvisionArgs),
     /// Change the definition of a folder, or of a machine that is not deployed
     Edit(definition::EditArgs),
+    /// Give a folder, or a machine that is not deployed, another name or another folder
+    #[command(visible_alias = "rename")]
+    Move(moving::MoveArgs),
     /// Change a deployed machine's definition, and the machine with it
     Reconfigure(definition::ReconfigureArgs),
     /// Take a descriptor that is not deployed out of the tree

@@ -2,11 +2,12 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use enginehouse_api::{Client, OperationKind, Params, PlanRequest};
+use enginehouse_api::{Client, OperationKind, OperationRequest, Params, PlanRequest};
 use enginehouse_model::FullName;
 
 use crate::error::CommandError;
 use crate::output::Output;
+use crate::preview_text;
 use crate::style::clean;
 
 /// The parameters with the person's yes in them.
@@ -49,6 +50,37 @@ pub async fn confirmed(
     output.note(clean(plan.text.trim_end()).as_ref());
     if ask("Do it? [y/N] ")? {
         Ok(agreed)
+    } else {
+        Err(CommandError::Declined)
+    }
+}
+
+/// Asks about what an order changes beside the node that it names; where it changes nothing, nobody
+/// is asked.
+///
+/// # Errors
+/// When there is no terminal to ask on, or the person says anything but yes.
+pub async fn agreed_to(
+    client: &Client,
+    output: &Output,
+    request: &OperationRequest,
+    most: u32,
+) -> Result<(), CommandError> {
+    let preview = client.preview(request, Some(most)).await?;
+    if !preview.counts.matters() {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(CommandError::NobodyToAskAbout {
+            what: request.kind.as_str(),
+            path: request.path.clone(),
+            summary: preview_text::summary(&preview),
+        });
+    }
+    // Asked on standard error, also where the answer goes elsewhere as JSON.
+    eprint!("{}", preview_text::render(&preview, output.err()));
+    if ask("Do it? [y/N] ")? {
+        Ok(())
     } else {
         Err(CommandError::Declined)
     }

@@ -37,6 +37,15 @@ pub enum CommandError {
     /// It would destroy something, and there is nobody to ask.
     #[error("{what} {path} destroys machines, and standard input is no terminal to ask on")]
     NobodyToAsk { what: &'static str, path: FullName },
+    /// It would change more than the node that it names, and there is nobody to ask.
+    #[error(
+        "{what} {path} changes more than its name ({summary}), and standard input is no terminal to ask on"
+    )]
+    NobodyToAskAbout {
+        what: &'static str,
+        path: FullName,
+        summary: String,
+    },
     /// The person said no.
     #[error("nothing was done")]
     Declined,
@@ -57,6 +66,8 @@ pub enum CommandError {
     /// It did not end in the time given.
     #[error("operation {0} is not over yet")]
     StillRunning(OperationId),
+    #[error("the history of this node has no entry #{entry}")]
+    NoEntry { entry: u64 },
     /// Some hypervisors have a problem; the output said which.
     #[error("{failed} of {all} hypervisors have a problem")]
     Unhealthy { failed: usize, all: usize },

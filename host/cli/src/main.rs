@@ -14,6 +14,7 @@ mod follow;
 mod input;
 mod operation_text;
 mod output;
+mod preview_text;
 mod report;
 mod style;
 mod table;

@@ -36,6 +36,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Provision => "provisioned",
         OperationKind::Deprovision => "deprovisioned",
         OperationKind::Edit => "edited",
+        OperationKind::Move => "moved",
         OperationKind::Reconfigure => "reconfigured",
         OperationKind::Deploy => "deployed",
         OperationKind::Undeploy => "undeployed",
@@ -66,7 +67,7 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
     let mut text = format!(
         "{} {} ({})\n",
         paint.paint(Style::Good, done(operation.kind)),
-        operation.path,
+        named(operation),
         facts.join(", ")
     );
     for step in &operation.steps {
@@ -83,6 +84,15 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
         text.push_str(&warnings(result, paint));
     }
     text
+}
+
+/// What it is about; of a move also what it is called then.
+#[must_use]
+pub fn named(operation: &Operation) -> String {
+    match &operation.to {
+        Some(to) => format!("{} to {to}", operation.path),
+        None => operation.path.to_string(),
+    }
 }
 
 /// A line for each part of an operation on a folder.

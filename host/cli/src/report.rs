@@ -122,6 +122,14 @@ fn describe(error: &CommandError) -> Report {
             )),
             ..plain(Exit::Usage, None)
         },
+        CommandError::NobodyToAskAbout { .. } => plain(
+            Exit::Usage,
+            Some("look at it with --dry-run, then repeat the command with --yes"),
+        ),
+        CommandError::NoEntry { .. } => plain(
+            Exit::Usage,
+            Some("`enginehouse history` lists the entries of a node"),
+        ),
         CommandError::Declined => plain(Exit::Failed, None),
         CommandError::Operation(operation) => ended(operation),
         CommandError::Left(number) => Report {
@@ -278,7 +286,8 @@ fn ended(operation: &Operation) -> Report {
     let number = operation.number;
     let what = format!(
         "{} of {} (operation {number})",
-        operation.kind, operation.path
+        operation.kind,
+        operation_text::named(operation)
     );
     // A parent has no log of its own: that of the first part that failed says more.
     let failed = |part: &&ChildOperation| part.state == OperationState::Failed;

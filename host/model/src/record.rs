@@ -30,6 +30,9 @@ pub struct MachineRecord {
     /// Observations that began before this moment do not count for this machine.
     #[serde(default)]
     pub last_step_ended: Timestamp,
+    /// Its id or what was applied has changed since the descriptor's history noted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unnoted: bool,
 }
 
 /// The provider's own identity of a machine.

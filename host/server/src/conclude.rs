@@ -8,6 +8,7 @@ use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
 use enginehouse_store::{Document, ExecutedRow, OperationRow, Table, Write};
 use enginehouse_tree::{Event, LastOperation};
 
+use crate::history::MachineEvent;
 use crate::house::{Staged, State};
 use crate::orders::Order;
 
@@ -40,6 +41,7 @@ pub(crate) fn ended(state: &mut State, operation: &Operation, staged: &mut Stage
     };
     let mut view = crate::view::operation(state, operation, true);
     view.ended_at = Some(now);
+    staged.because_of(&operation.spec);
     release(state, operation, staged);
     if operation.spec.children.is_empty()
         && let Ok(order) = Order::of(&operation.spec)
@@ -98,7 +100,13 @@ fn settle_machine(
                 .and_then(|body| body.machine);
             let result = state.tree.transition(order.node, Event::Undeploy);
             if let Some(machine) = machine {
-                state.records.remove(&machine);
+                if let Some(record) = state.records.remove(&machine) {
+                    let event = match &record.identity {
+                        Some(_) => MachineEvent::Removed,
+                        None => MachineEvent::NeverMade,
+                    };
+                    staged.history.machine(state, &record, event);
+                }
                 staged.writes.push(Write::Delete {
                     table: Table::Machine,
                     key: machine.to_string(),
@@ -116,9 +124,13 @@ fn settle_machine(
             if let Some(uid) = never_was.map(|record| record.uid) {
                 forget_machine(state, staged, order.node, uid);
             }
+            note_deployed(state, staged, order.node);
             return;
         }
-        _ => return,
+        _ => {
+            note_deployed(state, staged, order.node);
+            return;
+        }
     };
     match result {
         Ok(change) => staged.nodes(&state.tree, &change),
@@ -126,6 +138,21 @@ fn settle_machine(
             tracing::error!(operation = %operation.number(), %error, "the descriptor's state was not changed")
         }
     }
+    note_deployed(state, staged, order.node);
+}
+
+/// Keeps what the machine is now in the node's history, if that has changed.
+fn note_deployed(state: &mut State, staged: &mut Staged, node: NodeUid) {
+    let Some(uid) = state.record_of(node).map(|record| record.uid) else {
+        return;
+    };
+    let Some(record) = state.records.get_mut(&uid).filter(|record| record.unnoted) else {
+        return;
+    };
+    record.unnoted = false;
+    let record = record.clone();
+    staged.record(&record);
+    staged.history.machine(state, &record, MachineEvent::Linked);
 }
 
 /// Nothing of the step is at the provider: it sent nothing, or the engine read the answer and said
@@ -153,7 +180,13 @@ pub(crate) fn forget_machine(
             return;
         }
     }
-    state.records.remove(&machine);
+    if let Some(record) = state.records.remove(&machine) {
+        let event = match &record.identity {
+            Some(_) => MachineEvent::Lost,
+            None => MachineEvent::NeverMade,
+        };
+        staged.history.machine(state, &record, event);
+    }
     staged.writes.push(Write::Delete {
         table: Table::Machine,
         key: machine.to_string(),

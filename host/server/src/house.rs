@@ -31,6 +31,7 @@ use tokio::sync::{Notify, watch};
 use crate::access::{Token, TokenId};
 use crate::config::ServeConfig;
 use crate::connections::Connections;
+use crate::history::{Cause, Notes};
 use crate::inventory::Inventories;
 use crate::live::{JOURNAL_VERSION, Live};
 
@@ -92,11 +93,36 @@ impl State {
 pub(crate) struct Staged {
     pub writes: Vec<Write>,
     pub output: Output,
+    pub history: Notes,
 }
 
 impl Staged {
+    /// What is staged from here on is done by this operation: for the history of the nodes.
+    pub(crate) fn because(
+        &mut self,
+        operation: Option<OperationId>,
+        who: &str,
+        kind: enginehouse_api::OperationKind,
+    ) {
+        self.history.because(Cause {
+            operation,
+            who: who.to_owned(),
+            kind: kind.as_str().to_owned(),
+        });
+    }
+
+    /// As [`Staged::because`], of an operation of the queue.
+    pub(crate) fn because_of(&mut self, spec: &enginehouse_queue::Spec) {
+        self.history.because(Cause {
+            operation: Some(spec.number),
+            who: spec.who.clone(),
+            kind: spec.kind.clone(),
+        });
+    }
+
     /// Nodes that an edit changed, as they are now.
     pub(crate) fn nodes(&mut self, tree: &Tree, change: &Change) {
+        self.history.nodes(tree, change);
         for uid in &change.written {
             if let Ok(node) = tree.node(*uid) {
                 self.put(Table::Node, uid.to_string(), NODE_VERSION, node);
@@ -298,7 +324,11 @@ impl House {
 
 /// Journal rows for the entries, and what the end of an operation changes.
 fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>) {
-    let Staged { writes, output } = staged;
+    let Staged {
+        writes,
+        output,
+        history,
+    } = staged;
     let Output {
         entries,
         commands,
@@ -307,6 +337,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     let mut sealed = Staged {
         writes,
         output: Output::default(),
+        history,
     };
     for (number, entry) in entries {
         explain(state, number, now, &entry);
@@ -332,6 +363,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
         crate::conclude::ended(state, &operation, &mut sealed, now);
         state.live.remove(&operation.number());
     }
+    sealed.writes.extend(sealed.history.into_writes(now));
     (sealed.writes, commands)
 }
 

@@ -16,6 +16,7 @@ mod access;
 mod conclude;
 mod config;
 mod connections;
+mod history;
 mod house;
 mod inventory;
 mod live;

@@ -4,7 +4,7 @@ use enginehouse_api::{
     ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationKind,
     OperationResult, OperationState, Problem, Step, StepState,
 };
-use enginehouse_model::{OperationId, Timestamp};
+use enginehouse_model::{FullName, OperationId, Timestamp};
 use enginehouse_queue::{EndedPart, Final, Operation, Phase, Spec, Then};
 
 use crate::house::State;
@@ -28,6 +28,7 @@ pub(crate) fn quick(number: OperationId, order: &Order, who: &str, now: Timestam
         kind: order.kind,
         state: OperationState::Succeeded,
         path: order.path.clone(),
+        to: order.params.to.clone(),
         node: Some(order.node),
         who: who.to_owned(),
         queued_at: now,
@@ -55,6 +56,7 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
         kind: kind_shown(spec),
         state: state_of(operation),
         path: spec.target_name.clone(),
+        to: destination(spec),
         node: Some(spec.target),
         who: spec.who.clone(),
         queued_at: spec.queued_at,
@@ -102,6 +104,10 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
 /// Of a later version's operation, which cannot be carried out, it is not known.
 fn kind_shown(spec: &Spec) -> OperationKind {
     kind_of(spec).unwrap_or(OperationKind::Edit)
+}
+
+fn destination(spec: &Spec) -> Option<FullName> {
+    spec.params.get("to")?.as_str()?.parse().ok()
 }
 
 /// What is going on, in words: what the engine said of this step, or else the step itself.

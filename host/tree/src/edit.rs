@@ -1,6 +1,6 @@
 //! Edits of the tree. Each is checked as a whole before anything changes, and says what to write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid};
@@ -24,6 +24,16 @@ pub struct Change {
     pub hypervisors_removed: Vec<HypervisorUid>,
     /// What was there before, for [`Tree::revert`] and [`Tree::preview`].
     pub(crate) steps: Vec<Step>,
+}
+
+/// A node before an edit.
+#[derive(Clone, Copy, Debug)]
+pub struct Before<'c> {
+    pub uid: NodeUid,
+    /// `None`: it was not there.
+    pub node: Option<&'c Node>,
+    /// Absent also where neither the name nor the definition changed.
+    pub full_name: Option<&'c FullName>,
 }
 
 /// One node that was put, changed or removed, and what it takes to undo that.
@@ -57,6 +67,26 @@ impl Change {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.written.is_empty() && self.removed.is_empty()
+    }
+
+    /// Each node that was put, changed or removed, as it was before all of it.
+    #[must_use]
+    pub fn before(&self) -> Vec<Before<'_>> {
+        let mut seen = HashSet::new();
+        self.steps
+            .iter()
+            .filter(|step| seen.insert(step.uid))
+            .map(|step| Before {
+                uid: step.uid,
+                node: step.node.as_deref(),
+                full_name: step
+                    .computed
+                    .iter()
+                    .find(|(uid, _)| *uid == step.uid)
+                    .and_then(|(_, computed)| computed.as_ref())
+                    .map(|computed| computed.full_name()),
+            })
+            .collect()
     }
 
     /// One node was changed in place, in something that is not inherited by definitions.
@@ -224,7 +254,7 @@ impl Tree {
         let entry = self.entry(uid)?;
         let full_name = entry.computed.full_name();
         if entry.node.is_root() {
-            return Err(EditError::Root("renamed"));
+            return Err(EditError::Root("moved or renamed"));
         }
         if self.full_name(parent)?.is_within(full_name) {
             return Err(EditError::BelowItself(full_name.clone()));

@@ -104,7 +104,7 @@ pub enum EditError {
         /// `definition` or `name`.
         what: &'static str,
     },
-    #[error("folder `{folder}` cannot be renamed while descriptors below it are not provisioned: {}", FirstFew(.below))]
+    #[error("folder `{folder}` cannot be moved or renamed while descriptors below it are not provisioned: {}", FirstFew(.below))]
     FolderInUse {
         folder: FullName,
         below: Vec<FullName>,

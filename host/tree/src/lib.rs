@@ -63,7 +63,7 @@ pub use by_name::ByName;
 pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
 pub use definition::Definition;
 pub use difference::Difference;
-pub use edit::Change;
+pub use edit::{Before, Change};
 pub use entries::Entries;
 pub use error::{EditError, LoadError, LookupError};
 pub use governed::{GOVERNED_KEYS, governed_difference, governed_keys};

@@ -11,6 +11,9 @@ use crate::error::CommandError;
 use crate::input::{parse_key, parse_set, read_definition};
 use crate::output::Output;
 
+/// Nodes that `--dry-run` shows.
+pub const SHOWN: u32 = 20;
+
 const KEYS: &str = "\
 A key is a dotted path (disks.root.size; parts with dots in quotes). A value is text, unless it is
 null (unsets what is inherited), true, false, a number, or YAML in [], {} or quotes. A password is
@@ -89,6 +92,9 @@ pub struct ChangeArgs {
     /// Remove a key from this node, so that what is inherited shows again
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
+    /// Show what would change, here and below, and do nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Only if the node still has this revision (see `show`)
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
@@ -121,6 +127,12 @@ impl ChangeArgs {
         } else {
             Ok(params)
         }
+    }
+
+    /// The person only wants to see what would change.
+    #[must_use]
+    pub fn dry_run(&self) -> bool {
+        self.dry_run
     }
 
     #[must_use]
@@ -164,6 +176,9 @@ pub async fn provision(
 pub async fn edit(client: &Client, args: EditArgs, output: &Output) -> Result<(), CommandError> {
     let params = args.changes.some_params()?;
     let mut order = Order::new(OperationKind::Edit, args.path, params);
+    if args.changes.dry_run() {
+        return order.preview(client, SHOWN, output).await;
+    }
     order.revision = args.changes.revision();
     order.carry_out(client, &args.order, output).await
 }
@@ -173,6 +188,11 @@ pub async fn reconfigure(
     args: ReconfigureArgs,
     output: &Output,
 ) -> Result<(), CommandError> {
+    if args.changes.dry_run() {
+        let params = args.changes.some_params()?;
+        let order = Order::new(OperationKind::Reconfigure, args.path, params);
+        return order.preview(client, SHOWN, output).await;
+    }
     let params = args.changes.params()?;
     let mut order = Order::new(OperationKind::Reconfigure, args.path, params);
     order.revision = args.changes.revision();

@@ -264,6 +264,7 @@ impl<'a> Stage<'a> {
             OperationKind::Provision
             | OperationKind::Deprovision
             | OperationKind::Edit
+            | OperationKind::Move
             | OperationKind::Reconfigure
             | OperationKind::Deploy
             | OperationKind::Undeploy

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use enginehouse_api::{Client, OperationKind, Params};
 use enginehouse_model::FullName;
 
-use super::definition::{ChangeArgs, NewDefinition};
+use super::definition::{ChangeArgs, NewDefinition, SHOWN};
 use super::order::{Order, OrderArgs};
 use crate::error::CommandError;
 use crate::output::Output;
@@ -74,6 +74,9 @@ pub async fn folder(
         FolderCommand::Edit(args) => {
             let params = args.changes.some_params()?;
             let mut order = Order::new(OperationKind::Edit, args.path, params);
+            if args.changes.dry_run() {
+                return order.preview(client, SHOWN, output).await;
+            }
             order.revision = args.changes.revision();
             order.carry_out(client, &args.order, output).await
         }

@@ -4,8 +4,10 @@ pub mod definition;
 pub mod demo;
 pub mod engines;
 pub mod folder;
+pub mod history;
 pub mod hypervisors;
 pub mod machine;
+pub mod moving;
 pub mod ops;
 mod order;
 pub mod plan;
@@ -31,9 +33,11 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Demo(args) => demo::demo(args, output).await,
         Command::Tree(args) => tree::tree(&client()?, args, output).await,
         Command::Show(args) => show::show(&client()?, args, output).await,
+        Command::History(args) => history::history(&client()?, args, output).await,
         Command::Folder(command) => folder::folder(&client()?, command, output).await,
         Command::Provision(args) => definition::provision(&client()?, args, output).await,
         Command::Edit(args) => definition::edit(&client()?, args, output).await,
+        Command::Move(args) => moving::moving(&client()?, args, output).await,
         Command::Reconfigure(args) => definition::reconfigure(&client()?, args, output).await,
         Command::Deprovision(args) => machine::deprovision(&client()?, args, output).await,
         Command::Deploy(args) => machine::deploy(&client()?, args, output).await,

@@ -10,7 +10,7 @@ use enginehouse_model::{FullName, OperationId};
 use super::order::finish;
 use crate::error::CommandError;
 use crate::follow::follow;
-use crate::operation_text::{state_style, took, whole};
+use crate::operation_text::{named, state_style, took, whole};
 use crate::output::Output;
 use crate::style::{Painter, Style, one_line};
 use crate::table::Table;
@@ -197,7 +197,7 @@ async fn list(client: &Client, args: ListArgs, output: &Output) -> Result<(), Co
                 (Style::Plain, operation.number.to_string()),
                 (Style::Plain, date_time(operation.queued_at)),
                 (Style::Plain, operation.kind.to_string()),
-                (Style::Plain, operation.path.to_string()),
+                (Style::Plain, named(operation)),
                 (state_style(operation.state), operation.state.to_string()),
                 (Style::Plain, took(operation).map(span).unwrap_or_default()),
                 (Style::Plain, note(operation)),

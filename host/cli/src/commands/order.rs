@@ -1,7 +1,9 @@
 //! What all orders have in common: send, watch, say how it ended.
 
 use clap::Args;
-use enginehouse_api::{Client, Operation, OperationKind, OperationRequest, OperationState, Params};
+use enginehouse_api::{
+    Client, Operation, OperationKind, OperationRequest, OperationState, Params, routes,
+};
 use enginehouse_model::FullName;
 
 use crate::confirm::confirmed;
@@ -9,6 +11,7 @@ use crate::error::CommandError;
 use crate::follow::follow;
 use crate::operation_text;
 use crate::output::Output;
+use crate::preview_text;
 
 #[derive(Debug, Args)]
 pub struct OrderArgs {
@@ -30,6 +33,23 @@ impl Order {
             request: OperationRequest { kind, path, params },
             revision: None,
         }
+    }
+
+    /// Shows what it would change; nothing is changed.
+    ///
+    /// # Errors
+    /// When the order would be refused.
+    pub async fn preview(
+        self,
+        client: &Client,
+        most: u32,
+        output: &Output,
+    ) -> Result<(), CommandError> {
+        // Who reads JSON wants all there is, not what fits on a page.
+        let most = (!output.is_json()).then_some(most);
+        let most = most.unwrap_or(routes::PAGE_MAX);
+        let preview = client.preview(&self.request, Some(most)).await?;
+        output.answer(&preview, |paint| preview_text::render(&preview, paint))
     }
 
     /// Sends it, watches it, says how it ended.

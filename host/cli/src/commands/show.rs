@@ -155,7 +155,8 @@ fn scalar(value: &Value) -> String {
 }
 
 /// What was applied, in the words of a definition.
-fn deployed(config: &Config) -> Table {
+#[must_use]
+pub fn deployed(config: &Config) -> Table {
     let mut rows: Vec<(String, String)> = Vec::new();
     let mut put = |key: &str, value: Option<String>| {
         rows.extend(value.map(|value| (format!("  {key}"), value)));

@@ -111,6 +111,7 @@ impl World {
             slots: BTreeMap::new(),
             deployed: Config::default(),
             last_step_ended: Timestamp(0),
+            unnoted: false,
         };
         let observed = Machine {
             id: number.to_string(),

@@ -7,10 +7,12 @@
 //! What a caller may not read does not exist for it: hidden and missing are one answer.
 
 mod caller;
+mod moving;
 mod orders;
 mod tokens;
 
 pub(crate) use caller::Caller;
+pub(crate) use moving::{check_move, still_may_move};
 pub(crate) use orders::{check_order, still_governs};
 pub(crate) use tokens::{
     Holder, NewToken, RefusedToken, Revoked, TOKEN_VERSION, Token, TokenId, TokenText,

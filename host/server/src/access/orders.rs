@@ -4,7 +4,7 @@ use enginehouse_api::{OperationKind, OperationRequest, Problem};
 use enginehouse_model::NodeUid;
 use enginehouse_tree::{Permission, governed_difference, governed_keys};
 
-use crate::access::Caller;
+use crate::access::{Caller, check_move};
 use crate::house::State;
 use crate::orders::{Order, edit_definition, new_definition};
 
@@ -15,7 +15,7 @@ use crate::orders::{Order, edit_definition, new_definition};
 /// `not-found` for what the caller may not read, `forbidden` with what is missing.
 pub(crate) fn check_order(
     caller: &Caller,
-    state: &State,
+    state: &mut State,
     request: &OperationRequest,
 ) -> Result<(), Problem> {
     let order = |node: NodeUid| Order {
@@ -58,6 +58,7 @@ pub(crate) fn check_order(
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Operate)
         }
+        OperationKind::Move => check_move(caller, state, request),
         OperationKind::SetGrants => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Govern)

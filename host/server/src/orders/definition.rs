@@ -1,7 +1,7 @@
 //! Definitions as orders give and change them.
 
 use enginehouse_api::{Change as KeyChange, Problem};
-use enginehouse_tree::{Definition, KeyEdit, KeyPath};
+use enginehouse_tree::{Definition, KeyEdit, KeyPath, Tree};
 
 use crate::house::State;
 use crate::orders::Order;
@@ -15,8 +15,12 @@ pub(crate) fn new_definition(order: &Order) -> Result<Definition, Problem> {
 
 /// The definition that an `edit` or `reconfigure` leaves.
 pub(crate) fn edit_definition(state: &State, order: &Order) -> Result<Definition, Problem> {
-    let node = state
-        .tree
+    changed_definition(&state.tree, order)
+}
+
+/// The same, in a tree that may not be that of the house.
+pub(super) fn changed_definition(tree: &Tree, order: &Order) -> Result<Definition, Problem> {
+    let node = tree
         .node(order.node)
         .map_err(|error| crate::problem::of_lookup(&error))?;
     let base = match &order.params.definition {

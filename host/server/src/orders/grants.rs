@@ -1,15 +1,13 @@
 //! What `set-grants` leaves on a node.
 
 use enginehouse_api::{ErrorCode, FieldError, GrantChange, Problem};
-use enginehouse_tree::{Grants, Role, Subject};
+use enginehouse_tree::{Grants, Role, Subject, Tree};
 
-use crate::house::State;
 use crate::orders::Order;
 
 /// The grants of the order's node with its changes made, in order.
-pub(super) fn changed(state: &State, order: &Order) -> Result<Grants, Problem> {
-    let mut grants = state
-        .tree
+pub(super) fn changed(tree: &Tree, order: &Order) -> Result<Grants, Problem> {
+    let mut grants = tree
         .grants_on(order.node)
         .map_err(|error| crate::problem::of_lookup(&error))?
         .clone();

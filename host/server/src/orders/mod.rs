@@ -8,6 +8,7 @@ mod definition;
 mod grants;
 mod limits;
 mod machine;
+mod moving;
 mod projected;
 mod tree;
 
@@ -24,7 +25,7 @@ use crate::house::State;
 
 pub(crate) use definition::{edit_definition, new_definition};
 pub(crate) use limits::{default_limits, set_all_limits};
-pub(crate) use tree::apply_to_tree;
+pub(crate) use tree::{apply_to_tree, look_at, preview};
 
 /// An order with its target found.
 #[derive(Clone, Debug)]
@@ -80,6 +81,7 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::Provision
         | OperationKind::Deprovision
         | OperationKind::Edit
+        | OperationKind::Move
         | OperationKind::SetGrants => Intent::Observe,
     }
 }
@@ -119,6 +121,13 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         OperationKind::Undeploy | OperationKind::Stop | OperationKind::Restart
     );
     let undeploys = kind == OperationKind::Undeploy;
+    let moves = kind == OperationKind::Move;
+    if moves && params.to.is_none() {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            "`move` needs the parameter `to`: the full name that the node gets",
+        ));
+    }
     for (name, given, allowed) in [
         ("definition", params.definition.is_some(), defines),
         ("changes", !params.changes.is_empty(), defines),
@@ -127,6 +136,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             !params.grants.is_empty(),
             kind == OperationKind::SetGrants,
         ),
+        ("to", params.to.is_some(), moves),
         ("keep_disks", params.keep_disks, undeploys),
         ("force", params.force, stops),
         (
@@ -181,7 +191,12 @@ fn check_revision(
         .queue
         .lane(node)
         .filter_map(|operation| kind_of(&operation.spec))
-        .any(|kind| matches!(kind, OperationKind::Reconfigure | OperationKind::Edit));
+        .any(|kind| {
+            matches!(
+                kind,
+                OperationKind::Reconfigure | OperationKind::Edit | OperationKind::Move
+            )
+        });
     if found == expected && !waits {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! The state that the operations in a lane will leave: what an order is checked against.
 
 use enginehouse_api::{ErrorCode, OperationKind, Problem};
-use enginehouse_model::NodeUid;
+use enginehouse_model::{FullName, NodeUid};
 use enginehouse_tree::{Event, Status, next};
 
 use crate::house::State;
@@ -45,6 +45,13 @@ pub(super) fn check_projected(
         OperationKind::Deploy => Event::Deploy,
         OperationKind::Undeploy => Event::Undeploy,
         OperationKind::Deprovision => Event::Deprovision,
+        OperationKind::Edit | OperationKind::Move => {
+            return if status == Status::Provisioned {
+                Ok(())
+            } else {
+                Err(not_provisioned(full_name, kind, status))
+            };
+        }
         OperationKind::Reconfigure
         | OperationKind::Start
         | OperationKind::Stop
@@ -66,7 +73,6 @@ pub(super) fn check_projected(
         OperationKind::CreateFolder
         | OperationKind::RemoveFolder
         | OperationKind::Provision
-        | OperationKind::Edit
         | OperationKind::SetGrants => return Ok(()),
     };
     next(status, machine, event).map(|_| ()).map_err(|refused| {
@@ -79,4 +85,21 @@ pub(super) fn check_projected(
         )
         .with_hint(refused.instead)
     })
+}
+
+fn not_provisioned(full_name: &FullName, kind: OperationKind, status: Status) -> Problem {
+    let problem = Problem::new(
+        ErrorCode::WrongState,
+        format!("`{kind}` of {full_name} is refused while {status}"),
+    );
+    match (kind, status) {
+        (_, Status::Unreachable) => {
+            problem.with_hint("wait until it is reachable and undeploy then, or confirm that the machine is missing")
+        }
+        (OperationKind::Move, _) => problem
+            .with_hint("`undeploy` first: a machine has the name of its descriptor, and keeps it"),
+        _ => problem.with_hint(
+            "`reconfigure` changes the definition and the machine with it; `undeploy` makes the descriptor free to edit",
+        ),
+    }
 }

@@ -2,12 +2,14 @@
 
 use enginehouse_api::{ErrorCode, Operation, OperationKind, OperationRequest, Problem};
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
+use enginehouse_tree::{Change, EditError, Preview, Tree};
 use uuid::Uuid;
 
+use crate::access::{Caller, check_order};
 use crate::house::{Staged, State};
-use crate::orders::definition::{edit_definition, new_definition};
+use crate::orders::definition::{changed_definition, edit_definition, new_definition};
 use crate::orders::projected::check_projected;
-use crate::orders::{Order, check_revision, find, spec};
+use crate::orders::{Order, check_params, check_revision, find, moving, spec};
 
 /// Carries the order out now, or queues it behind the operations on the same descriptor.
 pub(super) fn order(
@@ -22,11 +24,7 @@ pub(super) fn order(
         request.kind,
         OperationKind::CreateFolder | OperationKind::Provision
     );
-    let node = if creates {
-        parent_of(state, &request.path)?
-    } else {
-        find(state, &request.path)?
-    };
+    let node = target(state, request)?;
     if let Some(expected) = if_match {
         check_revision(state, node, &request.path, expected)?;
     }
@@ -44,13 +42,18 @@ pub(super) fn order(
             // Wrong definitions are told at once, not when their turn comes.
             edit_definition(state, &order)?;
         }
+        if request.kind == OperationKind::Move {
+            // So are wrong names; what is below may be another when its turn comes.
+            look_at(state, &order)?;
+        }
         let number = state.number();
         let spec = spec(number, &order, who, now, None);
         staged.output = state.queue.submit(vec![spec], now);
         return crate::view::of_number(state, number);
     }
     let number = OperationId(state.last_operation.0 + 1);
-    apply_to_tree(state, staged, &order)?;
+    staged.because(Some(number), who, order.kind);
+    apply_to_tree(state, staged, &order, None)?;
     if creates && let Ok(made) = state.tree.find(&request.path) {
         order.node = made;
     }
@@ -60,36 +63,97 @@ pub(super) fn order(
     Ok(operation)
 }
 
-/// Carries out an order that changes only the tree.
+/// Carries out an order that changes only the tree. `number` is the operation that waited with it.
 pub(crate) fn apply_to_tree(
     state: &mut State,
     staged: &mut Staged,
     order: &Order,
+    number: Option<OperationId>,
 ) -> Result<(), Problem> {
+    if order.kind == OperationKind::Move {
+        moving::must_be_idle(state, order.node, &order.path, number)?;
+    }
+    let change = edit(&mut state.tree, order)?;
+    staged.nodes(&state.tree, &change);
+    Ok(())
+}
+
+/// What a client's order would do to the tree as it is now.
+///
+/// # Errors
+/// Those of the order.
+pub(crate) fn preview(caller: &Caller, request: &OperationRequest) -> Result<Preview, Problem> {
+    check_params(request)?;
+    let mut state = caller.house().state.lock();
+    check_order(caller, &mut state, request)?;
+    let node = target(&state, request)?;
+    let order = Order {
+        kind: request.kind,
+        node,
+        path: request.path.clone(),
+        params: request.params.clone(),
+    };
+    if order.kind == OperationKind::Move {
+        moving::must_be_idle(&state, order.node, &order.path, None)?;
+    }
+    look_at(&mut state, &order)
+}
+
+/// The node that an order is about; where one is to be made, its folder.
+fn target(state: &State, request: &OperationRequest) -> Result<NodeUid, Problem> {
+    match request.kind {
+        OperationKind::CreateFolder | OperationKind::Provision => parent_of(state, &request.path),
+        _ => find(state, &request.path),
+    }
+}
+
+/// What an order would do to the tree; nothing is changed. Of a `reconfigure`: what the change of
+/// its definition would do.
+///
+/// # Errors
+/// Those of the order; and when it changes nothing but machines.
+pub(crate) fn look_at(state: &mut State, order: &Order) -> Result<Preview, Problem> {
+    let looked = state
+        .tree
+        .preview(|tree| edit(tree, order).map_err(Refusal));
+    looked.map_err(|Refusal(problem)| problem)
+}
+
+/// An order that the tree does not take.
+struct Refusal(Problem);
+
+impl From<EditError> for Refusal {
+    fn from(error: EditError) -> Self {
+        Self(crate::problem::of_edit(&error))
+    }
+}
+
+fn edit(tree: &mut Tree, order: &Order) -> Result<Change, Problem> {
     let uids = &mut Uuid::now_v7;
-    let change = match order.kind {
+    match order.kind {
         OperationKind::CreateFolder | OperationKind::Provision => {
             let definition = new_definition(order)?;
             let name = order.path.name().to_owned();
             if order.kind == OperationKind::CreateFolder {
-                state
-                    .tree
-                    .create_folder(order.node, &name, definition, uids)
+                tree.create_folder(order.node, &name, definition, uids)
             } else {
-                state.tree.provision(order.node, &name, definition, uids)
+                tree.provision(order.node, &name, definition, uids)
             }
         }
-        OperationKind::RemoveFolder => state.tree.remove_folder(order.node),
-        OperationKind::Deprovision => state.tree.deprovision(order.node),
+        OperationKind::RemoveFolder => tree.remove_folder(order.node),
+        OperationKind::Deprovision => tree.deprovision(order.node),
         OperationKind::Edit => {
-            let definition = edit_definition(state, order)?;
-            state
-                .tree
-                .set_definition(order.node, definition, None, uids)
+            let definition = changed_definition(tree, order)?;
+            tree.set_definition(order.node, definition, None, uids)
+        }
+        OperationKind::Move => return moving::rename(tree, order),
+        OperationKind::Reconfigure if order.changes_definition() => {
+            let definition = changed_definition(tree, order)?;
+            tree.apply_reconfigure(order.node, definition, None, uids)
         }
         OperationKind::SetGrants => {
-            let grants = crate::orders::grants::changed(state, order)?;
-            state.tree.set_grants(order.node, grants)
+            let grants = crate::orders::grants::changed(tree, order)?;
+            tree.set_grants(order.node, grants)
         }
         OperationKind::Deploy
         | OperationKind::Undeploy
@@ -98,14 +162,13 @@ pub(crate) fn apply_to_tree(
         | OperationKind::Stop
         | OperationKind::Restart => {
             return Err(Problem::new(
-                ErrorCode::Internal,
+                ErrorCode::BadRequest,
                 format!("`{}` is no change of the tree", order.kind),
-            ));
+            )
+            .with_hint("`enginehouse plan` shows what it would do to machines"));
         }
     }
-    .map_err(|error| crate::problem::of_edit(&error))?;
-    staged.nodes(&state.tree, &change);
-    Ok(())
+    .map_err(|error| crate::problem::of_edit(&error))
 }
 
 fn parent_of(state: &State, path: &FullName) -> Result<NodeUid, Problem> {

@@ -4,9 +4,11 @@ mod answer;
 mod engines;
 mod gate;
 mod grants;
+mod history;
 mod hypervisors;
 mod operations;
 mod plans;
+mod previews;
 mod tokens;
 mod tree;
 
@@ -34,6 +36,8 @@ fn routes() -> Vec<Route> {
         get(routes::INFO, Token, tree::info),
         get(routes::TREE, On(Read), tree::tree),
         get(routes::NODES, On(Read), tree::node),
+        get(routes::NODES_HISTORY, On(Read), history::page),
+        post(routes::PREVIEWS, On(Operate), previews::make),
         post(routes::OPERATIONS, On(Operate), operations::order),
         get(routes::OPERATIONS, On(Read), operations::list),
         get(routes::OPERATION, On(Read), operations::show),

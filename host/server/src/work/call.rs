@@ -413,6 +413,11 @@ pub(super) fn note_machine(
     });
 }
 
+fn machine_id(record: &MachineRecord) -> Option<String> {
+    let identity = record.identity.as_ref()?;
+    Some(identity.machine_id.clone())
+}
+
 fn with_record(
     state: &mut State,
     staged: &mut Staged,
@@ -423,7 +428,9 @@ fn with_record(
         return;
     };
     if let Some(record) = state.records.get_mut(&uid) {
+        let was = (machine_id(record), record.deployed.clone());
         change(record);
+        record.unnoted |= was != (machine_id(record), record.deployed.clone());
         staged.record(record);
     }
 }

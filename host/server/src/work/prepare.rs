@@ -80,10 +80,18 @@ fn take_in(
     node: NodeUid,
     prepared: Prepared,
 ) {
+    if let Some(operation) = state.queue.get(number) {
+        staged.because_of(&operation.spec);
+    }
     if let Some(forgotten) = prepared.forgets {
         crate::conclude::forget_machine(state, staged, node, forgotten);
     }
-    if let Some(record) = prepared.record {
+    if let Some(mut record) = prepared.record {
+        let was = state.records.get(&record.uid);
+        record.unnoted |= match was {
+            Some(was) => was.deployed != record.deployed || was.unnoted,
+            None => record.identity.is_some(),
+        };
         if state.record_of(node).is_none() {
             match state.tree.set_machine(node, Some(record.uid)) {
                 Ok(change) => staged.nodes(&state.tree, &change),
@@ -109,8 +117,15 @@ async fn change_tree(
             if state.generation != generation {
                 return Ok(());
             }
-            let result = crate::access::still_governs(state, who, order)
-                .and_then(|()| crate::orders::apply_to_tree(state, staged, order));
+            if let Some(operation) = state.queue.get(number) {
+                staged.because_of(&operation.spec);
+            }
+            let allowed = match order.kind {
+                OperationKind::Move => crate::access::still_may_move(state, who, order),
+                _ => crate::access::still_governs(state, who, order),
+            };
+            let result = allowed
+                .and_then(|()| crate::orders::apply_to_tree(state, staged, order, Some(number)));
             let event = Event::Prepared(match result {
                 Ok(()) => Ok(StepPlan::default()),
                 Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
@@ -134,7 +149,7 @@ async fn begin(
 ) -> Result<Prepared, Problem> {
     let (queued_at, hypervisor) = (spec.queued_at, spec.hypervisor);
     if order.kind == OperationKind::Reconfigure && order.changes_definition() {
-        write_definition(house, generation, &spec.who, order).await?;
+        write_definition(house, generation, spec, order).await?;
     }
     check_state(house, order)?;
     let mut target = Target::of(house, order.node)?;
@@ -234,7 +249,7 @@ async fn begin(
 async fn write_definition(
     house: &Arc<House>,
     generation: u64,
-    who: &str,
+    spec: &Spec,
     order: &Order,
 ) -> Result<(), Problem> {
     house
@@ -245,12 +260,13 @@ async fn write_definition(
                     "the host has loaded its state again",
                 ));
             }
-            crate::access::still_governs(state, who, order)?;
+            crate::access::still_governs(state, &spec.who, order)?;
             let definition = edit_definition(state, order)?;
             let change = state
                 .tree
                 .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)
                 .map_err(|error| crate::problem::of_edit(&error))?;
+            staged.because_of(spec);
             staged.nodes(&state.tree, &change);
             Ok(())
         })
@@ -319,6 +335,7 @@ fn new_record(
         slots: std::collections::BTreeMap::new(),
         deployed: enginehouse_documents::Config::default(),
         last_step_ended: Timestamp::default(),
+        unnoted: false,
     }
 }
 
