@@ -27,6 +27,22 @@ pub enum Event {
     MachineMissing,
 }
 
+impl Status {
+    pub const ALL: [Self; 3] = [Self::Provisioned, Self::Deployed, Self::Unreachable];
+}
+
+impl Event {
+    pub const ALL: [Self; 7] = [
+        Self::Provision,
+        Self::Deprovision,
+        Self::Deploy,
+        Self::Undeploy,
+        Self::ConnectionLost,
+        Self::Reconnected,
+        Self::MachineMissing,
+    ];
+}
+
 /// Where an allowed event leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Next {
@@ -127,24 +143,13 @@ impl fmt::Display for Event {
 mod tests {
     use super::*;
 
-    const STATES: [Status; 3] = [Status::Provisioned, Status::Deployed, Status::Unreachable];
-    const EVENTS: [Event; 7] = [
-        Event::Provision,
-        Event::Deprovision,
-        Event::Deploy,
-        Event::Undeploy,
-        Event::ConnectionLost,
-        Event::Reconnected,
-        Event::MachineMissing,
-    ];
-
     /// The whole table as text: what is not in it is a change of the rules.
     #[test]
     fn the_edges_are_those_of_the_rules_and_no_others() {
         let mut edges = Vec::new();
-        for status in STATES {
+        for status in Status::ALL {
             for machine in [false, true] {
-                for event in EVENTS {
+                for event in Event::ALL {
                     match next(status, machine, event) {
                         Ok(Next::Is(to)) => {
                             edges.push(format!("{status} {machine}: {event} -> {to}"))

@@ -1,7 +1,7 @@
 //! Moving a node: where to, and what must not be under way meanwhile.
 
 use enginehouse_api::{ErrorCode, OperationKind, Problem};
-use enginehouse_model::{FullName, NodeUid, OperationId};
+use enginehouse_model::{FullName, NodeUid};
 use enginehouse_tree::{Change, EditError, Tree};
 
 use crate::house::State;
@@ -35,6 +35,26 @@ fn destination(tree: &Tree, order: &Order) -> Result<(NodeUid, FullName), Proble
         ))
     })?;
     Ok((parent, to.clone()))
+}
+
+/// Whether there is such a place, and it is free, for a move that waits: the node may not be free to
+/// go yet.
+///
+/// # Errors
+/// As the move itself will have.
+pub(super) fn check_destination(tree: &Tree, order: &Order) -> Result<(), Problem> {
+    let (parent, to) = destination(tree, order)?;
+    let error = if tree
+        .full_name(parent)
+        .is_ok_and(|name| name.is_within(&order.path))
+    {
+        EditError::BelowItself(order.path.clone())
+    } else if tree.find(&to).is_ok_and(|other| other != order.node) {
+        EditError::Exists(to.clone())
+    } else {
+        return Ok(());
+    };
+    Err(refused(tree, &error, &to))
 }
 
 /// Moves the node in the tree.
@@ -82,7 +102,8 @@ fn refused(tree: &Tree, error: &EditError, to: &FullName) -> Problem {
 }
 
 /// Operations name what they are about when they are queued, and look it up as they run: a node does
-/// not move while something of it, or below it, is under way or waits. `but` is the move itself.
+/// not move while something of it, or below it, is under way or waits.
+/// What waits behind the move in the lane of the node itself (`own_lane_too` is false) follows it.
 ///
 /// # Errors
 /// `wrong-state`, with the first of them.
@@ -90,7 +111,7 @@ pub(super) fn must_be_idle(
     state: &State,
     node: NodeUid,
     path: &FullName,
-    but: Option<OperationId>,
+    own_lane_too: bool,
 ) -> Result<(), Problem> {
     let walk = state
         .tree
@@ -99,8 +120,7 @@ pub(super) fn must_be_idle(
     let mut count = 0_usize;
     let mut named = Vec::new();
     for below in walk {
-        // What waits behind the move on the same node follows the node.
-        if below.uid == node && but.is_some() {
+        if below.uid == node && !own_lane_too {
             continue;
         }
         for operation in state.queue.lane(below.uid) {

@@ -43,8 +43,8 @@ pub(super) fn order(
             edit_definition(state, &order)?;
         }
         if request.kind == OperationKind::Move {
-            // So are wrong names; what is below may be another when its turn comes.
-            look_at(state, &order)?;
+            // So are wrong names. What the operations before it leave was looked at already.
+            moving::check_destination(&state.tree, &order)?;
         }
         let number = state.number();
         let spec = spec(number, &order, who, now, None);
@@ -71,7 +71,7 @@ pub(crate) fn apply_to_tree(
     number: Option<OperationId>,
 ) -> Result<(), Problem> {
     if order.kind == OperationKind::Move {
-        moving::must_be_idle(state, order.node, &order.path, number)?;
+        moving::must_be_idle(state, order.node, &order.path, number.is_none())?;
     }
     let change = edit(&mut state.tree, order)?;
     staged.nodes(&state.tree, &change);
@@ -93,8 +93,12 @@ pub(crate) fn preview(caller: &Caller, request: &OperationRequest) -> Result<Pre
         path: request.path.clone(),
         params: request.params.clone(),
     };
+    let waits = state.queue.lane(node).next().is_some();
     if order.kind == OperationKind::Move {
-        moving::must_be_idle(&state, order.node, &order.path, None)?;
+        moving::must_be_idle(&state, order.node, &order.path, false)?;
+        if waits {
+            check_projected(&state, node, order.kind)?;
+        }
     }
     look_at(&mut state, &order)
 }

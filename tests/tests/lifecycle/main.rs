@@ -1,0 +1,13 @@
+//! The life of folders and descriptors, through the real host and its command line: moves and what
+//! they show first, histories, and everything that is refused.
+
+#[cfg(test)]
+mod history;
+#[cfg(test)]
+mod moves;
+#[cfg(test)]
+mod refused;
+#[cfg(test)]
+mod scale;
+#[cfg(test)]
+mod stage;
