@@ -267,7 +267,7 @@ async fn an_edit_of_a_folder_shows_what_is_pending_for_machines_then() -> Result
         "{shown}"
     );
     ensure!(
-        shown.contains("/web/front/vm1  memory 4 GiB -> 16 GiB"),
+        shown.contains("/web/front/vm1  memory 4096 MiB -> 16384 MiB"),
         "{shown}"
     );
     ensure!(shown.contains("4 GiB -> 16 GiB"), "{shown}");
