@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan, serve,
-    show, sim, tree,
+    access, definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan,
+    serve, show, sim, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -126,4 +126,14 @@ pub enum Command {
     /// Hypervisors of the tree
     #[command(subcommand)]
     Hypervisors(hypervisors::HypervisorsCommand),
+
+    /// Give a person or program a role on a folder, or take it away
+    Grant(access::GrantArgs),
+    /// Show who was given which role
+    Grants(access::GrantsArgs),
+    /// Tokens: create, list, revoke, rotate
+    #[command(subcommand)]
+    Token(access::TokenCommand),
+    /// Show whom your token stands for, and what it may do
+    Whoami,
 }
