@@ -21,6 +21,7 @@ mod order;
 mod plan;
 mod problem;
 pub mod routes;
+mod secrets;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
@@ -42,4 +43,5 @@ pub use operation::{
 pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
 pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
 pub use problem::{ErrorCode, FieldError, Problem};
+pub use secrets::{SecretInfo, SecretList, SecretValue};
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

@@ -32,10 +32,16 @@ pub enum OperationKind {
     Restart,
     /// Changes who has which role on a node and all below it; `params.grants`.
     SetGrants,
+    /// Gives a secret a value: `PUT /v1/secrets/{name}`.
+    SetSecret,
+    /// Removes a secret: `DELETE /v1/secrets/{name}`.
+    RemoveSecret,
+    /// Encrypts all secrets with a new key: `POST /v1/secret-key/rotate`.
+    RotateKey,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -48,6 +54,9 @@ impl OperationKind {
         Self::Stop,
         Self::Restart,
         Self::SetGrants,
+        Self::SetSecret,
+        Self::RemoveSecret,
+        Self::RotateKey,
     ];
 
     #[must_use]
@@ -65,6 +74,9 @@ impl OperationKind {
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::SetGrants => "set-grants",
+            Self::SetSecret => "set-secret",
+            Self::RemoveSecret => "remove-secret",
+            Self::RotateKey => "rotate-key",
         }
     }
 
@@ -89,7 +101,10 @@ impl OperationKind {
             | Self::Provision
             | Self::Deprovision
             | Self::Edit
-            | Self::SetGrants => false,
+            | Self::SetGrants
+            | Self::SetSecret
+            | Self::RemoveSecret
+            | Self::RotateKey => false,
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    definition, demo, engines, folder, hypervisors, machine, ops, plan, serve, show, sim, tree,
+    definition, demo, engines, folder, hypervisors, machine, ops, plan, secret, serve, show, sim,
+    tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -120,4 +121,7 @@ pub enum Command {
     /// Hypervisors of the tree
     #[command(subcommand)]
     Hypervisors(hypervisors::HypervisorsCommand),
+    /// Passwords that the host keeps encrypted: set, list, remove, rotate-key
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
 }

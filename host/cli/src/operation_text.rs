@@ -43,6 +43,9 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Stop => "stopped",
         OperationKind::Restart => "restarted",
         OperationKind::SetGrants => "granted",
+        OperationKind::SetSecret => "set",
+        OperationKind::RemoveSecret => "removed",
+        OperationKind::RotateKey => "encrypted anew",
     }
 }
 
@@ -66,7 +69,7 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
     let mut text = format!(
         "{} {} ({})\n",
         paint.paint(Style::Good, done(operation.kind)),
-        operation.path,
+        subject(operation),
         facts.join(", ")
     );
     for step in &operation.steps {
@@ -83,6 +86,15 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
         text.push_str(&warnings(result, paint));
     }
     text
+}
+
+/// What an operation was about.
+fn subject(operation: &Operation) -> String {
+    match (&operation.secret, operation.kind) {
+        (Some(secret), _) => format!("secret {secret}"),
+        (None, OperationKind::RotateKey) => "all secrets".to_owned(),
+        (None, _) => operation.path.to_string(),
+    }
 }
 
 /// A line for each part of an operation on a folder.

@@ -48,7 +48,7 @@ pub enum KeyFileError {
     Open { path: PathBuf, mode: u32 },
     #[error("{} is no file", .0.display())]
     NoFile(PathBuf),
-    #[error("{} holds no key: {source}", .path.display())]
+    #[error("{} holds no key", .path.display())]
     Form {
         path: PathBuf,
         #[source]

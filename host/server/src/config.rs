@@ -13,6 +13,13 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// Directory of `.wasm` engines. Default: `engines` in the data directory.
     pub engines_dir: Option<PathBuf>,
+    /// File with the key of the secrets. Default: `enginehouse.key` of `credentials_dir`, where that
+    /// is there, or else `secret.key` in the data directory, which is made at the first start.
+    pub secret_key: Option<PathBuf>,
+    /// Directory of the service's systemd credentials (`$CREDENTIALS_DIRECTORY`).
+    pub credentials_dir: Option<PathBuf>,
+    /// Drop secrets whose key is lost, instead of refusing to start.
+    pub forget_secrets: bool,
     /// How long a guest has to shut down before it is stopped, unless a command says otherwise.
     pub shutdown_timeout: Duration,
     /// How long an operation waits for something that is locked before it fails.
@@ -30,6 +37,9 @@ impl ServeConfig {
             data_dir,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878),
             engines_dir: None,
+            secret_key: None,
+            credentials_dir: None,
+            forget_secrets: false,
             shutdown_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(15 * 60),
             call_deadline: Duration::from_secs(240),

@@ -33,6 +33,7 @@ use crate::config::ServeConfig;
 use crate::connections::Connections;
 use crate::inventory::Inventories;
 use crate::live::{JOURNAL_VERSION, Live};
+use crate::secrets::{KeptChanges, Secrets};
 
 /// Versions of the stored documents.
 pub(crate) const NODE_VERSION: u16 = 1;
@@ -59,6 +60,7 @@ pub(crate) struct State {
     /// Who holds which number: hypervisor, space, number.
     pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
     pub tokens: BTreeMap<TokenId, Token>,
+    pub secrets: Secrets,
     pub queue: Queue,
     pub live: BTreeMap<OperationId, Live>,
     pub last_operation: OperationId,
@@ -91,6 +93,7 @@ impl State {
 #[derive(Default)]
 pub(crate) struct Staged {
     pub writes: Vec<Write>,
+    pub secrets: KeptChanges,
     pub output: Output,
 }
 
@@ -148,6 +151,8 @@ pub(crate) struct House {
     pub state: Mutex<State>,
     /// Counts commits; whoever waits for an operation looks again when it moves.
     pub changed: watch::Sender<u64>,
+    /// Held while the key of the secrets is exchanged.
+    pub rotating: tokio::sync::Mutex<()>,
     /// The queue's next time may have become earlier.
     pub wake: Notify,
     /// The state is about to be loaded again.
@@ -298,7 +303,9 @@ impl House {
 
 /// Journal rows for the entries, and what the end of an operation changes.
 fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>) {
-    let Staged { writes, output } = staged;
+    let mut staged = staged;
+    crate::secrets::take_in(state, &mut staged);
+    let Staged { writes, output, .. } = staged;
     let Output {
         entries,
         commands,
@@ -306,7 +313,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     } = output;
     let mut sealed = Staged {
         writes,
-        output: Output::default(),
+        ..Staged::default()
     };
     for (number, entry) in entries {
         explain(state, number, now, &entry);
@@ -328,10 +335,11 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
             Err(error) => tracing::error!(%error, operation = %number, "an entry was not written"),
         }
     }
-    for operation in ended {
-        crate::conclude::ended(state, &operation, &mut sealed, now);
+    for operation in &ended {
+        crate::conclude::ended(state, operation, &mut sealed, now);
         state.live.remove(&operation.number());
     }
+    crate::secrets::settle(state, &mut sealed.writes, &ended);
     (sealed.writes, commands)
 }
 

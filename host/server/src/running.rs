@@ -71,7 +71,8 @@ impl StartError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Store(_) | Self::Rebuild(_) | Self::Resume(_) => None,
+            Self::Rebuild(error) => error.hint(),
+            Self::Store(_) | Self::Resume(_) => None,
             Self::Runtime(_) => Some("the compile cache in the data directory may be removed".into()),
             Self::Listen { .. } => Some(
                 "choose another address with --listen; port 0 takes any that is free".to_owned(),
@@ -154,6 +155,7 @@ impl Server {
             checks: crate::work::Checks::default(),
             state: Mutex::new(state),
             changed: watch::channel(0).0,
+            rotating: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             reloading: AtomicBool::new(false),
             stopping: watch::channel(false).0,

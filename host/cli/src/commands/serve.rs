@@ -31,6 +31,13 @@ pub struct ServeArgs {
     /// Directory of the engines' .wasm files [default: `engines` in the data directory]
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
+    /// File with the key of the secrets [default: the systemd credential `enginehouse.key`, or
+    /// `secret.key` in the data directory, made at the first start]
+    #[arg(long, value_name = "FILE")]
+    secret_key: Option<PathBuf>,
+    /// Drop the secrets whose key is lost, instead of refusing to start
+    #[arg(long)]
+    forget_secrets: bool,
     /// How long a guest may take to shut down, if nothing else says it; after that `undeploy`
     /// switches its machine off, and `stop` gives up
     #[arg(long, value_name = "TIME", default_value = "60s")]
@@ -67,6 +74,9 @@ pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<
     let mut config = ServeConfig::new(data_dir.clone());
     config.listen = listen;
     config.engines_dir = args.engines;
+    config.secret_key = args.secret_key;
+    config.credentials_dir = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    config.forget_secrets = args.forget_secrets;
     config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
     config.busy_timeout = parse_duration(&args.busy_timeout)?;
     config.call_deadline = parse_duration(&args.call_deadline)?.max(Duration::from_secs(1));

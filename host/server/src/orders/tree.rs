@@ -2,6 +2,7 @@
 
 use enginehouse_api::{ErrorCode, Operation, OperationKind, OperationRequest, Problem};
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
+use enginehouse_tree::Definition;
 use uuid::Uuid;
 
 use crate::house::{Staged, State};
@@ -50,7 +51,7 @@ pub(super) fn order(
         return crate::view::of_number(state, number);
     }
     let number = OperationId(state.last_operation.0 + 1);
-    apply_to_tree(state, staged, &order)?;
+    apply_to_tree(state, staged, &order, now)?;
     if creates && let Ok(made) = state.tree.find(&request.path) {
         order.node = made;
     }
@@ -65,11 +66,12 @@ pub(crate) fn apply_to_tree(
     state: &mut State,
     staged: &mut Staged,
     order: &Order,
+    now: Timestamp,
 ) -> Result<(), Problem> {
     let uids = &mut Uuid::now_v7;
     let change = match order.kind {
         OperationKind::CreateFolder | OperationKind::Provision => {
-            let definition = new_definition(order)?;
+            let definition = without_literals(state, staged, order, new_definition(order)?, now)?;
             let name = order.path.name().to_owned();
             if order.kind == OperationKind::CreateFolder {
                 state
@@ -83,6 +85,7 @@ pub(crate) fn apply_to_tree(
         OperationKind::Deprovision => state.tree.deprovision(order.node),
         OperationKind::Edit => {
             let definition = edit_definition(state, order)?;
+            let definition = without_literals(state, staged, order, definition, now)?;
             state
                 .tree
                 .set_definition(order.node, definition, None, uids)
@@ -96,7 +99,10 @@ pub(crate) fn apply_to_tree(
         | OperationKind::Reconfigure
         | OperationKind::Start
         | OperationKind::Stop
-        | OperationKind::Restart => {
+        | OperationKind::Restart
+        | OperationKind::SetSecret
+        | OperationKind::RemoveSecret
+        | OperationKind::RotateKey => {
             return Err(Problem::new(
                 ErrorCode::Internal,
                 format!("`{}` is no change of the tree", order.kind),
@@ -106,6 +112,18 @@ pub(crate) fn apply_to_tree(
     .map_err(|error| crate::problem::of_edit(&error))?;
     staged.nodes(&state.tree, &change);
     Ok(())
+}
+
+/// An order that an older version queued may still carry a password.
+pub(crate) fn without_literals(
+    state: &State,
+    staged: &mut Staged,
+    order: &Order,
+    mut definition: Definition,
+    now: Timestamp,
+) -> Result<Definition, Problem> {
+    crate::secrets::seal_definition(state, staged, &order.path, &mut definition, "upgrade", now)?;
+    Ok(definition)
 }
 
 fn parent_of(state: &State, path: &FullName) -> Result<NodeUid, Problem> {

@@ -7,6 +7,7 @@ mod grants;
 mod hypervisors;
 mod operations;
 mod plans;
+mod secrets;
 mod tokens;
 mod tree;
 
@@ -18,7 +19,7 @@ use enginehouse_api::routes;
 use enginehouse_tree::Permission::{Govern, Operate, Read};
 
 use crate::house::House;
-use crate::rest::gate::{Route, delete, get, post};
+use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
 
@@ -54,6 +55,10 @@ fn routes() -> Vec<Route> {
         post(routes::TOKENS, On(Govern), tokens::create),
         delete(routes::TOKEN, Token, tokens::revoke),
         post(routes::TOKENS_ROTATE, On(Govern), tokens::rotate),
+        get(routes::SECRETS, On(Govern), secrets::list),
+        put(routes::SECRET, On(Govern), secrets::set),
+        delete(routes::SECRET, On(Govern), secrets::remove),
+        post(routes::SECRET_KEY_ROTATE, On(Govern), secrets::rotate_key),
     ]
 }
 

@@ -14,7 +14,7 @@ use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::house::House;
-use crate::orders::{Order, edit_definition};
+use crate::orders::{Order, edit_definition, without_literals};
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
 use crate::work::{Target, check_provider};
@@ -110,7 +110,7 @@ async fn change_tree(
                 return Ok(());
             }
             let result = crate::access::still_governs(state, who, order)
-                .and_then(|()| crate::orders::apply_to_tree(state, staged, order));
+                .and_then(|()| crate::orders::apply_to_tree(state, staged, order, now));
             let event = Event::Prepared(match result {
                 Ok(()) => Ok(StepPlan::default()),
                 Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
@@ -238,7 +238,7 @@ async fn write_definition(
     order: &Order,
 ) -> Result<(), Problem> {
     house
-        .transact(|state, staged, _| {
+        .transact(|state, staged, now| {
             if state.generation != generation {
                 return Err(enginehouse_api::Problem::new(
                     ErrorCode::Stale,
@@ -247,6 +247,7 @@ async fn write_definition(
             }
             crate::access::still_governs(state, who, order)?;
             let definition = edit_definition(state, order)?;
+            let definition = without_literals(state, staged, order, definition, now)?;
             let change = state
                 .tree
                 .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)
