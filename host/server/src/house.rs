@@ -61,6 +61,7 @@ pub(crate) struct State {
     pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
     pub tokens: BTreeMap<TokenId, Token>,
     pub secrets: Secrets,
+    pub defaults: crate::defaults::Defaults,
     pub queue: Queue,
     pub live: BTreeMap<OperationId, Live>,
     pub last_operation: OperationId,

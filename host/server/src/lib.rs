@@ -16,6 +16,7 @@ mod access;
 mod conclude;
 mod config;
 mod connections;
+mod defaults;
 mod house;
 mod inventory;
 mod live;
@@ -30,6 +31,7 @@ mod view;
 mod work;
 
 pub use config::ServeConfig;
+pub use defaults::DefaultsError;
 pub use rest::{Need, RouteNeed, route_needs};
 pub use running::{Running, Server, StartError};
 pub use secrets::SecretKeyError;

@@ -168,10 +168,18 @@ pub(crate) async fn rebuild(
         }
     }
     let reservations = reservations(loaded.reservations)?;
+    let defaults = loaded
+        .meta
+        .iter()
+        .find(|row| row.key == crate::defaults::ROW)
+        .map(|row| read(Table::Meta, &row.key, &row.document))
+        .transpose()?
+        .unwrap_or_default();
     let secrets = Secrets::new(unlocked.keys, unlocked.kept, &tree);
     let state = State {
         tree,
         secrets,
+        defaults,
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,
         reservations,
