@@ -107,6 +107,18 @@ impl Host {
         self.restart().await
     }
 
+    /// As [`Host::restart`], with other variables in its environment from now on.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn restart_in(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        self.options.environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.restart().await
+    }
+
     /// Runs an `enginehouse` command against it.
     ///
     /// # Errors

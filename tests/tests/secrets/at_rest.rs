@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use enginehouse_api::{Change, OperationFilter, OperationKind, Params};
+use enginehouse_api::{Change, ClientError, OperationFilter, OperationKind, Params};
 use enginehouse_tests::{FakePveOptions, HostOptions, Site, defined};
 use serde_json::{Value, json};
 
@@ -207,7 +207,10 @@ async fn an_order_that_is_refused_leaves_no_secret() -> Result<()> {
             .begin(OperationKind::CreateFolder, "/web", defined(definition))
             .await;
         let error = refused.err().context("it was accepted")?;
-        let text = format!("{error:?}");
+        let Some(ClientError::Refused(problem)) = error.downcast_ref() else {
+            return Err(error);
+        };
+        let text = serde_json::to_string(problem)?;
         ensure!(text.contains(hint) && !text.contains(GUEST), "{text}");
         ensure!(text.len() < 5000, "{} characters", text.len());
     }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod at_rest;
 #[cfg(test)]
+mod defaults;
+#[cfg(test)]
 mod key;
 #[cfg(test)]
 mod names;

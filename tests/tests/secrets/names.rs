@@ -85,7 +85,7 @@ async fn values_of_any_kind_are_kept_and_what_is_none_is_refused() -> Result<()>
         return Ok(());
     };
     for value in [
-        "p",
+        "§",
         "päss wörd 🔑",
         "two\nlines",
         "-----BEGIN-----\r\nx\r\n",
