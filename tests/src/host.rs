@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use enginehouse_api::{ADDRESS_FILE, Access, Client};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
@@ -106,6 +107,18 @@ impl Host {
         self.restart().await
     }
 
+    /// As [`Host::restart`], with other variables in its environment from now on.
+    ///
+    /// # Errors
+    /// As [`Host::start`].
+    pub async fn restart_in(&mut self, environment: &[(&str, &str)]) -> Result<()> {
+        self.options.environment = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.restart().await
+    }
+
     /// Runs an `enginehouse` command against it.
     ///
     /// # Errors
@@ -121,6 +134,27 @@ impl Host {
             .output()
             .await?;
         Ok(output)
+    }
+
+    /// As [`Host::run`], with a text on standard input.
+    ///
+    /// # Errors
+    /// As [`Host::run`].
+    pub async fn run_with(&self, arguments: &[&str], input: &str) -> Result<std::process::Output> {
+        let mut process = Command::new(binary().await?)
+            .args(arguments)
+            .arg("--data")
+            .arg(self.data.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let mut stdin = process.stdin.take().context("no standard input")?;
+        stdin.write_all(input.as_bytes()).await?;
+        drop(stdin);
+        Ok(process.wait_with_output().await?)
     }
 
     /// All that it wrote to standard output and error, over all its starts.

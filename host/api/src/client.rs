@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use enginehouse_model::{FullName, NodeUid, OperationId};
+use enginehouse_model::{FullName, NodeUid, OperationId, SecretName};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
@@ -12,7 +12,8 @@ use crate::{
     Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, GrantList,
     Healthz, HistoryPage, HypervisorList, Info, LogPage, Node, Operation, OperationPage,
     OperationRequest, OperationState, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage,
-    ResolveAs, ResolveRequest, RotatedToken, Token, TokenList, TokenRequest, TreeNode, WhoAmI,
+    ResolveAs, ResolveRequest, RotatedToken, SecretList, SecretValue, Token, TokenList, TokenRequest,
+    TreeNode, WhoAmI,
     routes,
 };
 
@@ -283,6 +284,34 @@ impl Client {
     pub async fn rotate_token(&self) -> Result<RotatedToken, ClientError> {
         self.send(self.request(Method::POST, routes::TOKENS_ROTATE, ANSWER)?)
             .await
+    }
+
+    /// All secrets, without their values.
+    pub async fn secrets(&self) -> Result<SecretList, ClientError> {
+        self.get(routes::SECRETS, &()).await
+    }
+
+    /// Gives a secret a value.
+    pub async fn set_secret(
+        &self,
+        name: &SecretName,
+        value: &SecretValue,
+    ) -> Result<Operation, ClientError> {
+        let url = self.named(routes::SECRETS, name.as_str())?;
+        self.send(self.http.put(url).timeout(ANSWER).json(value))
+            .await
+    }
+
+    /// Removes a secret that nothing uses.
+    pub async fn remove_secret(&self, name: &SecretName) -> Result<Operation, ClientError> {
+        let url = self.named(routes::SECRETS, name.as_str())?;
+        self.send(self.http.delete(url).timeout(ANSWER)).await
+    }
+
+    /// Encrypts all secrets with a new key.
+    pub async fn rotate_key(&self) -> Result<Operation, ClientError> {
+        let request = self.request(Method::POST, routes::SECRET_KEY_ROTATE, ANSWER)?;
+        self.send(request).await
     }
 
     async fn get<T: DeserializeOwned>(

@@ -22,6 +22,9 @@ pub struct Hypervisor {
     pub engine: String,
     /// Where it is, as it was written; never with credentials.
     pub host: String,
+    /// Where it came from, when people did not write it: `PROXMOX_HOST`, `engines.yaml`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<String>,
     /// Machines on record there.
     #[serde(default)]
     pub machines: u64,

@@ -23,6 +23,7 @@ mod plan;
 mod preview;
 mod problem;
 pub mod routes;
+mod secrets;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
@@ -51,4 +52,5 @@ pub use preview::{
     KeyChange, PendingChange, Preview, PreviewCounts, PreviewNode, RightsChange, TracedValue,
 };
 pub use problem::{ErrorCode, FieldError, Problem};
+pub use secrets::{SecretInfo, SecretList, SecretValue};
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

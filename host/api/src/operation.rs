@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
+use enginehouse_model::{FullName, NodeUid, OperationId, SecretName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{FieldError, OperationKind, PlanId};
@@ -96,6 +96,9 @@ pub struct Operation {
     pub to: Option<FullName>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<NodeUid>,
+    /// The secret that it is about, by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretName>,
     pub who: String,
     pub queued_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]

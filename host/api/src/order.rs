@@ -34,10 +34,16 @@ pub enum OperationKind {
     Restart,
     /// Changes who has which role on a node and all below it; `params.grants`.
     SetGrants,
+    /// Gives a secret a value: `PUT /v1/secrets/{name}`.
+    SetSecret,
+    /// Removes a secret: `DELETE /v1/secrets/{name}`.
+    RemoveSecret,
+    /// Encrypts all secrets with a new key: `POST /v1/secret-key/rotate`.
+    RotateKey,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -51,6 +57,9 @@ impl OperationKind {
         Self::Stop,
         Self::Restart,
         Self::SetGrants,
+        Self::SetSecret,
+        Self::RemoveSecret,
+        Self::RotateKey,
     ];
 
     #[must_use]
@@ -69,6 +78,9 @@ impl OperationKind {
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::SetGrants => "set-grants",
+            Self::SetSecret => "set-secret",
+            Self::RemoveSecret => "remove-secret",
+            Self::RotateKey => "rotate-key",
         }
     }
 
@@ -94,7 +106,10 @@ impl OperationKind {
             | Self::Deprovision
             | Self::Edit
             | Self::Move
-            | Self::SetGrants => false,
+            | Self::SetGrants
+            | Self::SetSecret
+            | Self::RemoveSecret
+            | Self::RotateKey => false,
         }
     }
 }

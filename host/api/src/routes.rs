@@ -28,6 +28,10 @@
 //! | `POST /v1/tokens` | | [`TokenRequest`](crate::TokenRequest) | [`CreatedToken`](crate::CreatedToken) |
 //! | `DELETE /v1/tokens/{id}` | | | [`Token`](crate::Token), revoked |
 //! | `POST /v1/tokens/rotate` | | | [`RotatedToken`](crate::RotatedToken) |
+//! | `GET /v1/secrets` | | | [`SecretList`](crate::SecretList) |
+//! | `PUT /v1/secrets/{name}`, `/` in it as `%2F` | | [`SecretValue`](crate::SecretValue) | [`Operation`](crate::Operation) |
+//! | `DELETE /v1/secrets/{name}` | | | [`Operation`](crate::Operation) |
+//! | `POST /v1/secret-key/rotate` | | | [`Operation`](crate::Operation) |
 //!
 //! Errors: [`Problem`](crate::Problem) as `application/problem+json`. An `ETag` is the node's
 //! revision in quotes; `If-Match` on an order makes it fail with `stale` when the node has another.
@@ -56,6 +60,9 @@ pub const GRANTS: &str = "/v1/grants";
 pub const TOKENS: &str = "/v1/tokens";
 pub const TOKEN: &str = "/v1/tokens/{id}";
 pub const TOKENS_ROTATE: &str = "/v1/tokens/rotate";
+pub const SECRETS: &str = "/v1/secrets";
+pub const SECRET: &str = "/v1/secrets/{name}";
+pub const SECRET_KEY_ROTATE: &str = "/v1/secret-key/rotate";
 
 /// Header with a key of the client's choice, by which an order that is sent again is known. A server
 /// that does not keep such keys refuses it.

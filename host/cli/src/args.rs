@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     access, definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan,
-    serve, show, sim, tree,
+    secret, serve, show, sim, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -136,4 +136,7 @@ pub enum Command {
     Token(access::TokenCommand),
     /// Show whom your token stands for, and what it may do
     Whoami,
+    /// Passwords that the host keeps encrypted: set, list, remove, rotate-key
+    #[command(subcommand)]
+    Secret(secret::SecretCommand),
 }

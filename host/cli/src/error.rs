@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use enginehouse_api::{AccessError, ClientError, Operation};
 use enginehouse_model::{FullName, NameError, OperationId};
+use enginehouse_secrets::KeyFileError;
 use enginehouse_server::StartError;
 use enginehouse_sim::SimError;
 use thiserror::Error;
@@ -105,6 +106,14 @@ pub enum CommandError {
     Write(#[source] io::Error),
     #[error("cannot put the answer into JSON")]
     Json(#[from] serde_json::Error),
+    #[error("cannot read the secret from {}", .path.display())]
+    SecretFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Key(KeyFileError),
     #[error("cannot read the answer")]
     Ask(#[source] io::Error),
     #[error("cannot wait for signals")]

@@ -44,6 +44,9 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Stop => "stopped",
         OperationKind::Restart => "restarted",
         OperationKind::SetGrants => "set the grants of",
+        OperationKind::SetSecret => "set",
+        OperationKind::RemoveSecret => "removed",
+        OperationKind::RotateKey => "encrypted anew",
     }
 }
 
@@ -89,9 +92,11 @@ pub fn success(operation: &Operation, paint: Painter) -> String {
 /// What it is about; of a move also what it is called then.
 #[must_use]
 pub fn named(operation: &Operation) -> String {
-    match &operation.to {
-        Some(to) => format!("{} to {to}", operation.path),
-        None => operation.path.to_string(),
+    match (&operation.secret, &operation.to, operation.kind) {
+        (Some(secret), _, _) => format!("secret {secret}"),
+        (None, _, OperationKind::RotateKey) => "all secrets".to_owned(),
+        (None, Some(to), _) => format!("{} to {to}", operation.path),
+        (None, None, _) => operation.path.to_string(),
     }
 }
 

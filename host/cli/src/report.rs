@@ -8,6 +8,7 @@ use enginehouse_api::{
     AccessError, ChildOperation, ClientError, ErrorCode, FieldError, Operation, OperationState,
     Problem,
 };
+use enginehouse_secrets::KeyFileError;
 
 use crate::error::CommandError;
 use crate::operation_text;
@@ -178,6 +179,12 @@ fn describe(error: &CommandError) -> Report {
             Exit::Usage,
             Some("write it as error, warn, info, debug or trace"),
         ),
+        CommandError::SecretFile { .. } => plain(Exit::Usage, None),
+        CommandError::Key(KeyFileError::Exists(_)) => plain(
+            Exit::Usage,
+            Some("a key that something is encrypted with is not overwritten; name another file"),
+        ),
+        CommandError::Key(_) => plain(Exit::Failed, None),
         CommandError::Sim(_)
         | CommandError::Program(_)
         | CommandError::Temporary(_)

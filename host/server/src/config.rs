@@ -1,11 +1,13 @@
 //! What `serve` can be told.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a host is run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServeConfig {
     /// Everything that lasts: the database, the compile cache, the token, the address file.
     pub data_dir: PathBuf,
@@ -13,6 +15,18 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// Directory of `.wasm` engines. Default: `engines` in the data directory.
     pub engines_dir: Option<PathBuf>,
+    /// File with hypervisors for the root. Default: `engines.yaml` in the data directory, where it is
+    /// there.
+    pub engines_file: Option<PathBuf>,
+    /// The environment in which hypervisors are looked for, as in `PROXMOX_HOST`. Default: empty.
+    pub environment: BTreeMap<String, String>,
+    /// File with the key of the secrets. Default: `enginehouse.key` of `credentials_dir`, where that
+    /// is there, or else `secret.key` in the data directory, which is made at the first start.
+    pub secret_key: Option<PathBuf>,
+    /// Directory of the service's systemd credentials (`$CREDENTIALS_DIRECTORY`).
+    pub credentials_dir: Option<PathBuf>,
+    /// Drop secrets whose key is lost, instead of refusing to start.
+    pub forget_secrets: bool,
     /// How long a guest has to shut down before it is stopped, unless a command says otherwise.
     pub shutdown_timeout: Duration,
     /// How long an operation waits for something that is locked before it fails.
@@ -30,9 +44,24 @@ impl ServeConfig {
             data_dir,
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7878),
             engines_dir: None,
+            engines_file: None,
+            environment: BTreeMap::new(),
+            secret_key: None,
+            credentials_dir: None,
+            forget_secrets: false,
             shutdown_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(15 * 60),
             call_deadline: Duration::from_secs(240),
         }
+    }
+}
+
+/// Without the environment: there are passwords in it.
+impl fmt::Debug for ServeConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServeConfig")
+            .field("data_dir", &self.data_dir)
+            .field("listen", &self.listen)
+            .finish_non_exhaustive()
     }
 }

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use enginehouse_documents::{AuthScheme, Code, Description, Problem};
 use enginehouse_engines::{Auth, Connection, ConnectionSpec, Secret, Tls};
-use enginehouse_model::HypervisorUid;
+use enginehouse_model::{HypervisorUid, SecretName};
+use enginehouse_secrets::Zeroizing;
 use enginehouse_tree::{HypervisorEntry, Secret as WrittenSecret, Secrets};
 use parking_lot::Mutex;
+
+use crate::secrets::Unusable;
 
 /// Connections by hypervisor, each with the entry it was made from.
 #[derive(Default)]
@@ -27,11 +30,11 @@ impl Connections {
         hypervisor: HypervisorUid,
         name: &str,
         entry: &HypervisorEntry,
+        password: Secret,
         engine: &Description,
     ) -> Result<Arc<Connection>, Problem> {
-        let password = password(name, entry)?;
         let shown = entry.json(Secrets::Shown).to_string();
-        // A password out of a file or the environment may change while the entry stays.
+        // What a reference leads to may change while the entry stays.
         let fingerprint = blake3::hash(format!("{shown}\0{}", password.reveal()).as_bytes())
             .to_hex()
             .to_string();
@@ -61,16 +64,22 @@ fn invalid(name: &str, field: &str, what: &str, hint: &str) -> Problem {
     problem
 }
 
-fn password(name: &str, entry: &HypervisorEntry) -> Result<Secret, Problem> {
+/// The password that an entry says or refers to; one in the host's own store is asked for by `open`.
+pub(crate) fn password(
+    name: &str,
+    entry: &HypervisorEntry,
+    open: impl FnOnce(&SecretName) -> Result<Zeroizing<String>, Unusable>,
+) -> Result<Secret, Problem> {
     match &entry.password {
         None => Ok(Secret::default()),
         Some(WrittenSecret::Literal(text)) => Ok(Secret::new(text.as_ref())),
-        Some(WrittenSecret::Named(secret)) => Err(invalid(
-            name,
-            "password",
-            &format!("there is no secret `{secret}` on this host"),
-            "give the password with {\"env\": NAME} or {\"file\": PATH}",
-        )),
+        Some(WrittenSecret::Named(secret)) => match open(secret) {
+            Ok(text) => Ok(Secret::new(text.as_str())),
+            Err(error) => {
+                let what = crate::problem::with_sources(&error);
+                Err(invalid(name, "password", &what, &error.hint()))
+            }
+        },
         Some(WrittenSecret::Env(variable)) => std::env::var(variable.as_ref())
             .map(Secret::new)
             .map_err(|_| {

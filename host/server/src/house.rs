@@ -34,6 +34,7 @@ use crate::connections::Connections;
 use crate::history::{Cause, Notes};
 use crate::inventory::Inventories;
 use crate::live::{JOURNAL_VERSION, Live};
+use crate::secrets::{KeptChanges, Secrets};
 
 /// Versions of the stored documents.
 pub(crate) const NODE_VERSION: u16 = 1;
@@ -60,6 +61,8 @@ pub(crate) struct State {
     /// Who holds which number: hypervisor, space, number.
     pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
     pub tokens: BTreeMap<TokenId, Token>,
+    pub secrets: Secrets,
+    pub defaults: crate::defaults::Defaults,
     pub queue: Queue,
     pub live: BTreeMap<OperationId, Live>,
     pub last_operation: OperationId,
@@ -92,6 +95,7 @@ impl State {
 #[derive(Default)]
 pub(crate) struct Staged {
     pub writes: Vec<Write>,
+    pub secrets: KeptChanges,
     pub output: Output,
     pub history: Notes,
 }
@@ -174,6 +178,8 @@ pub(crate) struct House {
     pub state: Mutex<State>,
     /// Counts commits; whoever waits for an operation looks again when it moves.
     pub changed: watch::Sender<u64>,
+    /// Held while the key of the secrets is exchanged.
+    pub rotating: tokio::sync::Mutex<()>,
     /// The queue's next time may have become earlier.
     pub wake: Notify,
     /// The state is about to be loaded again.
@@ -324,10 +330,13 @@ impl House {
 
 /// Journal rows for the entries, and what the end of an operation changes.
 fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>) {
+    let mut staged = staged;
+    crate::secrets::take_in(state, &mut staged);
     let Staged {
         writes,
         output,
         history,
+        ..
     } = staged;
     let Output {
         entries,
@@ -336,8 +345,8 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     } = output;
     let mut sealed = Staged {
         writes,
-        output: Output::default(),
         history,
+        ..Staged::default()
     };
     for (number, entry) in entries {
         explain(state, number, now, &entry);
@@ -359,11 +368,12 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
             Err(error) => tracing::error!(%error, operation = %number, "an entry was not written"),
         }
     }
-    for operation in ended {
-        crate::conclude::ended(state, &operation, &mut sealed, now);
+    for operation in &ended {
+        crate::conclude::ended(state, operation, &mut sealed, now);
         state.live.remove(&operation.number());
     }
     sealed.writes.extend(sealed.history.into_writes(now));
+    crate::secrets::settle(state, &mut sealed.writes, &ended);
     (sealed.writes, commands)
 }
 

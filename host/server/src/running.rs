@@ -20,9 +20,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::ServeConfig;
 use crate::house::House;
 use crate::start::{RebuildError, rebuild};
+use crate::{DefaultsError, ServeConfig};
 
 /// How long a stop waits for answers that are being written.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
@@ -64,6 +64,8 @@ pub enum StartError {
     },
     #[error("cannot go on with what was running: {0}")]
     Resume(String),
+    #[error("environment and engines.yaml cannot be used")]
+    Defaults(#[source] DefaultsError),
 }
 
 impl StartError {
@@ -71,7 +73,12 @@ impl StartError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Store(_) | Self::Rebuild(_) | Self::Resume(_) => None,
+            Self::Rebuild(error) => error.hint(),
+            Self::Defaults(_) => Some(
+                "correct it, or take it away and write the hypervisor into the tree; see docs/secrets.md"
+                    .to_owned(),
+            ),
+            Self::Store(_) | Self::Resume(_) => None,
             Self::Runtime(_) => Some("the compile cache in the data directory may be removed".into()),
             Self::Listen { .. } => Some(
                 "choose another address with --listen; port 0 takes any that is free".to_owned(),
@@ -154,6 +161,7 @@ impl Server {
             checks: crate::work::Checks::default(),
             state: Mutex::new(state),
             changed: watch::channel(0).0,
+            rotating: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             reloading: AtomicBool::new(false),
             stopping: watch::channel(false).0,
@@ -166,6 +174,9 @@ impl Server {
             })
             .await
             .map_err(|problem| StartError::Resume(problem.detail))?;
+        crate::defaults::apply(&house)
+            .await
+            .map_err(StartError::Defaults)?;
         let url = format!("http://{address}");
         let address_file = data_dir.join(ADDRESS_FILE);
         write_private(&address_file, &url)?;

@@ -14,6 +14,7 @@ use crate::ServeConfig;
 use crate::access::{Token, TokenId};
 use crate::house::{Staged, State};
 use crate::live::{JournalDocument, Live};
+use crate::secrets::{Secrets, seal_nodes, unlock};
 
 /// The stored state cannot be understood.
 #[derive(Debug, Error)]
@@ -35,6 +36,24 @@ pub enum RebuildError {
     Read(#[source] enginehouse_store::ReadError),
     #[error("the first commit failed")]
     First(#[source] enginehouse_store::CommitError),
+    #[error("the secrets cannot be opened")]
+    Secrets(#[from] crate::SecretKeyError),
+}
+
+impl RebuildError {
+    /// The way out.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Secrets(error) => Some(error.hint()),
+            Self::Document { .. }
+            | Self::Key { .. }
+            | Self::Tree(_)
+            | Self::Queue(_)
+            | Self::Read(_)
+            | Self::First(_) => None,
+        }
+    }
 }
 
 fn read<T: serde::de::DeserializeOwned>(
@@ -49,7 +68,7 @@ fn read<T: serde::de::DeserializeOwned>(
     })
 }
 
-fn rows<K, T>(table: Table, rows: Vec<Row>) -> Result<BTreeMap<K, T>, RebuildError>
+pub(crate) fn rows<K, T>(table: Table, rows: Vec<Row>) -> Result<BTreeMap<K, T>, RebuildError>
 where
     K: std::str::FromStr + Ord,
     T: serde::de::DeserializeOwned,
@@ -73,8 +92,9 @@ pub(crate) async fn rebuild(
     now: Timestamp,
 ) -> Result<(State, Output), RebuildError> {
     let nodes: BTreeMap<NodeUid, Node> = rows(Table::Node, loaded.nodes)?;
+    let mut unlocked = unlock(config, loaded.secrets)?;
     let mut staged = Staged::default();
-    let nodes = if nodes.is_empty() {
+    let mut nodes: Vec<Node> = if nodes.is_empty() {
         let root = Node::root(NodeUid::from_uuid(Uuid::now_v7()));
         staged.put(
             Table::Node,
@@ -82,13 +102,18 @@ pub(crate) async fn rebuild(
             crate::house::NODE_VERSION,
             &root,
         );
-        let mut commit = enginehouse_store::Commit::new(loaded.fence);
-        commit.writes = staged.writes;
-        store.commit(commit).await.map_err(RebuildError::First)?;
         vec![root]
     } else {
         nodes.into_values().collect()
     };
+    seal_nodes(&mut nodes, &mut unlocked, now)?;
+    staged.writes.append(&mut unlocked.writes);
+    if !staged.writes.is_empty() {
+        let mut commit = enginehouse_store::Commit::new(loaded.fence);
+        commit.writes = staged.writes;
+        store.commit(commit).await.map_err(RebuildError::First)?;
+    }
+    unlocked.committed()?;
     let tree = Tree::load(nodes).map_err(RebuildError::Tree)?;
     let mut live = BTreeMap::new();
     let mut journal = Vec::new();
@@ -143,8 +168,18 @@ pub(crate) async fn rebuild(
         }
     }
     let reservations = reservations(loaded.reservations)?;
+    let defaults = loaded
+        .meta
+        .iter()
+        .find(|row| row.key == crate::defaults::ROW)
+        .map(|row| read(Table::Meta, &row.key, &row.document))
+        .transpose()?
+        .unwrap_or_default();
+    let secrets = Secrets::new(unlocked.keys, unlocked.kept, &tree);
     let state = State {
         tree,
+        secrets,
+        defaults,
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,
         reservations,

@@ -71,6 +71,7 @@ pub use guest::{Domain, GuestComputed, GuestValues, Shape};
 pub use hypervisor::{Auth, Fingerprint, HypervisorEntry, Limits, Tls};
 pub use key_path::{KeyEdit, KeyPath, KeyPathError};
 pub use leaf::{Filled, Gateway, Json, Mac, NicAddresses, Size, Text, Texts, Vlan};
+pub use nearest::nearest;
 pub use node::{DescriptorBody, LastOperation, Node, NodeKind};
 pub use origin::{Origin, Traced, Via};
 pub use preview::{Counts, Differences, NodeDifference, Preview, RightsChange, Touched};

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::definition::Definition;
 use crate::key_path::{KeyEdit, KeyPath};
 use crate::problem::{DefinitionErrors, Problem, ProblemKind};
-use crate::secret::{HIDDEN, Secret, Visit};
+use crate::secret::{HIDDEN, Secret, Visit, is_secret_key};
 
 /// Bytes of the longest secret: more than any password, key or chain of certificates has.
 pub const SECRET_MAX: usize = 64 << 10;
@@ -35,6 +35,9 @@ impl Definition {
     #[must_use]
     pub fn secret_names(&self) -> Vec<SecretName> {
         let mut names = Vec::new();
+        if self.is_silent_of_secrets() {
+            return names;
+        }
         self.clone().visit_secrets(&mut |_, secret| {
             if let Secret::Named(name) = secret {
                 names.push(name.clone());
@@ -47,6 +50,9 @@ impl Definition {
     #[must_use]
     pub fn has_literals(&self) -> bool {
         let mut found = false;
+        if self.is_silent_of_secrets() {
+            return found;
+        }
         self.clone().visit_secrets(&mut |_, secret| {
             found |= matches!(secret, Secret::Literal(_));
         });
@@ -106,6 +112,14 @@ impl Definition {
         problems
     }
 
+    /// Most definitions have none of the keys that secrets stand below: no copy is made of these.
+    fn is_silent_of_secrets(&self) -> bool {
+        self.hypervisors.set().is_none()
+            && self.prototypes.set().is_none()
+            && self.machine.guest.set().is_none()
+            && self.machine.settings.set().is_none()
+    }
+
     fn visit_secrets(&mut self, seen: &mut dyn FnMut(&[String], &mut Secret)) {
         let mut visit = Visit::new(seen);
         self.hypervisors.visit_secrets("hypervisors", &mut visit);
@@ -135,6 +149,10 @@ pub fn sealed_value(
     value: &Value,
     keep: &mut dyn FnMut(&[String], &str) -> SecretName,
 ) -> Result<Value, DefinitionErrors> {
+    // The value alone need not be a definition: `auth.header` is none without `auth.scheme`.
+    if !key.keys().iter().any(|key| is_secret_key(key)) && !speaks_of_secrets(value) {
+        return Ok(value.clone());
+    }
     let edit = (key.clone(), KeyEdit::Set(value.clone()));
     let mut written = Definition::default().edited(node, &[edit])?;
     if !written.has_literals() {
@@ -155,6 +173,17 @@ pub fn sealed_value(
         .try_fold(&document, |here, key| here.get(key));
     // What was just written there is there.
     Ok(sealed.cloned().unwrap_or(Value::Null))
+}
+
+/// Whether a key in it speaks of a secret: every place of a secret has such a key above it.
+fn speaks_of_secrets(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .any(|(key, value)| is_secret_key(key) || speaks_of_secrets(value)),
+        Value::Array(items) => items.iter().any(speaks_of_secrets),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// The key as a generated name has it: what stands above every password is left out.

@@ -17,7 +17,8 @@ pub const SHOWN: u32 = 20;
 const KEYS: &str = "\
 A key is a dotted path (disks.root.size; parts with dots in quotes). A value is text, unless it is
 null (unsets what is inherited), true, false, a number, or YAML in [], {} or quotes. A password is
-better not on the command line: {env: NAME} and {file: PATH} name where the host finds it.";
+kept encrypted, but better not on the command line: {secret: NAME} (see `enginehouse secret`),
+{env: NAME} and {file: PATH} name where the host finds it.";
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("\

@@ -271,6 +271,9 @@ impl<'a> Stage<'a> {
             | OperationKind::Start
             | OperationKind::Stop
             | OperationKind::Restart => kind.as_str(),
+            OperationKind::SetSecret => "secret set",
+            OperationKind::RemoveSecret => "secret remove",
+            OperationKind::RotateKey => "secret rotate-key",
         };
         self.command(&format!("{name} {at}{arguments}"))?;
         self.carry_out(kind, at, params).await

@@ -1,7 +1,7 @@
 //! `hypervisors list|check`.
 
 use clap::{Args, Subcommand};
-use enginehouse_api::{CheckRequest, Client, HypervisorCheck, HypervisorList};
+use enginehouse_api::{CheckRequest, Client, Hypervisor, HypervisorCheck, HypervisorList};
 use enginehouse_model::FullName;
 
 use crate::error::CommandError;
@@ -73,7 +73,7 @@ fn listing(list: &HypervisorList, paint: Painter) -> String {
         };
         table.row([
             (Style::Plain, hypervisor.name.clone()),
-            (Style::Plain, hypervisor.defined_at.to_string()),
+            (Style::Plain, defined_at(hypervisor)),
             (Style::Plain, hypervisor.engine.clone()),
             (Style::Plain, hypervisor.host.clone()),
             (Style::Plain, hypervisor.machines.to_string()),
@@ -81,6 +81,16 @@ fn listing(list: &HypervisorList, paint: Painter) -> String {
         ]);
     }
     table.render(paint)
+}
+
+/// The node, or what it came from instead of people.
+fn defined_at(hypervisor: &Hypervisor) -> String {
+    let node = &hypervisor.defined_at;
+    if hypervisor.from.is_empty() {
+        node.to_string()
+    } else {
+        format!("{node} (from {})", hypervisor.from.join(", "))
+    }
 }
 
 fn verdict(check: &HypervisorCheck) -> (Style, String) {

@@ -12,6 +12,7 @@ pub mod moving;
 pub mod ops;
 mod order;
 pub mod plan;
+pub mod secret;
 pub mod serve;
 pub mod show;
 pub mod sim;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Plan(args) => plan::plan(&client()?, args, output).await,
         Command::Ops(command) => ops::ops(&client()?, command, output).await,
         Command::Engines(command) => engines::engines(&client()?, command, output).await,
+        Command::Secret(command) => secret::secret(client, command, output).await,
         Command::Hypervisors(command) => {
             hypervisors::hypervisors(&client()?, command, output).await
         }

@@ -21,8 +21,12 @@ use crate::time::parse_duration;
 Ctrl-C or SIGTERM stops it; what was running goes on at the next start, also after a kill.
 One data directory has one host: a second one is refused.
 
+For each engine NAME, the variables NAME_HOST, NAME_USERNAME, NAME_PASSWORD, NAME_VERIFY_SSL and those
+of its settings (PROXMOX_NODE) make a hypervisor NAME at the root, unless people wrote one there.
+
 Examples:
   enginehouse serve
+  PROXMOX_HOST=https://192.0.2.10:8006 PROXMOX_USERNAME=root@pam enginehouse serve
   enginehouse serve --data ./data --listen 127.0.0.1:7979 --engines ./engines")]
 pub struct ServeArgs {
     /// Where the API listens; loopback only
@@ -31,6 +35,17 @@ pub struct ServeArgs {
     /// Directory of the engines' .wasm files [default: `engines` in the data directory]
     #[arg(long, value_name = "DIR")]
     engines: Option<PathBuf>,
+    /// File with hypervisors for the root, engines: {proxmox: {host, username, …}} [default:
+    /// `engines.yaml` in the data directory, if it is there]
+    #[arg(long, value_name = "FILE")]
+    engines_file: Option<PathBuf>,
+    /// File with the key of the secrets [default: the systemd credential `enginehouse.key`, or
+    /// `secret.key` in the data directory, made at the first start]
+    #[arg(long, value_name = "FILE")]
+    secret_key: Option<PathBuf>,
+    /// Drop the secrets whose key is lost, instead of refusing to start
+    #[arg(long)]
+    forget_secrets: bool,
     /// How long a guest may take to shut down, if nothing else says it; after that `undeploy`
     /// switches its machine off, and `stop` gives up
     #[arg(long, value_name = "TIME", default_value = "60s")]
@@ -67,6 +82,13 @@ pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<
     let mut config = ServeConfig::new(data_dir.clone());
     config.listen = listen;
     config.engines_dir = args.engines;
+    config.engines_file = args.engines_file;
+    config.environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    config.secret_key = args.secret_key;
+    config.credentials_dir = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    config.forget_secrets = args.forget_secrets;
     config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
     config.busy_timeout = parse_duration(&args.busy_timeout)?;
     config.call_deadline = parse_duration(&args.call_deadline)?.max(Duration::from_secs(1));

@@ -2,6 +2,8 @@
 
 mod change;
 mod file;
+mod secret;
 
 pub use change::{ChangeError, parse_key, parse_set};
 pub use file::{DefinitionFileError, read_definition};
+pub use secret::{hidden_line, secret_file, secret_stdin};

@@ -63,6 +63,9 @@ pub(crate) fn check_order(
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Govern)
         }
+        OperationKind::SetSecret | OperationKind::RemoveSecret | OperationKind::RotateKey => {
+            caller.must_govern_all(state)
+        }
     }
 }
 

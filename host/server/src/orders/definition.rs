@@ -52,7 +52,7 @@ fn edited(base: Definition, order: &Order) -> Result<Definition, Problem> {
 }
 
 /// Puts the secrets of `before` where `document` has what output shows in their place.
-fn keep_secrets(document: &mut serde_json::Value, before: &serde_json::Value) {
+pub(crate) fn keep_secrets(document: &mut serde_json::Value, before: &serde_json::Value) {
     match (document, before) {
         (serde_json::Value::Object(members), serde_json::Value::Object(before)) => {
             for (key, value) in members {

@@ -23,9 +23,9 @@ use enginehouse_reconcile::Intent;
 use crate::access::{Caller, check_order};
 use crate::house::State;
 
-pub(crate) use definition::{edit_definition, new_definition};
+pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use limits::{default_limits, set_all_limits};
-pub(crate) use tree::{apply_to_tree, look_at, preview};
+pub(crate) use tree::{apply_to_tree, look_at, preview, without_literals};
 
 /// An order with its target found.
 #[derive(Clone, Debug)]
@@ -82,7 +82,10 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::Deprovision
         | OperationKind::Edit
         | OperationKind::Move
-        | OperationKind::SetGrants => Intent::Observe,
+        | OperationKind::SetGrants
+        | OperationKind::SetSecret
+        | OperationKind::RemoveSecret
+        | OperationKind::RotateKey => Intent::Observe,
     }
 }
 
@@ -97,6 +100,8 @@ pub(crate) async fn accept(
     house
         .transact(|state, staged, now| {
             check_order(caller, state, &request)?;
+            // Before anything is stored: nothing below may see a password.
+            let request = crate::secrets::seal_order(state, staged, &request, who, now)?;
             if request.kind.works_on_machine() {
                 machine::queue(house, state, staged, &request, who, if_match, now)
             } else {
@@ -109,6 +114,19 @@ pub(crate) async fn accept(
 fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     let params = &request.params;
     let kind = request.kind;
+    let route = match kind {
+        OperationKind::SetSecret => Some("PUT /v1/secrets/{name}"),
+        OperationKind::RemoveSecret => Some("DELETE /v1/secrets/{name}"),
+        OperationKind::RotateKey => Some("POST /v1/secret-key/rotate"),
+        _ => None,
+    };
+    if let Some(route) = route {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            format!("`{kind}` has a route of its own, so that no value is kept with an operation"),
+        )
+        .with_hint(format!("send {route}")));
+    }
     let defines = matches!(
         kind,
         OperationKind::CreateFolder

@@ -73,7 +73,10 @@ pub(super) fn check_projected(
         OperationKind::CreateFolder
         | OperationKind::RemoveFolder
         | OperationKind::Provision
-        | OperationKind::SetGrants => return Ok(()),
+        | OperationKind::SetGrants
+        | OperationKind::SetSecret
+        | OperationKind::RemoveSecret
+        | OperationKind::RotateKey => return Ok(()),
     };
     next(status, machine, event).map(|_| ()).map_err(|refused| {
         Problem::new(

@@ -2,7 +2,7 @@
 
 use enginehouse_api::{ErrorCode, Operation, OperationKind, OperationRequest, Problem};
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
-use enginehouse_tree::{Change, EditError, Preview, Tree};
+use enginehouse_tree::{Change, Definition, EditError, Preview, Tree};
 use uuid::Uuid;
 
 use crate::access::{Caller, check_order};
@@ -53,7 +53,7 @@ pub(super) fn order(
     }
     let number = OperationId(state.last_operation.0 + 1);
     staged.because(Some(number), who, order.kind);
-    apply_to_tree(state, staged, &order, None)?;
+    apply_to_tree(state, staged, &order, None, now)?;
     if creates && let Ok(made) = state.tree.find(&request.path) {
         order.node = made;
     }
@@ -69,11 +69,16 @@ pub(crate) fn apply_to_tree(
     staged: &mut Staged,
     order: &Order,
     number: Option<OperationId>,
+    now: Timestamp,
 ) -> Result<(), Problem> {
     if order.kind == OperationKind::Move {
         moving::must_be_idle(state, order.node, &order.path, number.is_none())?;
     }
-    let change = edit(&mut state.tree, order)?;
+    let definition = match definition_of(&state.tree, order)? {
+        Some(definition) => Some(without_literals(state, staged, order, definition, now)?),
+        None => None,
+    };
+    let change = edit(&mut state.tree, order, definition)?;
     staged.nodes(&state.tree, &change);
     Ok(())
 }
@@ -117,9 +122,10 @@ fn target(state: &State, request: &OperationRequest) -> Result<NodeUid, Problem>
 /// # Errors
 /// Those of the order; and when it changes nothing but machines.
 pub(crate) fn look_at(state: &mut State, order: &Order) -> Result<Preview, Problem> {
+    let definition = definition_of(&state.tree, order)?;
     let looked = state
         .tree
-        .preview(|tree| edit(tree, order).map_err(Refusal));
+        .preview(|tree| edit(tree, order, definition).map_err(Refusal));
     looked.map_err(|Refusal(problem)| problem)
 }
 
@@ -132,39 +138,46 @@ impl From<EditError> for Refusal {
     }
 }
 
-fn edit(tree: &mut Tree, order: &Order) -> Result<Change, Problem> {
-    let uids = &mut Uuid::now_v7;
+/// The definition that an order writes; `None` for one that writes none.
+fn definition_of(tree: &Tree, order: &Order) -> Result<Option<Definition>, Problem> {
     match order.kind {
-        OperationKind::CreateFolder | OperationKind::Provision => {
-            let definition = new_definition(order)?;
-            let name = order.path.name().to_owned();
-            if order.kind == OperationKind::CreateFolder {
-                tree.create_folder(order.node, &name, definition, uids)
-            } else {
-                tree.provision(order.node, &name, definition, uids)
-            }
+        OperationKind::CreateFolder | OperationKind::Provision => new_definition(order).map(Some),
+        OperationKind::Edit => changed_definition(tree, order).map(Some),
+        OperationKind::Reconfigure if order.changes_definition() => {
+            changed_definition(tree, order).map(Some)
         }
-        OperationKind::RemoveFolder => tree.remove_folder(order.node),
-        OperationKind::Deprovision => tree.deprovision(order.node),
-        OperationKind::Edit => {
-            let definition = changed_definition(tree, order)?;
+        _ => Ok(None),
+    }
+}
+
+fn edit(
+    tree: &mut Tree,
+    order: &Order,
+    definition: Option<Definition>,
+) -> Result<Change, Problem> {
+    let uids = &mut Uuid::now_v7;
+    let name = order.path.name();
+    match (order.kind, definition) {
+        (OperationKind::CreateFolder, Some(definition)) => {
+            tree.create_folder(order.node, name, definition, uids)
+        }
+        (OperationKind::Provision, Some(definition)) => {
+            tree.provision(order.node, name, definition, uids)
+        }
+        (OperationKind::Edit, Some(definition)) => {
             tree.set_definition(order.node, definition, None, uids)
         }
-        OperationKind::Move => return moving::rename(tree, order),
-        OperationKind::Reconfigure if order.changes_definition() => {
-            let definition = changed_definition(tree, order)?;
+        (OperationKind::Reconfigure, Some(definition)) => {
             tree.apply_reconfigure(order.node, definition, None, uids)
         }
-        OperationKind::SetGrants => {
+        (OperationKind::RemoveFolder, _) => tree.remove_folder(order.node),
+        (OperationKind::Deprovision, _) => tree.deprovision(order.node),
+        (OperationKind::Move, _) => return moving::rename(tree, order),
+        (OperationKind::SetGrants, _) => {
             let grants = crate::orders::grants::changed(tree, order)?;
             tree.set_grants(order.node, grants)
         }
-        OperationKind::Deploy
-        | OperationKind::Undeploy
-        | OperationKind::Reconfigure
-        | OperationKind::Start
-        | OperationKind::Stop
-        | OperationKind::Restart => {
+        _ => {
             return Err(Problem::new(
                 ErrorCode::BadRequest,
                 format!("`{}` is no change of the tree", order.kind),
@@ -173,6 +186,18 @@ fn edit(tree: &mut Tree, order: &Order) -> Result<Change, Problem> {
         }
     }
     .map_err(|error| crate::problem::of_edit(&error))
+}
+
+/// An order that an older version queued may still carry a password.
+pub(crate) fn without_literals(
+    state: &State,
+    staged: &mut Staged,
+    order: &Order,
+    mut definition: Definition,
+    now: Timestamp,
+) -> Result<Definition, Problem> {
+    crate::secrets::seal_definition(state, staged, &order.path, &mut definition, "upgrade", now)?;
+    Ok(definition)
 }
 
 fn parent_of(state: &State, path: &FullName) -> Result<NodeUid, Problem> {

@@ -79,6 +79,15 @@ where
     route(Method::POST, MethodFilter::POST, path, need, handler)
 }
 
+/// `PUT` to a path.
+pub(crate) fn put<H, T>(path: &'static str, need: Need, handler: H) -> Route
+where
+    H: Handler<T, Gate>,
+    T: 'static,
+{
+    route(Method::PUT, MethodFilter::PUT, path, need, handler)
+}
+
 /// `DELETE` of a path.
 pub(crate) fn delete<H, T>(path: &'static str, need: Need, handler: H) -> Route
 where

@@ -9,7 +9,7 @@ use enginehouse_api::{
 };
 use enginehouse_engines::{Observer, Silent};
 use enginehouse_model::{FullName, NodeUid};
-use enginehouse_tree::Permission;
+use enginehouse_tree::{Permission, Secrets};
 use serde::Deserialize;
 
 use crate::access::Caller;
@@ -59,6 +59,12 @@ pub(crate) async fn list(
                     .as_ref()
                     .map(std::string::ToString::to_string)
                     .unwrap_or_default(),
+                from: if hypervisor.origin.full_name().is_root() {
+                    let entry = hypervisor.entry.json(Secrets::Shown);
+                    state.defaults.sources(&hypervisor.name, &entry)
+                } else {
+                    Vec::new()
+                },
                 machines: machines as u64,
                 last_check: state.providers.get(&hypervisor.uid).map(|provider| {
                     view(&hypervisor.name, hypervisor.origin.full_name(), provider)

@@ -9,6 +9,7 @@ mod hypervisors;
 mod operations;
 mod plans;
 mod previews;
+mod secrets;
 mod tokens;
 mod tree;
 
@@ -20,7 +21,7 @@ use enginehouse_api::routes;
 use enginehouse_tree::Permission::{Govern, Operate, Read};
 
 use crate::house::House;
-use crate::rest::gate::{Route, delete, get, post};
+use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
 
@@ -58,6 +59,10 @@ fn routes() -> Vec<Route> {
         post(routes::TOKENS, On(Govern), tokens::create),
         delete(routes::TOKEN, Token, tokens::revoke),
         post(routes::TOKENS_ROTATE, On(Govern), tokens::rotate),
+        get(routes::SECRETS, On(Govern), secrets::list),
+        put(routes::SECRET, On(Govern), secrets::set),
+        delete(routes::SECRET, On(Govern), secrets::remove),
+        post(routes::SECRET_KEY_ROTATE, On(Govern), secrets::rotate_key),
     ]
 }
 

@@ -14,7 +14,7 @@ use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::house::House;
-use crate::orders::{Order, edit_definition};
+use crate::orders::{Order, edit_definition, without_literals};
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
 use crate::work::{Target, check_provider};
@@ -124,8 +124,9 @@ async fn change_tree(
                 OperationKind::Move => crate::access::still_may_move(state, who, order),
                 _ => crate::access::still_governs(state, who, order),
             };
-            let result = allowed
-                .and_then(|()| crate::orders::apply_to_tree(state, staged, order, Some(number)));
+            let result = allowed.and_then(|()| {
+                crate::orders::apply_to_tree(state, staged, order, Some(number), now)
+            });
             let event = Event::Prepared(match result {
                 Ok(()) => Ok(StepPlan::default()),
                 Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
@@ -253,7 +254,7 @@ async fn write_definition(
     order: &Order,
 ) -> Result<(), Problem> {
     house
-        .transact(|state, staged, _| {
+        .transact(|state, staged, now| {
             if state.generation != generation {
                 return Err(enginehouse_api::Problem::new(
                     ErrorCode::Stale,
@@ -262,6 +263,7 @@ async fn write_definition(
             }
             crate::access::still_governs(state, &spec.who, order)?;
             let definition = edit_definition(state, order)?;
+            let definition = without_literals(state, staged, order, definition, now)?;
             let change = state
                 .tree
                 .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)

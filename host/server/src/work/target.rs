@@ -77,10 +77,16 @@ impl Place {
             });
             return Err(problem);
         };
-        let connection =
-            house
-                .connections
-                .get(self.uid, &self.name, &self.entry, engine.description())?;
+        let password = crate::connections::password(&self.name, &self.entry, |secret| {
+            house.state.lock().secrets.open(secret)
+        })?;
+        let connection = house.connections.get(
+            self.uid,
+            &self.name,
+            &self.entry,
+            password,
+            engine.description(),
+        )?;
         Ok((Arc::clone(engine), connection))
     }
 }

@@ -136,6 +136,10 @@ fn orders() -> Vec<Probe> {
         order("stop", "stop", vm, json!({})),
         order("restart", "restart", vm, json!({})),
         order("set-grants", "set-grants", front, grant),
+        // They have routes of their own: an order would keep the value.
+        order("set-secret", "set-secret", "/", json!({})),
+        order("remove-secret", "remove-secret", "/", json!({})),
+        order("rotate-key", "rotate-key", "/", json!({})),
     ];
     for (title, kind, makes, definition) in [
         ("remove-folder", "remove-folder", "create-folder", json!({})),
@@ -206,6 +210,12 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         probe("GET", "/v1/tokens"),
         probe("POST", "/v1/tokens").body(json!({"subject": "new"})),
         probe("DELETE", "/v1/tokens/{id}"),
+        probe("GET", "/v1/secrets"),
+        probe("PUT", "/v1/secrets/{name}")
+            .at("/v1/secrets/web%2Fpve")
+            .body(json!({"value": "hunter2"})),
+        probe("DELETE", "/v1/secrets/{name}").at("/v1/secrets/none"),
+        probe("POST", "/v1/secret-key/rotate"),
         probe("GET", "/v1/nowhere"),
         probe("PATCH", "/v1/tree"),
     ];

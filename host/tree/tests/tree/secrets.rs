@@ -198,6 +198,13 @@ fn the_value_of_a_single_edit_is_sealed_as_the_whole_would_be() {
     assert_eq!(seal("hypervisors.h", plain.clone()).unwrap(), plain);
     assert_eq!(seal("memory", Value::Null).unwrap(), Value::Null);
 
+    // No definition by itself, and none of our business.
+    let header = json!("x-api-key");
+    assert_eq!(
+        seal("hypervisors.h.auth.header", header.clone()).unwrap(),
+        header
+    );
+
     for (key, value) in [
         ("settings.api_token", json!("s-1")),
         ("hypervisors.h.password", json!(["s-1"])),
