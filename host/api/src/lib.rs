@@ -21,6 +21,7 @@ mod order;
 mod plan;
 mod problem;
 pub mod routes;
+mod text;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
@@ -42,4 +43,7 @@ pub use operation::{
 pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
 pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
 pub use problem::{ErrorCode, FieldError, Problem};
+pub use text::{
+    DefinitionChange, Export, ImportAnswer, ImportCounts, ImportMachine, ImportNode, ImportRequest,
+};
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

@@ -6,7 +6,7 @@ use enginehouse_model::FullName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::GrantChange;
+use crate::{GrantChange, ImportCounts};
 
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,10 +32,13 @@ pub enum OperationKind {
     Restart,
     /// Changes who has which role on a node and all below it; `params.grants`.
     SetGrants,
+    /// Brings a folder to what files say; ordered by `POST /v1/imports` alone. Its parts reconfigure
+    /// machines.
+    Import,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -48,6 +51,7 @@ impl OperationKind {
         Self::Stop,
         Self::Restart,
         Self::SetGrants,
+        Self::Import,
     ];
 
     #[must_use]
@@ -65,6 +69,7 @@ impl OperationKind {
             Self::Stop => "stop",
             Self::Restart => "restart",
             Self::SetGrants => "set-grants",
+            Self::Import => "import",
         }
     }
 
@@ -89,7 +94,8 @@ impl OperationKind {
             | Self::Provision
             | Self::Deprovision
             | Self::Edit
-            | Self::SetGrants => false,
+            | Self::SetGrants
+            | Self::Import => false,
         }
     }
 }
@@ -135,6 +141,9 @@ pub struct Params {
     /// `set-grants`: what to change, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantChange>,
+    /// `import`: what it came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportCounts>,
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,

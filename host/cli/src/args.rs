@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    definition, demo, engines, folder, hypervisors, machine, ops, plan, serve, show, sim, tree,
+    definition, demo, engines, folder, hypervisors, machine, ops, plan, serve, show, sim, text,
+    tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -85,6 +86,12 @@ pub enum Command {
     Tree(tree::TreeArgs),
     /// Show one node whole
     Show(show::ShowArgs),
+    /// Write a folder and all below it as YAML files
+    Export(text::ExportArgs),
+    /// Bring a folder to what YAML files say
+    Import(text::ImportArgs),
+    /// Print the JSON Schema of a definition
+    Schema,
     /// Create, remove or edit a folder
     #[command(subcommand)]
     Folder(folder::FolderCommand),

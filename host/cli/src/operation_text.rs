@@ -43,6 +43,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Stop => "stopped",
         OperationKind::Restart => "restarted",
         OperationKind::SetGrants => "granted",
+        OperationKind::Import => "imported",
     }
 }
 

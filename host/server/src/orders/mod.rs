@@ -6,6 +6,7 @@
 
 mod definition;
 mod grants;
+mod import;
 mod limits;
 mod machine;
 mod projected;
@@ -23,6 +24,7 @@ use crate::access::{Caller, check_order};
 use crate::house::State;
 
 pub(crate) use definition::{edit_definition, new_definition};
+pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use tree::apply_to_tree;
 
@@ -80,7 +82,8 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::Provision
         | OperationKind::Deprovision
         | OperationKind::Edit
-        | OperationKind::SetGrants => Intent::Observe,
+        | OperationKind::SetGrants
+        | OperationKind::Import => Intent::Observe,
     }
 }
 
@@ -107,6 +110,12 @@ pub(crate) async fn accept(
 fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     let params = &request.params;
     let kind = request.kind;
+    if kind == OperationKind::Import {
+        return Err(
+            Problem::new(ErrorCode::BadRequest, "an import is ordered with its files")
+                .with_hint("send them to `POST /v1/imports`"),
+        );
+    }
     let defines = matches!(
         kind,
         OperationKind::CreateFolder
@@ -127,6 +136,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             !params.grants.is_empty(),
             kind == OperationKind::SetGrants,
         ),
+        ("import", params.import.is_some(), false),
         ("keep_disks", params.keep_disks, undeploys),
         ("force", params.force, stops),
         (

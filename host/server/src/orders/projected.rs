@@ -67,7 +67,8 @@ pub(super) fn check_projected(
         | OperationKind::RemoveFolder
         | OperationKind::Provision
         | OperationKind::Edit
-        | OperationKind::SetGrants => return Ok(()),
+        | OperationKind::SetGrants
+        | OperationKind::Import => return Ok(()),
     };
     next(status, machine, event).map(|_| ()).map_err(|refused| {
         Problem::new(
