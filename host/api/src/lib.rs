@@ -24,6 +24,7 @@ mod preview;
 mod problem;
 pub mod routes;
 mod secrets;
+mod text;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
@@ -53,4 +54,7 @@ pub use preview::{
 };
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use secrets::{SecretInfo, SecretList, SecretValue};
+pub use text::{
+    DefinitionChange, Export, ImportAnswer, ImportCounts, ImportMachine, ImportNode, ImportRequest,
+};
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

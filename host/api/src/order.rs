@@ -6,7 +6,7 @@ use enginehouse_model::FullName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::GrantChange;
+use crate::{GrantChange, ImportCounts};
 
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,10 +40,13 @@ pub enum OperationKind {
     RemoveSecret,
     /// Encrypts all secrets with a new key: `POST /v1/secret-key/rotate`.
     RotateKey,
+    /// Brings a folder to what files say; ordered by `POST /v1/imports` alone. Its parts reconfigure
+    /// machines.
+    Import,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -60,6 +63,7 @@ impl OperationKind {
         Self::SetSecret,
         Self::RemoveSecret,
         Self::RotateKey,
+        Self::Import,
     ];
 
     #[must_use]
@@ -81,6 +85,7 @@ impl OperationKind {
             Self::SetSecret => "set-secret",
             Self::RemoveSecret => "remove-secret",
             Self::RotateKey => "rotate-key",
+            Self::Import => "import",
         }
     }
 
@@ -109,7 +114,8 @@ impl OperationKind {
             | Self::SetGrants
             | Self::SetSecret
             | Self::RemoveSecret
-            | Self::RotateKey => false,
+            | Self::RotateKey
+            | Self::Import => false,
         }
     }
 }
@@ -158,6 +164,9 @@ pub struct Params {
     /// `set-grants`: what to change, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantChange>,
+    /// `import`: what it came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportCounts>,
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     access, definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan,
-    secret, serve, show, sim, tree,
+    secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -88,6 +88,12 @@ pub enum Command {
     Show(show::ShowArgs),
     /// Show what became of a node: definitions, names, machines
     History(history::HistoryArgs),
+    /// Write a folder and all below it as YAML files
+    Export(text::ExportArgs),
+    /// Bring a folder to what YAML files say
+    Import(text::ImportArgs),
+    /// Print the JSON Schema of a definition
+    Schema,
     /// Create, remove or edit a folder
     #[command(subcommand)]
     Folder(folder::FolderCommand),

@@ -47,6 +47,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::SetSecret => "set",
         OperationKind::RemoveSecret => "removed",
         OperationKind::RotateKey => "encrypted anew",
+        OperationKind::Import => "imported",
     }
 }
 

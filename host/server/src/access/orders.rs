@@ -59,6 +59,10 @@ pub(crate) fn check_order(
             caller.must(state, node, Permission::Operate)
         }
         OperationKind::Move => check_move(caller, state, request),
+        OperationKind::Import => {
+            let node = caller.find(state, &request.path)?;
+            caller.must(state, node, Permission::Operate)
+        }
         OperationKind::SetGrants => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Govern)

@@ -6,6 +6,7 @@
 
 mod definition;
 mod grants;
+mod import;
 mod limits;
 mod machine;
 mod moving;
@@ -24,6 +25,7 @@ use crate::access::{Caller, check_order};
 use crate::house::State;
 
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
+pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use tree::{apply_to_tree, look_at, preview, without_literals};
 
@@ -85,7 +87,8 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::SetGrants
         | OperationKind::SetSecret
         | OperationKind::RemoveSecret
-        | OperationKind::RotateKey => Intent::Observe,
+        | OperationKind::RotateKey
+        | OperationKind::Import => Intent::Observe,
     }
 }
 
@@ -127,6 +130,12 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         )
         .with_hint(format!("send {route}")));
     }
+    if kind == OperationKind::Import {
+        return Err(
+            Problem::new(ErrorCode::BadRequest, "an import is ordered with its files")
+                .with_hint("send them to `POST /v1/imports`"),
+        );
+    }
     let defines = matches!(
         kind,
         OperationKind::CreateFolder
@@ -155,6 +164,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             kind == OperationKind::SetGrants,
         ),
         ("to", params.to.is_some(), moves),
+        ("import", params.import.is_some(), false),
         ("keep_disks", params.keep_disks, undeploys),
         ("force", params.force, stops),
         (

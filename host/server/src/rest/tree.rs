@@ -211,7 +211,7 @@ fn pending(house: &House, state: &HouseState, uid: NodeUid) -> Vec<String> {
 }
 
 /// The same, were this the node's definition.
-pub(super) fn pending_of(
+pub(crate) fn pending_of(
     house: &House,
     state: &HouseState,
     uid: NodeUid,
