@@ -93,6 +93,8 @@ impl<'s> Part<'s> {
         let root = self.root;
         self.layers
             .iter()
+            // The only form is a layer already.
+            .filter(|layer| only_form(layer).is_none())
             .flat_map(|layer| FORMS.into_iter().filter_map(|keyword| layer.get(keyword)))
             .filter_map(Value::as_array)
             .flatten()

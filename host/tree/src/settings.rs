@@ -177,28 +177,34 @@ impl Tree {
         self.engine_settings = Some(engines);
     }
 
-    /// All that is wrong with the settings of a node and of the hypervisor that it uses: what a machine
-    /// could not be made with. Nothing where the engine is not known.
+    /// All that is wrong with the settings of nodes and of the hypervisors that they use: what their
+    /// machines could not be made with. At most 100; nothing where the engine is not known.
     ///
     /// # Errors
-    /// When the node is not in the tree.
-    pub fn settings_problems(&self, uid: NodeUid) -> Result<Vec<SettingProblem>, LookupError> {
-        let computed = self.computed(uid)?;
+    /// When a node is not in the tree.
+    pub fn settings_problems(&self, nodes: &[NodeUid]) -> Result<Vec<SettingProblem>, LookupError> {
         let Some(engines) = &self.engine_settings else {
             return Ok(Vec::new());
         };
         let mut problems = Problems::default();
-        if let Some(used) = computed.hypervisor()
-            && let Some(kind) = kind_of(&used.entry)
-        {
-            let faults = engines.of_hypervisor(kind, &said(&used.entry.settings));
-            let definer = definer(used);
-            for fault in faults {
-                problems.note(of_entry(definer, &used.name, kind, fault));
+        let mut asked = Asked::new(&**engines);
+        let mut entries = HashSet::new();
+        for uid in nodes {
+            let computed = &self.entry(*uid)?.computed;
+            let Some(used) = computed.hypervisor() else {
+                continue;
+            };
+            let Some(kind) = kind_of(&used.entry) else {
+                continue;
+            };
+            if entries.insert(used.uid) {
+                for fault in engines.of_hypervisor(kind, &said(&used.entry.settings)) {
+                    problems.note(of_entry(definer(used), &used.name, kind, fault));
+                }
             }
             let settings = computed.machine().settings.as_ref();
-            for fault in engines.of_machine(kind, &document(settings)) {
-                problems.note(of_machine(&computed, kind, settings, fault));
+            for fault in asked.faults(kind, settings).iter() {
+                problems.note(of_machine(computed, kind, settings, fault.clone()));
             }
         }
         Ok(problems.found)
@@ -291,11 +297,11 @@ impl<'e> Asked<'e> {
         if before.is_some_and(|before| before.0 == kind && same(before.1, settings)) {
             return;
         }
-        let faults = self.faults(kind, settings);
+        let faults = self.faults(kind, Some(settings));
         if faults.is_empty() {
             return;
         }
-        let known = before.map(|(kind, settings)| self.faults(kind, settings));
+        let known = before.map(|(kind, settings)| self.faults(kind, Some(settings)));
         for fault in faults.iter().filter(|fault| fault.is_of_a_part()) {
             let was_so = known.as_ref().is_some_and(|known| known.contains(fault));
             if !was_so {
@@ -304,16 +310,17 @@ impl<'e> Asked<'e> {
         }
     }
 
-    fn faults(&mut self, kind: &str, settings: &MachineSettings) -> Rc<[SettingFault]> {
+    fn faults(&mut self, kind: &str, settings: Option<&MachineSettings>) -> Rc<[SettingFault]> {
         let addresses = settings
-            .iter()
+            .into_iter()
+            .flat_map(|settings| settings.iter())
             .map(|(_, value)| Arc::as_ptr(&value.value.0) as usize)
             .collect();
         let engines = self.engines;
         let answer = self
             .answers
             .entry((kind.to_owned(), addresses))
-            .or_insert_with(|| engines.of_machine(kind, &document(Some(settings))).into());
+            .or_insert_with(|| engines.of_machine(kind, &document(settings)).into());
         Rc::clone(answer)
     }
 }

@@ -120,8 +120,8 @@ fn a_wrong_setting_names_its_node_its_key_and_what_the_engine_says_of_it() {
             json!({"use_hypervisor": "f", "settings": {"firmware": true, "colour": "red"}})
         )),
         [
-            "`/web`: `settings.firmware`: expected a text, found true [fake: what firmware is.]",
             "`/web`: `settings.colour`: fake has no such setting, it has: firmware, boot [fake: what colour is.]",
+            "`/web`: `settings.firmware`: expected a text, found true [fake: what firmware is.]",
         ]
     );
     assert_eq!(
@@ -216,7 +216,7 @@ fn what_is_missing_is_no_error_before_the_machine_is_to_be_made() {
     estate.define("/web/vm", json!({"settings": {}}));
     let problems = estate
         .tree
-        .settings_problems(estate.uid("/web/vm"))
+        .settings_problems(&[estate.uid("/web/vm")])
         .unwrap();
     let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -231,7 +231,7 @@ fn what_is_missing_is_no_error_before_the_machine_is_to_be_made() {
     assert_eq!(
         estate
             .tree
-            .settings_problems(estate.uid("/web/vm"))
+            .settings_problems(&[estate.uid("/web/vm")])
             .unwrap(),
         []
     );
@@ -266,7 +266,7 @@ fn an_edit_is_refused_for_what_it_makes_wrong_and_not_for_what_was_so() {
     let uid = estate.uid("/web/vm");
     let text: Vec<String> = estate
         .tree
-        .settings_problems(uid)
+        .settings_problems(&[uid])
         .unwrap()
         .iter()
         .map(ToString::to_string)
@@ -347,10 +347,10 @@ fn ten_thousand_nodes_are_asked_about_as_often_as_their_settings_differ() {
         (engines.asked.load(Ordering::Relaxed) - before, result)
     };
     let (times, result) = asked(&mut estate, with(json!("bios"), "4GiB"));
-    result.unwrap();
+    assert!(!result.unwrap().is_empty());
     assert_eq!(times, 0, "no settings changed");
     let (times, result) = asked(&mut estate, with(json!("uefi"), "4GiB"));
-    result.unwrap();
+    assert!(!result.unwrap().is_empty());
     assert_eq!(times, 2, "with and without the prototype");
     let (times, result) = asked(&mut estate, with(json!(7), "4GiB"));
     assert_eq!(
