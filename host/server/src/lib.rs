@@ -26,6 +26,7 @@ mod problem;
 mod rest;
 mod running;
 mod secrets;
+mod schemas;
 mod start;
 mod token_file;
 mod view;

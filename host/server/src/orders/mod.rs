@@ -11,6 +11,7 @@ mod limits;
 mod machine;
 mod moving;
 mod projected;
+mod settings;
 mod tree;
 
 use enginehouse_api::{
@@ -27,6 +28,7 @@ use crate::house::State;
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
+pub(crate) use settings::{check_settings, check_settings_now};
 pub(crate) use tree::{apply_to_tree, look_at, preview, without_literals};
 
 /// An order with its target found.

@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use crate::access::{Caller, check_order};
 use crate::house::{Staged, State};
-use crate::orders::definition::{changed_definition, edit_definition, new_definition};
+use crate::orders::definition::{changed_definition, check_edit, new_definition};
 use crate::orders::projected::check_projected;
+use crate::orders::settings;
 use crate::orders::{Order, check_params, check_revision, find, moving, spec};
 
 /// Carries the order out now, or queues it behind the operations on the same descriptor.
@@ -39,8 +40,7 @@ pub(super) fn order(
     if waits && state.queue.lane(node).next().is_some() {
         check_projected(state, node, request.kind)?;
         if request.kind == OperationKind::Edit {
-            // Wrong definitions are told at once, not when their turn comes.
-            edit_definition(state, &order)?;
+            check_edit(state, &order)?;
         }
         if request.kind == OperationKind::Move {
             // So are wrong names. What the operations before it leave was looked at already.
@@ -58,7 +58,12 @@ pub(super) fn order(
         order.node = made;
     }
     state.last_operation = number;
-    let operation = crate::view::quick(number, &order, who, now);
+    let mut operation = crate::view::quick(number, &order, who, now);
+    if let Some(result) = &mut operation.result
+        && matches!(order.kind, OperationKind::Provision | OperationKind::Edit)
+    {
+        result.warnings = settings::warnings(state, order.node);
+    }
     crate::conclude::quick(state, staged, &operation, order.node, now);
     Ok(operation)
 }

@@ -21,3 +21,5 @@ mod previews;
 mod schema;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod settings;
