@@ -147,3 +147,22 @@ pub struct FieldError {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
+
+impl FieldError {
+    /// About a key of a node; nothing is said of it yet.
+    #[must_use]
+    pub fn of(node: &FullName, key: impl Into<String>) -> Self {
+        Self {
+            node: node.clone(),
+            key: key.into(),
+            file: None,
+            line: None,
+            column: None,
+            message: None,
+            expected: None,
+            found: None,
+            hint: None,
+            description: None,
+        }
+    }
+}

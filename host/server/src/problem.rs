@@ -56,18 +56,7 @@ pub(crate) fn of_definition(errors: &DefinitionErrors) -> Problem {
 }
 
 fn field(node: &FullName, key: &str, kind: &ProblemKind) -> FieldError {
-    let mut error = FieldError {
-        node: node.clone(),
-        key: key.to_owned(),
-        file: None,
-        line: None,
-        column: None,
-        message: None,
-        expected: None,
-        found: None,
-        hint: None,
-        description: None,
-    };
+    let mut error = FieldError::of(node, key);
     match kind {
         ProblemKind::UnknownKey { nearest, known } => {
             error.message = Some("unknown key".to_owned());
@@ -158,13 +147,12 @@ fn setting(problem: &SettingProblem) -> FieldError {
         }
     }
     FieldError {
-        node: problem.node.clone(),
-        key: problem.key.to_string(),
         message,
         expected,
         found,
         hint,
         description: problem.fault.description.clone(),
+        ..FieldError::of(&problem.node, problem.key.to_string())
     }
 }
 

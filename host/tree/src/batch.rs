@@ -350,6 +350,13 @@ impl<'t> Overlay<'t> {
                 }
             }
         }
+        if errors.is_empty() {
+            let checked = made.iter().filter_map(|(uid, computed)| {
+                let node = self.changed.get(uid)?;
+                self.tree.check_settings(node, computed).err()
+            });
+            errors.extend(checked);
+        }
         for error in errors {
             self.note(error);
         }

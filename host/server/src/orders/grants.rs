@@ -75,16 +75,9 @@ fn wrong(order: &Order, at: usize, message: &str, hint: &str) -> Problem {
         format!("the grants for {} have an error", order.path),
     )
     .with_errors(vec![FieldError {
-        node: order.path.clone(),
-        key: format!("grants.{at}"),
-        file: None,
-        line: None,
-        column: None,
         message: Some(message.to_owned()),
-        expected: None,
-        found: None,
         hint: Some(hint.to_owned()),
-        description: None,
+        ..FieldError::of(&order.path, format!("grants.{at}"))
     }])
 }
 

@@ -85,12 +85,8 @@ fn refused(tree: &Tree, error: &EditError, to: &FullName) -> Problem {
                 let status = tree.find(node).and_then(|uid| tree.descriptor(uid));
                 let status = status.map_or_else(|_| "gone".to_owned(), |b| b.status.to_string());
                 enginehouse_api::FieldError {
-                    node: node.clone(),
-                    key: String::new(),
                     message: Some(status),
-                    expected: None,
-                    found: None,
-                    hint: None,
+                    ..enginehouse_api::FieldError::of(node, "")
                 }
             });
             problem

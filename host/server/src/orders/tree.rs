@@ -155,11 +155,7 @@ fn definition_of(tree: &Tree, order: &Order) -> Result<Option<Definition>, Probl
     }
 }
 
-fn edit(
-    tree: &mut Tree,
-    order: &Order,
-    definition: Option<Definition>,
-) -> Result<Change, Problem> {
+fn edit(tree: &mut Tree, order: &Order, definition: Option<Definition>) -> Result<Change, Problem> {
     let uids = &mut Uuid::now_v7;
     let name = order.path.name();
     match (order.kind, definition) {

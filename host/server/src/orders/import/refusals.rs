@@ -36,15 +36,12 @@ impl Refusals {
     pub(super) fn of_file(&mut self, node: &FullName, problem: &FileProblem) {
         self.invalid = true;
         self.push(FieldError {
-            node: node.clone(),
-            key: problem.key.clone(),
             file: Some(problem.file.clone()),
             line: problem.place.map(|place| place.line),
             column: problem.place.map(|place| place.column),
             message: Some(problem.message.clone()),
-            expected: None,
-            found: None,
             hint: problem.hint.clone(),
+            ..FieldError::of(node, problem.key.clone())
         });
     }
 
@@ -57,15 +54,10 @@ impl Refusals {
         hint: Option<String>,
     ) {
         self.push(FieldError {
-            node: node.clone(),
-            key: String::new(),
             file: file.map(str::to_owned),
-            line: None,
-            column: None,
             message: Some(message),
-            expected: None,
-            found: None,
             hint,
+            ..FieldError::of(node, "")
         });
     }
 
@@ -86,6 +78,19 @@ impl Refusals {
                     &["hypervisors", hypervisor],
                     error.to_string(),
                 );
+            }
+            EditError::Settings(errors) => {
+                let fields = crate::problem::of_settings(errors).errors;
+                for (problem, mut field) in errors.problems.iter().zip(fields) {
+                    if let Some(file) = import.files.get(&problem.node) {
+                        let place = place_of(import.bytes(file), &problem.key);
+                        field.file = Some(file.clone());
+                        field.line = place.map(|place| place.line);
+                        field.column = place.map(|place| place.column);
+                    }
+                    self.invalid = true;
+                    self.push(field);
+                }
             }
             error => {
                 let text = crate::problem::with_sources(error);
