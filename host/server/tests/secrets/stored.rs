@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use enginehouse_api::{Access, Client, ClientError, SecretValue};
-use enginehouse_model::{InstallationId, NodeUid};
+use enginehouse_model::{HypervisorUid, InstallationId, NodeUid};
 use enginehouse_server::{Running, ServeConfig, Server};
 use enginehouse_store::{Commit, Document, Loaded, Opening, Store, Table};
 use enginehouse_tree::{Definition, Node};
@@ -48,6 +48,8 @@ async fn plain_passwords_of_an_older_version_are_sealed_at_the_start() {
         "prototypes": {"p": {"guest": {"users": [{"name": "a", "password": PASSWORD}]}}},
     }))
     .unwrap();
+    let uid = HypervisorUid::from_uuid(Uuid::from_u128(3));
+    root.hypervisor_uids.insert("h".to_owned(), uid);
     {
         let (store, loaded) = open(dir.path());
         let document = Document::of(1, &root).unwrap();
