@@ -94,7 +94,7 @@ pub struct WhoAmI {
     /// The token that was shown; absent for the installation's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Token>,
-    /// Where it was given which role. The installation's own subject has every right without any.
+    /// Where it has which role. The installation's own subject is admin of `/` without being given it.
     pub grants: Vec<Grant>,
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    definition, demo, engines, folder, hypervisors, machine, ops, plan, secret, serve, show, sim,
-    tree,
+    access, definition, demo, engines, folder, hypervisors, machine, ops, plan, secret, serve,
+    show, sim, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -124,4 +124,14 @@ pub enum Command {
     /// Passwords that the host keeps encrypted: set, list, remove, rotate-key
     #[command(subcommand)]
     Secret(secret::SecretCommand),
+
+    /// Give a person or program a role on a folder, or take it away
+    Grant(access::GrantArgs),
+    /// Show who was given which role
+    Grants(access::GrantsArgs),
+    /// Tokens: create, list, revoke, rotate
+    #[command(subcommand)]
+    Token(access::TokenCommand),
+    /// Show whom your token stands for, and what it may do
+    Whoami,
 }

@@ -34,6 +34,8 @@ pub enum CommandError {
     NoChange,
     #[error("`{text}` is no duration")]
     Duration { text: String },
+    #[error("`{text}` is no time for a token to be good")]
+    Lifetime { text: String },
 
     /// It would destroy something, and there is nobody to ask.
     #[error("{what} {path} destroys machines, and standard input is no terminal to ask on")]

@@ -42,7 +42,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Start => "started",
         OperationKind::Stop => "stopped",
         OperationKind::Restart => "restarted",
-        OperationKind::SetGrants => "granted",
+        OperationKind::SetGrants => "set the grants of",
         OperationKind::SetSecret => "set",
         OperationKind::RemoveSecret => "removed",
         OperationKind::RotateKey => "encrypted anew",

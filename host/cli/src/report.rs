@@ -117,6 +117,10 @@ fn describe(error: &CommandError) -> Report {
             Exit::Usage,
             Some("write it as 90s, 5m or 1h; at most a day"),
         ),
+        CommandError::Lifetime { .. } => plain(
+            Exit::Usage,
+            Some("write it as 90d, 2w or 12h; at most ten years"),
+        ),
         CommandError::NobodyToAsk { what, path } => Report {
             hint: Some(format!(
                 "look at the plan with `enginehouse plan {path} --{what}`, then repeat the command with --yes"

@@ -19,6 +19,16 @@ pub fn date_time(at: Timestamp) -> String {
     }
 }
 
+/// `2026-11-21`
+#[must_use]
+pub fn date(at: Timestamp) -> String {
+    let mut text = date_time(at);
+    if let Some(day) = text.find(' ').filter(|_| text.ends_with('Z')) {
+        text.truncate(day);
+    }
+    text
+}
+
 /// `11:47:22.130`
 #[must_use]
 pub fn clock(at: Timestamp) -> String {
@@ -69,6 +79,33 @@ pub fn parse_duration(text: &str) -> Result<Duration, CommandError> {
     }
 }
 
+/// `90d`, `2w`, `12h`, `30m`; at most ten years.
+///
+/// # Errors
+/// When it is none of these, or nothing.
+pub fn parse_lifetime(text: &str) -> Result<Duration, CommandError> {
+    const YEARS_10_S: u64 = 10 * 366 * 86_400;
+    let wrong = || CommandError::Lifetime {
+        text: text.to_owned(),
+    };
+    let trimmed = text.trim();
+    let unit = trimmed.chars().last().ok_or_else(wrong)?;
+    let factor = match unit {
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return Err(wrong()),
+    };
+    let digits = trimmed.trim_end_matches(unit);
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && digits.len() + 1 == trimmed.len();
+    let number: u64 = digits.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
+    match number.checked_mul(factor) {
+        Some(seconds) if (1..=YEARS_10_S).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(wrong()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +133,26 @@ mod tests {
         ] {
             assert_eq!(span(ms), text);
         }
+    }
+
+    #[test]
+    fn lifetimes_have_a_unit_and_an_end() {
+        for (text, hours) in [
+            ("12h", 12),
+            ("90d", 90 * 24),
+            ("2w", 14 * 24),
+            ("3660d", 87_840),
+        ] {
+            let lifetime = Duration::from_secs(hours * 3600);
+            assert_eq!(parse_lifetime(text).unwrap(), lifetime, "{text}");
+        }
+        for text in [
+            "", "90", "0d", "3661d", "d", "1dd", "-1d", "+1d", "1.5d", "1y", "1é",
+        ] {
+            let error = parse_lifetime(text).unwrap_err();
+            assert!(matches!(error, CommandError::Lifetime { .. }), "{text}");
+        }
+        assert_eq!(date(Timestamp(1_795_261_642_130)), "2026-11-21");
     }
 
     #[test]

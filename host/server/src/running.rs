@@ -217,6 +217,11 @@ impl Running {
         &self.token
     }
 
+    #[cfg(test)]
+    pub(crate) fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
     /// Engines that were loaded, and files that were refused with the reason.
     #[must_use]
     pub fn engines(&self) -> (Vec<String>, Vec<(PathBuf, String)>) {

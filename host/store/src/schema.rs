@@ -6,7 +6,7 @@
 //! | `meta` | truth | settings of the installation by name | never |
 //! | `node` | truth | folders and descriptors | with the node |
 //! | `machine` | truth | machine records | with the machine, once its destruction is confirmed |
-//! | `token` | truth | API access tokens, the secret hashed | when revoked |
+//! | `token` | truth | API access tokens, the secret hashed | 90 days after it expired or was revoked |
 //! | `reservation` | truth | numbers reserved on a hypervisor | when the operation that holds it ends |
 //! | `operation` | truth while unfinished, then evidence | operations, with what lists filter by | `Prune::Operations` |
 //! | `operation_target` | with `operation` | which operations a UID has | with its operation |

@@ -1,5 +1,6 @@
 //! The commands, one module for each group of them.
 
+pub mod access;
 pub mod definition;
 pub mod demo;
 pub mod engines;
@@ -49,5 +50,9 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Hypervisors(command) => {
             hypervisors::hypervisors(&client()?, command, output).await
         }
+        Command::Grant(args) => access::grant(&client()?, args, output).await,
+        Command::Grants(args) => access::grants(&client()?, args, output).await,
+        Command::Token(command) => access::token(&client()?, command, output).await,
+        Command::Whoami => access::whoami(&client()?, output).await,
     }
 }

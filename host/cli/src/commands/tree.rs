@@ -99,6 +99,9 @@ fn note(node: &TreeNode) -> (Style, String) {
     if node.cut {
         notes.push("…".to_owned());
     }
+    if node.way {
+        notes.push("only what you may read".to_owned());
+    }
     let style = if node.last_error.is_some() {
         Style::Bad
     } else if node.pending_change {

@@ -35,5 +35,5 @@ fn every_command_has_help() {
             }
         }
     }
-    assert_eq!(visited, 39, "commands and groups of commands");
+    assert_eq!(visited, 47, "commands and groups of commands");
 }

@@ -1,6 +1,8 @@
 //! What a person sees of each command, against a server whose answers are written down here.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod definitions;

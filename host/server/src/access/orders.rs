@@ -123,3 +123,64 @@ impl State {
         Ok(keys)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use enginehouse_api::{Change, Params};
+    use enginehouse_tree::{Definition, Role};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{ServeConfig, Server};
+
+    #[tokio::test]
+    async fn a_change_that_waited_is_judged_by_what_it_finds() {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = ServeConfig::new(data.path().to_owned());
+        config.listen.set_port(0);
+        let running = Server::start(config).await.unwrap();
+        {
+            let mut state = running.house().state.lock();
+            let root = state.tree.root();
+            let uids = &mut Uuid::now_v7;
+            let _ = state
+                .tree
+                .create_folder(root, "web", Definition::default(), uids)
+                .unwrap();
+            let web = state.tree.find(&"/web".parse().unwrap()).unwrap();
+            let roles = [
+                ("ann".parse().unwrap(), [Role::Operator].into()),
+                ("boss".parse().unwrap(), [Role::Admin].into()),
+            ];
+            let _ = state.tree.set_grants(web, roles.into()).unwrap();
+            let params = |whole: bool| Params {
+                definition: whole.then(serde_json::Map::new),
+                changes: vec![Change::Set {
+                    key: vec!["vcpu".to_owned()],
+                    value: json!(2),
+                }],
+                ..Params::default()
+            };
+            let order = |whole: bool| Order {
+                kind: OperationKind::Edit,
+                node: web,
+                path: "/web".parse().unwrap(),
+                params: params(whole),
+            };
+            assert_eq!(still_governs(&state, "ann", &order(true)), Ok(()));
+            // While it waited, somebody protected the folder: what ann sends would take that back.
+            let protected = Definition::from_json(&json!({"protect": true})).unwrap();
+            let _ = state
+                .tree
+                .set_definition(web, protected, None, uids)
+                .unwrap();
+            let refused = still_governs(&state, "ann", &order(true)).unwrap_err();
+            assert!(refused.detail.contains("`protect` of /web"), "{refused:?}");
+            assert_eq!(still_governs(&state, "ann", &order(false)), Ok(()));
+            assert_eq!(still_governs(&state, "boss", &order(true)), Ok(()));
+            assert!(still_governs(&state, "No Subject", &order(true)).is_err());
+        }
+        running.stop().await;
+    }
+}

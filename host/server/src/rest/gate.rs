@@ -160,7 +160,7 @@ async fn pass(
     if need == Need::Nothing {
         return next.run(request).await;
     }
-    let caller = match gate.caller(request.headers()) {
+    let caller = match gate.caller(request.headers()).await {
         Ok(caller) => caller,
         Err(problem) => return Refused(problem).into_response(),
     };
@@ -198,7 +198,7 @@ fn without_grant(subject: &Subject) -> Problem {
 
 impl Gate {
     /// Who shows the token.
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let shown = bearer(headers)?;
         let house = &self.house;
         let now = house.now();
@@ -216,7 +216,8 @@ impl Gate {
                 first_on,
             }) => {
                 if let Some(day) = first_on {
-                    tokio::spawn(note_use(Arc::clone(house), id.clone(), day));
+                    // Once a day this answer waits for the disk.
+                    note_use(house, &id, day).await;
                 }
                 Ok(Caller::new(Arc::clone(house), subject, Some(id)))
             }
@@ -273,10 +274,10 @@ fn unauthorized(detail: &str, hint: &str) -> Problem {
 }
 
 /// Writes down that a token was used on a day, once a day.
-async fn note_use(house: Arc<House>, id: TokenId, day: Timestamp) {
+async fn note_use(house: &Arc<House>, id: &TokenId, day: Timestamp) {
     let noted = house
         .transact(|state, staged, _| {
-            if let Some(token) = state.tokens.get_mut(&id)
+            if let Some(token) = state.tokens.get_mut(id)
                 && token.last_used_day < Some(day)
             {
                 token.last_used_day = Some(day);
@@ -306,5 +307,83 @@ impl FromRequestParts<Gate> for Caller {
                 "this route knows no caller",
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Json;
+    use enginehouse_model::FullName;
+
+    use super::*;
+    use crate::{ServeConfig, Server};
+
+    async fn nothing_asked(_: Caller) -> Json<&'static str> {
+        Json("what nobody should see")
+    }
+
+    async fn read_asked(caller: Caller) -> Result<Json<&'static str>, Refused> {
+        let state = caller.house().state.lock();
+        caller.find(&state, &FullName::root())?;
+        Ok(Json("what may be seen"))
+    }
+
+    async fn govern_asked(caller: Caller) -> Result<Json<&'static str>, Refused> {
+        caller.must_govern_all(&caller.house().state.lock())?;
+        Ok(Json("what may be seen"))
+    }
+
+    #[tokio::test]
+    async fn the_answer_of_a_handler_that_forgot_to_ask_is_kept_back() {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = ServeConfig::new(data.path().to_owned());
+        config.listen.set_port(0);
+        let running = Server::start(config).await.unwrap();
+        let (read, operate) = (Need::On(Permission::Read), Need::On(Permission::Operate));
+        let routes = vec![
+            get("/forgot", read, nothing_asked),
+            get("/asked", read, read_asked),
+            get("/asked-less", operate, read_asked),
+            get("/asked-more", operate, govern_asked),
+            get("/token", Need::Token, nothing_asked),
+            get("/open", Need::Nothing, nothing_asked),
+        ];
+        let none = super::super::answer::no_route;
+        let app = router(Arc::clone(running.house()), routes, none, none);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        // Fails when the process has one already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut statuses = Vec::new();
+        for path in [
+            "forgot",
+            "asked",
+            "asked-less",
+            "asked-more",
+            "token",
+            "open",
+        ] {
+            let request = http
+                .get(format!("{url}/{path}"))
+                .bearer_auth(running.token());
+            let answer = request.send().await.unwrap();
+            let status = answer.status().as_u16();
+            let text = answer.text().await.unwrap();
+            assert_eq!(text.contains("nobody"), path == "token", "{path}: {text}");
+            statuses.push((path, status));
+        }
+        let expected = [
+            ("forgot", 500),
+            ("asked", 200),
+            ("asked-less", 500),
+            ("asked-more", 200),
+            ("token", 200),
+            // Without a caller there is no way to the house.
+            ("open", 500),
+        ];
+        assert_eq!(statuses, expected);
+        running.stop().await;
     }
 }

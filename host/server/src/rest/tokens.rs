@@ -28,6 +28,10 @@ pub(crate) async fn whoami(caller: Caller) -> Answer<Json<WhoAmI>> {
     });
     let who = caller.who();
     let mut grants = Vec::new();
+    if caller.subject().is_installation() {
+        let (root, admin) = (state.tree.root(), enginehouse_tree::Role::Admin);
+        grants.extend(super::grants::grant(&state, root, who, admin));
+    }
     for node in state.tree.granted_to(caller.subject()) {
         let Ok(written) = state.tree.grants_on(node) else {
             continue;
