@@ -1,6 +1,7 @@
 //! Keys of a definition that only `govern` may change: they say which hypervisors there are, what
-//! protects machines, and what the host does by itself. A reference to the host's environment or
-//! files is one of them wherever it stands: who may write it can have the host read that file.
+//! protects machines, and what the host does by itself. A reference to a secret, or to the host's
+//! environment or files, is one of them wherever it stands: who may write it can have a machine told
+//! what it leads to.
 
 use serde_json::Value;
 
@@ -25,6 +26,20 @@ pub const GOVERNED_KEYS: [&str; 6] = [
 /// `hypervisors.pve1`, `protect`, `guest.domain.password`. Empty: `operate` is enough for the change.
 #[must_use]
 pub fn governed_difference(before: &Definition, after: &Definition) -> Vec<String> {
+    let mut keys = governed_key_difference(before, after);
+    let known = references(before);
+    for found in references(after) {
+        if !known.contains(&found) {
+            keys.push(found.0);
+        }
+    }
+    keys
+}
+
+/// The same without references: for a change that was judged when it was taken in, and whose plain
+/// passwords have become references since.
+#[must_use]
+pub fn governed_key_difference(before: &Definition, after: &Definition) -> Vec<String> {
     let mut keys = Vec::new();
     hypervisors(&before.hypervisors, &after.hypervisors, &mut keys);
     let (old, new) = (&before.rules, &after.rules);
@@ -40,12 +55,6 @@ pub fn governed_difference(before: &Definition, after: &Definition) -> Vec<Strin
     ] {
         if differs {
             keys.push(key.to_owned());
-        }
-    }
-    let known = host_references(before);
-    for (key, reference) in host_references(after) {
-        if !known.contains(&(key.clone(), reference)) {
-            keys.push(key);
         }
     }
     keys
@@ -81,8 +90,8 @@ fn hypervisors(before: &Hypervisors, after: &Hypervisors, keys: &mut Vec<String>
     }
 }
 
-/// Where a definition has the host read its environment or a file, outside of `hypervisors`.
-fn host_references(definition: &Definition) -> Vec<(String, Value)> {
+/// Where a definition leads to a secret, the host's environment or a file, outside of `hypervisors`.
+fn references(definition: &Definition) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     if let Value::Object(members) = definition.redacted() {
         for (key, value) in &members {
@@ -97,8 +106,8 @@ fn host_references(definition: &Definition) -> Vec<(String, Value)> {
 fn references_in(path: &str, key: &str, value: &Value, found: &mut Vec<(String, Value)>) {
     match value {
         Value::Object(members) => {
-            let reads = members.len() == 1 && members.keys().all(|k| k == "env" || k == "file");
-            if reads && is_secret_key(key) {
+            let one = |word: &str| members.len() == 1 && members.contains_key(word);
+            if is_secret_key(key) && ["secret", "env", "file"].into_iter().any(one) {
                 found.push((path.to_owned(), value.clone()));
                 return;
             }
@@ -180,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn having_the_host_read_a_file_is_governed_wherever_it_stands() {
+    fn a_reference_is_governed_wherever_it_stands() {
         let shadow = json!({"file": "/etc/shadow"});
         for (key, written) in [
             (
@@ -192,6 +201,10 @@ mod tests {
                 json!({"guest": {"users": [{"password": shadow}]}}),
             ),
             (
+                "guest.domain.password",
+                json!({"guest": {"domain": {"password": {"secret": "pve/password"}}}}),
+            ),
+            (
                 "settings.cipassword",
                 json!({"settings": {"cipassword": {"env": "PATH"}}}),
             ),
@@ -201,6 +214,9 @@ mod tests {
             ),
         ] {
             assert_eq!(difference(&json!({}), &written), [key]);
+            let definition = Definition::from_json(&written).unwrap();
+            let keys = governed_key_difference(&Definition::default(), &definition);
+            assert_eq!(keys, [""; 0]);
             // To take one away, or to leave it, gives nothing away.
             assert_eq!(difference(&written, &json!({})), [""; 0]);
             assert_eq!(difference(&written, &written), [""; 0]);

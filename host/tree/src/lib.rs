@@ -70,7 +70,7 @@ pub use difference::Difference;
 pub use edit::{Before, Change};
 pub use entries::Entries;
 pub use error::{EditError, LoadError, LookupError};
-pub use governed::{GOVERNED_KEYS, governed_difference, governed_keys};
+pub use governed::{GOVERNED_KEYS, governed_difference, governed_key_difference, governed_keys};
 pub use guest::{Domain, GuestComputed, GuestValues, Shape};
 pub use hypervisor::{Auth, Fingerprint, HypervisorEntry, Limits, Tls};
 pub use key_path::{KeyEdit, KeyPath, KeyPathError};

@@ -71,8 +71,16 @@ fn grants_say_where_they_come_from() {
     let server = Scripted::new()
         .on("GET /v1/grants?path=%2Fweb", 200, grants.clone())
         .on("GET /v1/grants", 200, grants);
-    insta::assert_snapshot!(server.run(&["grants", "/web"]).all());
-    insta::assert_snapshot!(server.run(&["grants"]).all());
+    let text = server.run(&["grants", "/web"]).all();
+    for line in [
+        "ann      viewer    here",
+        "boss     admin     /",
+        "boss     approver  here",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let text = server.run(&["grants"]).all();
+    assert!(text.contains("/     boss     admin"), "{text}");
 }
 
 #[test]
@@ -123,9 +131,14 @@ fn tokens_are_listed_revoked_and_rotated() {
             200,
             json!({"file": "/data/token"}),
         );
-    insta::assert_snapshot!(server.run(&["token", "list"]).all());
-    insta::assert_snapshot!(server.run(&["token", "revoke", "0123456789ab"]).all());
-    insta::assert_snapshot!(server.run(&["token", "rotate"]).all());
+    let text = server.run(&["token", "list"]).all();
+    for word in ["0123456789ab", "revoked", "ci@build", "nightly", "never"] {
+        assert!(text.contains(word), "{text}");
+    }
+    let text = server.run(&["token", "revoke", "0123456789ab"]).all();
+    assert!(text.contains("revoked token 0123456789ab of ann"), "{text}");
+    let text = server.run(&["token", "rotate"]).all();
+    assert!(text.contains("/data/token"), "{text}");
 }
 
 #[test]
@@ -143,10 +156,16 @@ fn whoami_says_subject_token_and_roles() {
         "grants": [{"path": "/db", "subject": "ann", "role": "viewer"},
                    {"path": "/web", "subject": "ann", "role": "operator"}],
     });
-    insta::assert_snapshot!(me(roles).run(&["whoami"]).all());
+    let text = me(roles).run(&["whoami"]).all();
+    assert!(
+        text.contains("viewer on /db") && text.contains("operator on /web"),
+        "{text}"
+    );
     let none = json!({"token": token("0123456789ab", "ann", json!({"expires_at": NOON}))});
-    insta::assert_snapshot!(me(none).run(&["whoami"]).all());
-    insta::assert_snapshot!(me(json!({"subject": "admin"})).run(&["whoami"]).all());
+    let text = me(none).run(&["whoami"]).all();
+    assert!(text.contains("no role on any folder"), "{text}");
+    let text = me(json!({"subject": "admin"})).run(&["whoami"]).all();
+    assert!(text.contains("may do everything"), "{text}");
 }
 
 #[test]
@@ -160,5 +179,9 @@ fn a_refusal_says_what_is_missing_and_whom_to_ask() {
     let server = Scripted::new().on("POST /v1/operations", 403, answer);
     let ran = server.run(&["deploy", "/web"]);
     assert_eq!(ran.code, 1);
-    insta::assert_snapshot!(ran.all());
+    assert!(
+        ran.err.contains("ask boss: `enginehouse grant"),
+        "{}",
+        ran.err
+    );
 }

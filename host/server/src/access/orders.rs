@@ -2,7 +2,9 @@
 
 use enginehouse_api::{OperationKind, OperationRequest, Problem};
 use enginehouse_model::NodeUid;
-use enginehouse_tree::{Permission, governed_difference, governed_keys};
+use enginehouse_tree::{
+    Definition, Permission, governed_difference, governed_key_difference, governed_keys,
+};
 
 use crate::access::{Caller, check_move};
 use crate::house::State;
@@ -48,7 +50,11 @@ pub(crate) fn check_order(
             if !order.changes_definition() {
                 return Ok(());
             }
-            caller.must_govern_keys(state, node, &changed_keys(state, &order)?)
+            caller.must_govern_keys(
+                state,
+                node,
+                &changed_keys(state, &order, governed_difference)?,
+            )
         }
         OperationKind::Deploy
         | OperationKind::Undeploy
@@ -82,7 +88,7 @@ pub(crate) fn still_governs(state: &State, who: &str, order: &Order) -> Result<(
     if !order.changes_definition() {
         return Ok(());
     }
-    let keys = changed_keys(state, order)?;
+    let keys = changed_keys(state, order, governed_key_difference)?;
     let governs = who.parse().is_ok_and(|subject| {
         let permissions = state.tree.permissions(&subject, order.node);
         permissions.is_ok_and(|permissions| permissions.allow(Permission::Govern))
@@ -101,13 +107,17 @@ pub(crate) fn still_governs(state: &State, who: &str, order: &Order) -> Result<(
     .with_hint("read the definition again, and order the change anew"))
 }
 
-fn changed_keys(state: &State, order: &Order) -> Result<Vec<String>, Problem> {
+fn changed_keys(
+    state: &State,
+    order: &Order,
+    difference: fn(&Definition, &Definition) -> Vec<String>,
+) -> Result<Vec<String>, Problem> {
     let node = state
         .tree
         .node(order.node)
         .map_err(|error| crate::problem::of_lookup(&error))?;
     let after = edit_definition(state, order)?;
-    Ok(governed_difference(&node.local, &after))
+    Ok(difference(&node.local, &after))
 }
 
 impl State {
@@ -132,7 +142,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use enginehouse_api::{Change, Params};
-    use enginehouse_tree::{Definition, Role};
+    use enginehouse_tree::Role;
     use serde_json::json;
     use uuid::Uuid;
 
