@@ -102,7 +102,7 @@ pub enum Command {
     Provision(definition::ProvisionArgs),
     /// Change the definition of a folder, or of a machine that is not deployed
     Edit(definition::EditArgs),
-    /// Give a folder, or a machine that is not deployed, another name or another folder
+    /// Move or rename a folder, or a machine that is not deployed
     #[command(visible_alias = "rename")]
     Move(moving::MoveArgs),
     /// Change a deployed machine's definition, and the machine with it

@@ -156,7 +156,7 @@ pub fn summary(preview: &Preview) -> String {
         "gets the same values from elsewhere",
         "get the same values from elsewhere",
     );
-    say(counts.rights, "right", "rights");
+    say(counts.rights, "right changes", "rights change");
     say(
         counts.pending,
         "machine with another pending change",

@@ -17,6 +17,8 @@ mod help;
 #[cfg(test)]
 mod listings;
 #[cfg(test)]
+mod moves;
+#[cfg(test)]
 mod operations;
 #[cfg(test)]
 mod scripted;

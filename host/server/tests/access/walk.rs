@@ -162,6 +162,20 @@ fn orders() -> Vec<Probe> {
         removes.before = Some((makes, new, define(definition)));
         all.push(removes);
     }
+    for (title, to, definition) in [
+        ("move", "/web/front/$-moved", json!({})),
+        (
+            "move, protect",
+            "/web/front/$-moved",
+            json!({"protect": true}),
+        ),
+        // Other people have rights there.
+        ("move, rights", "/db/$", json!({})),
+    ] {
+        let mut moves = order(title, "move", new, json!({ "to": to }));
+        moves.before = Some(("provision", new, define(definition)));
+        all.push(moves);
+    }
     for probe in &mut all {
         probe.before = match probe.title {
             // Without a hypervisor it is refused for what it is, not for who asks.
@@ -203,6 +217,12 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         probe("GET", "/v1/tree").at("/v1/tree?path=/web/nothing"),
         probe("GET", "/v1/nodes").at("/v1/nodes?path=/web/front/vm1"),
         probe("GET", "/v1/nodes").at("/v1/nodes?path=/web/front/vm9"),
+        probe("GET", "/v1/nodes/history").at("/v1/nodes/history?path=/web/front/vm1"),
+        probe("GET", "/v1/nodes/history").at("/v1/nodes/history?path=/web/front/vm9"),
+        probe("POST", "/v1/previews").body(json!({
+            "kind": "edit", "path": "/web/front/vm1",
+            "params": {"changes": [{"op": "set", "key": ["vcpu"], "value": 7}]}
+        })),
         probe("GET", "/v1/operations"),
         probe("GET", "/v1/operations").at("/v1/operations?path=/web/front/vm1"),
         operation("GET", "/v1/operations/{number}"),
