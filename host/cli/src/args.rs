@@ -145,14 +145,4 @@ pub enum Command {
     /// Passwords that the host keeps encrypted: set, list, remove, rotate-key
     #[command(subcommand)]
     Secret(secret::SecretCommand),
-
-    /// Give a person or program a role on a folder, or take it away
-    Grant(access::GrantArgs),
-    /// Show who was given which role
-    Grants(access::GrantsArgs),
-    /// Tokens: create, list, revoke, rotate
-    #[command(subcommand)]
-    Token(access::TokenCommand),
-    /// Show whom your token stands for, and what it may do
-    Whoami,
 }
