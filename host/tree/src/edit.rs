@@ -432,7 +432,11 @@ impl Tree {
             .collect())
     }
 
-    fn must_be_provisioned(&self, uid: NodeUid, what: &'static str) -> Result<(), EditError> {
+    pub(crate) fn must_be_provisioned(
+        &self,
+        uid: NodeUid,
+        what: &'static str,
+    ) -> Result<(), EditError> {
         let entry = self.entry(uid)?;
         match entry.node.body() {
             Some(body) if body.status != Status::Provisioned => Err(EditError::NotProvisioned {
@@ -500,7 +504,7 @@ impl Tree {
     }
 
     /// The change is decided: from here nothing fails.
-    fn install(
+    pub(crate) fn install(
         &mut self,
         node: Node,
         computed: crate::tree::ComputedBelow,
@@ -550,7 +554,7 @@ impl Tree {
     }
 
     /// Removes a node that has no children.
-    fn remove(&mut self, uid: NodeUid) -> Change {
+    pub(crate) fn remove(&mut self, uid: NodeUid) -> Change {
         let Some(entry) = self.entries.remove(&uid) else {
             return Change::default();
         };
@@ -590,7 +594,7 @@ impl Tree {
     }
 
     /// The entries that a new version of a node no longer has.
-    fn removed_hypervisors(&self, node: &Node) -> Result<Vec<HypervisorUid>, EditError> {
+    pub(crate) fn removed_hypervisors(&self, node: &Node) -> Result<Vec<HypervisorUid>, EditError> {
         let Some(entry) = self.entries.get(&node.uid) else {
             return Ok(Vec::new());
         };
@@ -625,7 +629,7 @@ impl Tree {
 }
 
 /// A uid for each hypervisor entry: the one it has, or a new one.
-fn hypervisor_uids(
+pub(crate) fn hypervisor_uids(
     known: &BTreeMap<String, HypervisorUid>,
     definition: &Definition,
     uids: &mut dyn FnMut() -> Uuid,

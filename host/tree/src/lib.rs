@@ -23,10 +23,11 @@
 //! | `state`, `node` | descriptors, their states and edges |
 //! | `access`, `governed`, `rights` | who may do what, with which nodes and keys |
 //! | `preview`, `difference` | what an edit would do |
-//! | `tree`, `edit`, `error` | all of them together, and edits |
+//! | `tree`, `edit`, `batch`, `error` | all of them together, and edits |
 
 mod access;
 mod address;
+mod batch;
 mod by_name;
 mod cascade;
 mod computed;
@@ -59,6 +60,7 @@ mod written;
 
 pub use access::{Grants, Permission, Permissions, Role, RoleError, Subject, SubjectError};
 pub use address::{Address, AddressError, Scheme};
+pub use batch::{BatchErrors, NodeEdit};
 pub use by_name::ByName;
 pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
 pub use definition::Definition;

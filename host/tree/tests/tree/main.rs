@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
 mod cascade;
 #[cfg(test)]
 mod cases;
