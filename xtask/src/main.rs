@@ -5,6 +5,7 @@
 
 mod command;
 mod engines;
+mod fuzz;
 mod host;
 mod peers;
 mod workspace;
@@ -46,6 +47,18 @@ enum Task {
         #[arg(long)]
         quick: bool,
     },
+    /// Fuzz what reads files and definitions, for a bounded time
+    Fuzz {
+        /// Only this target
+        #[arg(value_parser = fuzz::TARGETS)]
+        target: Option<String>,
+        /// Runs of each target
+        #[arg(long, conflicts_with = "seconds")]
+        runs: Option<u64>,
+        /// Seconds that each target runs, when not the number of runs is given: 30
+        #[arg(long)]
+        seconds: Option<u64>,
+    },
     /// Build the engines of this repository, and those of its tests, into target/engines
     Engines,
     /// Install the test peers into target/peers
@@ -81,6 +94,11 @@ fn run(task: Task) -> Result<ExitCode> {
             peers::install()?;
             host::bench(name.as_deref(), quick)
         }
+        Task::Fuzz {
+            target,
+            runs,
+            seconds,
+        } => fuzz::fuzz(target.as_deref(), &fuzz::Bound::of(runs, seconds)),
         Task::Engines => engines::build_all().map(|()| ExitCode::SUCCESS),
         Task::Peers => peers::install().map(|()| ExitCode::SUCCESS),
     }

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, GrantList,
-    Healthz, HypervisorList, Info, LogPage, Node, Operation, OperationPage, OperationRequest,
-    OperationState, Plan, PlanId, PlanRequest, Problem, RequestPage, ResolveAs, ResolveRequest,
-    RotatedToken, SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI,
-    routes,
+    Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, Export,
+    GrantList, Healthz, HypervisorList, ImportAnswer, ImportRequest, Info, LogPage, Node,
+    Operation, OperationPage, OperationRequest, OperationState, Plan, PlanId, PlanRequest, Problem,
+    RequestPage, ResolveAs, ResolveRequest, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -22,6 +22,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long the server may take for an answer, beside what a request asks it to wait. Making a plan
 /// or checking hypervisors asks their providers, so it is not short.
 const ANSWER: Duration = Duration::from_secs(120);
+
+/// The same for an export or import of a large tree.
+const IMPORT: Duration = Duration::from_secs(600);
 
 /// Speaks to one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -189,6 +192,18 @@ impl Client {
     ) -> Result<Operation, ClientError> {
         let path = numbered(routes::OPERATION_RESOLVE, number);
         self.post(&path, &ResolveRequest { verdict }).await
+    }
+
+    /// A folder and all below it as files.
+    pub async fn export(&self, path: &FullName) -> Result<Export, ClientError> {
+        let request = self.request(Method::GET, routes::EXPORT, IMPORT)?;
+        self.send(request.query(&[("path", path)])).await
+    }
+
+    /// Brings a folder to what files say, or says what that would change.
+    pub async fn import(&self, import: &ImportRequest) -> Result<ImportAnswer, ClientError> {
+        let request = self.request(Method::POST, routes::IMPORTS, IMPORT)?;
+        self.send(request.json(import)).await
     }
 
     /// Makes a plan and stores it; nothing is carried out.

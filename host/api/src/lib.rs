@@ -22,6 +22,7 @@ mod plan;
 mod problem;
 pub mod routes;
 mod secrets;
+mod text;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
@@ -44,4 +45,7 @@ pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, Reso
 pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use secrets::{SecretInfo, SecretList, SecretValue};
+pub use text::{
+    DefinitionChange, Export, ImportAnswer, ImportCounts, ImportMachine, ImportNode, ImportRequest,
+};
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};

@@ -6,7 +6,7 @@ use enginehouse_model::FullName;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::GrantChange;
+use crate::{GrantChange, ImportCounts};
 
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -38,10 +38,12 @@ pub enum OperationKind {
     RemoveSecret,
     /// Encrypts all secrets with a new key: `POST /v1/secret-key/rotate`.
     RotateKey,
+    /// Brings a folder to what files say: `POST /v1/imports`. Its parts reconfigure machines.
+    Import,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -57,6 +59,7 @@ impl OperationKind {
         Self::SetSecret,
         Self::RemoveSecret,
         Self::RotateKey,
+        Self::Import,
     ];
 
     #[must_use]
@@ -77,6 +80,7 @@ impl OperationKind {
             Self::SetSecret => "set-secret",
             Self::RemoveSecret => "remove-secret",
             Self::RotateKey => "rotate-key",
+            Self::Import => "import",
         }
     }
 
@@ -104,7 +108,8 @@ impl OperationKind {
             | Self::SetGrants
             | Self::SetSecret
             | Self::RemoveSecret
-            | Self::RotateKey => false,
+            | Self::RotateKey
+            | Self::Import => false,
         }
     }
 }
@@ -150,6 +155,9 @@ pub struct Params {
     /// `set-grants`: what to change, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<GrantChange>,
+    /// `import`: what it came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportCounts>,
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,

@@ -126,6 +126,13 @@ pub struct FieldError {
     /// Path to the member, dotted: `disks.root.size`. Empty: the definition as a whole.
     #[serde(default)]
     pub key: String,
+    /// The file that says so, with line and column where these are known; both count from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u64>,
     /// What is wrong, when expected and found do not say it all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

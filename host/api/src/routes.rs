@@ -14,6 +14,8 @@
 //! | `GET /v1/operations/{number}/requests` | | | [`RequestPage`](crate::RequestPage) |
 //! | `POST /v1/operations/{number}/cancel` | | | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
+//! | `GET /v1/export` | `path` | | [`Export`](crate::Export) |
+//! | `POST /v1/imports` | | [`ImportRequest`](crate::ImportRequest), up to [`IMPORT_MAX`] bytes | 200 or 202 [`ImportAnswer`](crate::ImportAnswer) |
 //! | `POST /v1/plans` | | [`PlanRequest`](crate::PlanRequest) | [`Plan`](crate::Plan) |
 //! | `GET /v1/plans/{id}` | | | [`Plan`](crate::Plan) |
 //! | `GET /v1/engines` | | | [`EngineList`](crate::EngineList) |
@@ -45,6 +47,8 @@ pub const OPERATION_LOG: &str = "/v1/operations/{number}/log";
 pub const OPERATION_REQUESTS: &str = "/v1/operations/{number}/requests";
 pub const OPERATION_CANCEL: &str = "/v1/operations/{number}/cancel";
 pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";
+pub const EXPORT: &str = "/v1/export";
+pub const IMPORTS: &str = "/v1/imports";
 pub const PLANS: &str = "/v1/plans";
 pub const PLAN: &str = "/v1/plans/{id}";
 pub const ENGINES: &str = "/v1/engines";
@@ -73,3 +77,6 @@ pub const WAIT_MAX_MS: u64 = 60_000;
 /// Operations or log lines in a page when the request does not say, and at most.
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 1000;
+
+/// Largest body of an import, bytes.
+pub const IMPORT_MAX: usize = 256 << 20;

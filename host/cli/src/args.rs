@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     definition, demo, engines, folder, hypervisors, machine, ops, plan, secret, serve, show, sim,
+    text,
     tree,
 };
 
@@ -86,6 +87,12 @@ pub enum Command {
     Tree(tree::TreeArgs),
     /// Show one node whole
     Show(show::ShowArgs),
+    /// Write a folder and all below it as YAML files
+    Export(text::ExportArgs),
+    /// Bring a folder to what YAML files say
+    Import(text::ImportArgs),
+    /// Print the JSON Schema of a definition
+    Schema,
     /// Create, remove or edit a folder
     #[command(subcommand)]
     Folder(folder::FolderCommand),

@@ -54,6 +54,17 @@ pub async fn confirmed(
     }
 }
 
+/// Asks whether to do what was just shown.
+///
+/// # Errors
+/// `nobody` when there is no terminal to ask on.
+pub fn ask_on_terminal(nobody: impl FnOnce() -> CommandError) -> Result<bool, CommandError> {
+    if !io::stdin().is_terminal() {
+        return Err(nobody());
+    }
+    ask("Do it? [y/N] ")
+}
+
 fn ask(question: &str) -> Result<bool, CommandError> {
     let mut err = io::stderr().lock();
     write!(err, "{question}")

@@ -11,7 +11,8 @@ use enginehouse_server::StartError;
 use enginehouse_sim::SimError;
 use thiserror::Error;
 
-use crate::input::{ChangeError, DefinitionFileError};
+use crate::export_files::ExportFilesError;
+use crate::input::{ChangeError, DefinitionFileError, DirectoryError};
 
 #[derive(Debug, Error)]
 pub enum CommandError {
@@ -30,6 +31,10 @@ pub enum CommandError {
     Change(#[from] ChangeError),
     #[error(transparent)]
     DefinitionFile(#[from] DefinitionFileError),
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    #[error(transparent)]
+    ExportFiles(#[from] ExportFilesError),
     #[error("nothing to change was given")]
     NoChange,
     #[error("`{text}` is no duration")]
@@ -38,6 +43,11 @@ pub enum CommandError {
     /// It would destroy something, and there is nobody to ask.
     #[error("{what} {path} destroys machines, and standard input is no terminal to ask on")]
     NobodyToAsk { what: &'static str, path: FullName },
+    /// The same, of an import that removes nodes or changes machines.
+    #[error(
+        "the import into {0} removes nodes or changes machines, and standard input is no terminal to ask on"
+    )]
+    ImportNeedsYes(FullName),
     /// The person said no.
     #[error("nothing was done")]
     Declined,

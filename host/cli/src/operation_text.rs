@@ -46,6 +46,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::SetSecret => "set",
         OperationKind::RemoveSecret => "removed",
         OperationKind::RotateKey => "encrypted anew",
+        OperationKind::Import => "imported",
     }
 }
 

@@ -11,6 +11,8 @@ use enginehouse_api::{
 use enginehouse_secrets::KeyFileError;
 
 use crate::error::CommandError;
+use crate::export_files::ExportFilesError;
+use crate::input::DirectoryError;
 use crate::operation_text;
 use crate::output::Output;
 use crate::style::{Style, clean};
@@ -110,6 +112,24 @@ fn describe(error: &CommandError) -> Report {
             ),
         ),
         CommandError::DefinitionFile(_) => plain(Exit::Usage, None),
+        CommandError::Directory(directory) => of_directory(directory),
+        CommandError::ExportFiles(export) => match export {
+            ExportFilesError::InTheWay(_) => plain(
+                Exit::Usage,
+                Some("choose another directory, move them away, or overwrite them with --force"),
+            ),
+            ExportFilesError::NoDirectory(_) => plain(
+                Exit::Usage,
+                Some("choose another directory, or move it away"),
+            ),
+            ExportFilesError::Write { .. }
+            | ExportFilesError::Read { .. }
+            | ExportFilesError::Outside(_) => plain(Exit::Failed, None),
+        },
+        CommandError::ImportNeedsYes(_) => plain(
+            Exit::Usage,
+            Some("look at it with --dry-run, then repeat the command with --yes"),
+        ),
         CommandError::NoChange => {
             plain(Exit::Usage, Some("give key=value, --unset KEY or -f FILE"))
         }
@@ -182,6 +202,40 @@ fn describe(error: &CommandError) -> Report {
         | CommandError::Signal(_)
         | CommandError::Runtime(_) => plain(Exit::Failed, None),
     }
+}
+
+fn of_directory(error: &DirectoryError) -> Report {
+    let mut report = Report {
+        message: with_causes(error),
+        details: Vec::new(),
+        hint: None,
+        exit: Exit::Usage,
+    };
+    match error {
+        DirectoryError::Files { problems, more } => {
+            report.details = problems
+                .iter()
+                .map(|problem| match &problem.hint {
+                    Some(hint) => format!("{problem}\n  {hint}"),
+                    None => problem.to_string(),
+                })
+                .collect();
+            if *more > 0 {
+                report.details.push(format!("and {more} more"));
+            }
+        }
+        DirectoryError::Link(_) => {
+            report.hint = Some("put a copy there, or take it away".to_owned());
+        }
+        DirectoryError::Nothing(_) => {
+            report.hint = Some("`enginehouse export DIR` writes such files".to_owned());
+        }
+        DirectoryError::TooMuch(_) => {
+            report.hint = Some("import folders one by one, with --into".to_owned());
+        }
+        DirectoryError::Read { .. } | DirectoryError::Name(_) => {}
+    }
+    report
 }
 
 /// The error and what is behind it: `cannot read vm.yaml: No such file or directory`. Some errors of
@@ -260,7 +314,12 @@ fn refused(problem: &Problem) -> Report {
 
 /// `/web/vm1: memroy: unknown key` and what would be right below it.
 pub fn field_error(error: &FieldError) -> String {
-    let mut text = error.node.to_string();
+    // As compilers write it, so that editors find the place.
+    let mut text = match (&error.file, error.line, error.column) {
+        (Some(file), Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+        (Some(file), _, _) => file.clone(),
+        (None, _, _) => error.node.to_string(),
+    };
     if !error.key.is_empty() {
         text.push_str(&format!(": {}", error.key));
     }

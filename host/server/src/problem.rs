@@ -55,6 +55,9 @@ fn field(node: &FullName, key: &str, kind: &ProblemKind) -> FieldError {
     let mut error = FieldError {
         node: node.clone(),
         key: key.to_owned(),
+        file: None,
+        line: None,
+        column: None,
         message: None,
         expected: None,
         found: None,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::difference::{hidden_paths, hides_secrets, keep_secrets};
 use crate::layout::{NodeFile, node_of};
-use crate::problem::{FileProblem, Place};
+use crate::problem::{FileProblem, Place, shown};
 use crate::yaml::{YamlDocument, YamlError, read_yaml};
 
 /// More problems than this are counted, not kept.
@@ -184,9 +184,24 @@ fn read_definition(path: &str, bytes: &[u8]) -> Result<Source, Vec<FileProblem>>
     if members.values().any(hides_secrets) {
         return Ok(Source::Hidden(members));
     }
-    Definition::from_json(&Value::Object(members))
+    parsed(path, &document, &Value::Object(members))
         .map(|definition| Source::Definition(Box::new(definition)))
-        .map_err(|problems| of_definition(path, &document, &problems))
+}
+
+fn parsed(
+    path: &str,
+    document: &YamlDocument,
+    value: &Value,
+) -> Result<Definition, Vec<FileProblem>> {
+    let parsed = Definition::from_json(value).and_then(|definition| {
+        let problems = definition.refused_literals();
+        if problems.is_empty() {
+            Ok(definition)
+        } else {
+            Err(problems)
+        }
+    });
+    parsed.map_err(|problems| of_definition(path, document, &problems))
 }
 
 fn kind_of(value: &Value) -> &'static str {
@@ -241,9 +256,9 @@ fn of_definition(path: &str, document: &YamlDocument, problems: &[Problem]) -> V
             };
             FileProblem {
                 place,
-                key: problem.key.to_string(),
+                key: shown(&problem.key.to_string()),
                 hint,
-                ..FileProblem::of_file(path, message)
+                ..FileProblem::of_file(path, shown(&message))
             }
         })
         .collect()
@@ -268,7 +283,7 @@ pub fn secrets_missing(
     if !left.is_empty() {
         let problems = left.into_iter().map(|path| FileProblem {
             place: document.place_of_value(&path),
-            key: KeyPath::from_keys(path).to_string(),
+            key: shown(&KeyPath::from_keys(path).to_string()),
             hint: Some("write it, or where it is found: {env: NAME} or {file: PATH}".to_owned()),
             ..FileProblem::of_file(
                 file,
@@ -277,7 +292,17 @@ pub fn secrets_missing(
         });
         return Err(problems.collect());
     }
-    Definition::from_json(&value).map_err(|problems| of_definition(file, &document, &problems))
+    parsed(file, &document, &value)
+}
+
+/// Whether two files are the same definition, however they are written.
+#[must_use]
+pub fn say_the_same(a: &[u8], b: &[u8]) -> bool {
+    let definition = |bytes| match read_definition("", bytes) {
+        Ok(Source::Definition(definition)) => Some(definition),
+        Ok(Source::Nothing | Source::Hidden(_)) | Err(_) => None,
+    };
+    definition(a).is_some_and(|a| definition(b).is_some_and(|b| a == b))
 }
 
 /// Where a key stands in a file, by its path as people write it.

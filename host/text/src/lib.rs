@@ -28,9 +28,11 @@ mod layout;
 mod problem;
 mod yaml;
 
+pub use enginehouse_tree::definition_schema;
+
 pub use difference::{KeyChange, differences};
 pub use export::{Exported, file_of_definition};
-pub use import::{Reading, Source, Wanted, place_of, read_files, secrets_missing};
+pub use import::{Reading, Source, Wanted, place_of, read_files, say_the_same, secrets_missing};
 pub use layout::{FOLDER_FILE, LayoutError, NodeFile, SCHEMA_FILE, Siblings, node_of};
 pub use problem::{FileProblem, Place};
 pub use yaml::{FILE_MAX, YamlDocument, YamlError, read_value, read_yaml, write_yaml};

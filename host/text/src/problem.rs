@@ -6,6 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::layout::shown_path;
 
+/// Longest text of a message or key, in characters.
+const SHOWN: usize = 400;
+
+/// A text on one line that is not too long. What is escaped could steer a terminal.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len().min(SHOWN));
+    for (at, c) in text.chars().enumerate() {
+        if at == SHOWN {
+            shown.push('…');
+            break;
+        }
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// A place in a file. Both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {

@@ -89,6 +89,20 @@ fn what_is_no_yaml_is_said_with_its_place() {
 }
 
 #[test]
+fn secrets_in_settings_are_refused_with_their_place_and_never_repeated() {
+    let files: [(&str, &[u8]); 1] = [(
+        "vm.yaml",
+        b"settings:\n  api_token: hunter2\nhypervisors:\n  h: {type: fake, host: a, settings: {password: hunter2}}\n",
+    )];
+    let said = said_of(&files);
+    assert!(!said.contains("hunter2"), "{said}");
+    insta::assert_snapshot!(said, @r#"
+    vm.yaml:2:14: settings.api_token: expected no secret, as the key says it is one, found a text [settings stand in plans and in what is recorded as deployed; secrets of a guest have their place below `guest`]
+    vm.yaml:4:49: hypervisors.h.settings.password: expected no secret, as the key says it is one, found a text [an engine reads its settings; write the connection's password as `password` of the entry, which the host keeps from engines]
+    "#);
+}
+
+#[test]
 fn paths_that_no_node_can_have_are_refused() {
     let long = format!("{}.yaml", "x".repeat(10_000));
     let deep = format!("{}vm.yaml", "a/".repeat(100));
@@ -172,7 +186,7 @@ fn files_of_no_node_are_counted_and_left_alone() {
 
 #[test]
 fn a_hidden_secret_stays_or_is_missed_with_its_place() {
-    let text = b"hypervisors:\n  h:\n    type: proxmox\n    host: https://a:8006\n    user: u\n    password: (secret)\nsettings:\n  api_token: (secret)\n";
+    let text = b"hypervisors:\n  h:\n    type: proxmox\n    host: https://a:8006\n    user: u\n    password: (secret)\nguest:\n  domain:\n    domain: example.org\n    password: (secret)\n";
     let files: [(&str, &[u8]); 1] = [("_folder.yaml", text)];
     let reading = read_files(&FullName::root(), files);
     assert_eq!(reading.problems, []);
@@ -181,19 +195,19 @@ fn a_hidden_secret_stays_or_is_missed_with_its_place() {
     };
     let before = Definition::from_json(&json!({
         "hypervisors": {"h": {"type": "proxmox", "host": "https://old:8006", "user": "u", "password": "hunter2"}},
-        "settings": {"api_token": "t0ken"},
+        "guest": {"domain": {"domain": "example.org", "password": {"env": "JOIN"}}},
     }))
     .unwrap();
     let kept = secrets_missing("_folder.yaml", text, members, Some(&before)).unwrap();
     let kept = kept.to_json();
     assert_eq!(kept["hypervisors"]["h"]["password"], "hunter2");
     assert_eq!(kept["hypervisors"]["h"]["host"], "https://a:8006");
-    assert_eq!(kept["settings"]["api_token"], "t0ken");
+    assert_eq!(kept["guest"]["domain"]["password"], json!({"env": "JOIN"}));
 
     let problems = secrets_missing("_folder.yaml", text, members, None).unwrap_err();
     let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(said.join("\n"), @r#"
     _folder.yaml:6:15: hypervisors.h.password: `(secret)` keeps a secret as it is, and the tree has none here
-    _folder.yaml:8:14: settings.api_token: `(secret)` keeps a secret as it is, and the tree has none here
+    _folder.yaml:10:15: guest.domain.password: `(secret)` keeps a secret as it is, and the tree has none here
     "#);
 }

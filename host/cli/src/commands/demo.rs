@@ -263,6 +263,7 @@ impl<'a> Stage<'a> {
             OperationKind::SetGrants => "grant",
             OperationKind::Provision
             | OperationKind::Deprovision
+            | OperationKind::Import
             | OperationKind::Edit
             | OperationKind::Reconfigure
             | OperationKind::Deploy

@@ -13,6 +13,7 @@ pub mod secret;
 pub mod serve;
 pub mod show;
 pub mod sim;
+pub mod text;
 pub mod tree;
 
 use crate::args::{Cli, Command};
@@ -32,6 +33,9 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Demo(args) => demo::demo(args, output).await,
         Command::Tree(args) => tree::tree(&client()?, args, output).await,
         Command::Show(args) => show::show(&client()?, args, output).await,
+        Command::Export(args) => text::export(&client()?, args, output).await,
+        Command::Import(args) => text::import(&client()?, args, output).await,
+        Command::Schema => text::schema(output),
         Command::Folder(command) => folder::folder(&client()?, command, output).await,
         Command::Provision(args) => definition::provision(&client()?, args, output).await,
         Command::Edit(args) => definition::edit(&client()?, args, output).await,

@@ -58,6 +58,10 @@ pub(crate) fn check_order(
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Operate)
         }
+        OperationKind::Import => {
+            let node = caller.find(state, &request.path)?;
+            caller.must(state, node, Permission::Operate)
+        }
         OperationKind::SetGrants => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Govern)

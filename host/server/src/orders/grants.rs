@@ -79,6 +79,9 @@ fn wrong(order: &Order, at: usize, message: &str, hint: &str) -> Problem {
     .with_errors(vec![FieldError {
         node: order.path.clone(),
         key: format!("grants.{at}"),
+        file: None,
+        line: None,
+        column: None,
         message: Some(message.to_owned()),
         expected: None,
         found: None,

@@ -95,7 +95,7 @@ pub(super) fn queue(
 
 /// The hypervisor whose slots an operation on `node` counts against; its limits are told to the
 /// queue on the way.
-fn slot_of(house: &House, state: &mut State, node: NodeUid) -> Option<HypervisorUid> {
+pub(super) fn slot_of(house: &House, state: &mut State, node: NodeUid) -> Option<HypervisorUid> {
     let recorded = state.record_of(node).map(|record| record.hypervisor);
     let uid = recorded.or_else(|| {
         let computed = state.tree.computed(node).ok()?;

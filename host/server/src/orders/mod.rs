@@ -6,6 +6,7 @@
 
 mod definition;
 mod grants;
+mod import;
 mod limits;
 mod machine;
 mod projected;
@@ -23,6 +24,7 @@ use crate::access::{Caller, check_order};
 use crate::house::State;
 
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
+pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use tree::{apply_to_tree, without_literals};
 
@@ -83,7 +85,8 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::SetGrants
         | OperationKind::SetSecret
         | OperationKind::RemoveSecret
-        | OperationKind::RotateKey => Intent::Observe,
+        | OperationKind::RotateKey
+        | OperationKind::Import => Intent::Observe,
     }
 }
 
@@ -112,6 +115,12 @@ pub(crate) async fn accept(
 fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     let params = &request.params;
     let kind = request.kind;
+    if kind == OperationKind::Import {
+        return Err(
+            Problem::new(ErrorCode::BadRequest, "an import is ordered with its files")
+                .with_hint("send them to `POST /v1/imports`"),
+        );
+    }
     let route = match kind {
         OperationKind::SetSecret => Some("PUT /v1/secrets/{name}"),
         OperationKind::RemoveSecret => Some("DELETE /v1/secrets/{name}"),
@@ -145,6 +154,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             !params.grants.is_empty(),
             kind == OperationKind::SetGrants,
         ),
+        ("import", params.import.is_some(), false),
         ("keep_disks", params.keep_disks, undeploys),
         ("force", params.force, stops),
         (

@@ -70,7 +70,8 @@ pub(super) fn check_projected(
         | OperationKind::SetGrants
         | OperationKind::SetSecret
         | OperationKind::RemoveSecret
-        | OperationKind::RotateKey => return Ok(()),
+        | OperationKind::RotateKey
+        | OperationKind::Import => return Ok(()),
     };
     next(status, machine, event).map(|_| ()).map_err(|refused| {
         Problem::new(

@@ -94,7 +94,8 @@ pub(crate) fn apply_to_tree(
             let grants = crate::orders::grants::changed(state, order)?;
             state.tree.set_grants(order.node, grants)
         }
-        OperationKind::Deploy
+        OperationKind::Import
+        | OperationKind::Deploy
         | OperationKind::Undeploy
         | OperationKind::Reconfigure
         | OperationKind::Start

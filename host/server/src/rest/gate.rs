@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -117,6 +117,12 @@ where
 }
 
 impl Route {
+    /// With bodies of up to this many bytes; the limit of all routes is less.
+    pub(crate) fn with_body(mut self, most: usize) -> Self {
+        self.handler = self.handler.layer(DefaultBodyLimit::max(most));
+        self
+    }
+
     pub(crate) fn need(&self) -> RouteNeed {
         RouteNeed {
             method: self.method.to_string(),

@@ -8,6 +8,7 @@ mod hypervisors;
 mod operations;
 mod plans;
 mod secrets;
+mod text;
 mod tokens;
 mod tree;
 
@@ -22,6 +23,7 @@ use crate::house::House;
 use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
+pub(crate) use tree::pending_of;
 
 /// Largest body of a request, bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -43,6 +45,8 @@ fn routes() -> Vec<Route> {
         get(routes::OPERATION_REQUESTS, On(Read), operations::requests),
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
         post(routes::OPERATION_RESOLVE, On(Operate), operations::resolve),
+        get(routes::EXPORT, On(Read), text::export),
+        post(routes::IMPORTS, On(Operate), text::import).with_body(routes::IMPORT_MAX),
         post(routes::PLANS, On(Read), plans::make),
         get(routes::PLAN, On(Read), plans::show),
         get(routes::ENGINES, Token, engines::list),

@@ -12,7 +12,7 @@ use enginehouse_api::{
 use enginehouse_documents::Description;
 use enginehouse_model::{FullName, NodeUid, OperationId};
 use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject};
-use enginehouse_tree::Permission;
+use enginehouse_tree::{Computed, Permission};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -204,7 +204,20 @@ fn busy(state: &HouseState, uid: NodeUid) -> Option<OperationId> {
 
 /// What a `reconfigure` would change, in words: the definition against the deployed config.
 fn pending(house: &House, state: &HouseState, uid: NodeUid) -> Vec<String> {
-    pending_plan(house, state, uid)
+    let computed = state.tree.computed(uid).ok();
+    computed
+        .map(|computed| pending_of(house, state, uid, &computed))
+        .unwrap_or_default()
+}
+
+/// The same, were this its computed definition.
+pub(crate) fn pending_of(
+    house: &House,
+    state: &HouseState,
+    uid: NodeUid,
+    computed: &Computed,
+) -> Vec<String> {
+    pending_plan(house, state, uid, computed)
         .map(|plan| {
             plan.pending
                 .iter()
@@ -214,13 +227,17 @@ fn pending(house: &House, state: &HouseState, uid: NodeUid) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn pending_plan(house: &House, state: &HouseState, uid: NodeUid) -> Option<MachinePlan> {
+fn pending_plan(
+    house: &House,
+    state: &HouseState,
+    uid: NodeUid,
+    computed: &Computed,
+) -> Option<MachinePlan> {
     let body = state.tree.descriptor(uid).ok()?;
     if body.status == enginehouse_tree::Status::Provisioned {
         return None;
     }
     let record = state.record_of(uid)?;
-    let computed = state.tree.computed(uid).ok()?;
     let hypervisor = state.tree.hypervisor(record.hypervisor)?;
     let kind = hypervisor.entry.kind.as_ref()?;
     let description: Description = house

@@ -140,6 +140,7 @@ fn orders() -> Vec<Probe> {
         order("set-secret", "set-secret", "/", json!({})),
         order("remove-secret", "remove-secret", "/", json!({})),
         order("rotate-key", "rotate-key", "/", json!({})),
+        order("import", "import", front, json!({})),
     ];
     for (title, kind, makes, definition) in [
         ("remove-folder", "remove-folder", "create-folder", json!({})),
@@ -176,6 +177,16 @@ fn orders() -> Vec<Probe> {
     all
 }
 
+const HYPERVISORS: &str = "hypervisors: {h: {type: fake, host: \"http://127.0.0.1:3\"}}\n";
+
+/// One file below `/web/front`.
+fn import(title: &'static str, file: &str, text: &str, dry_run: bool) -> Probe {
+    let mut probe = probe("POST", "/v1/imports");
+    probe.title = title;
+    probe.before = Some(("edit", "/web/front/vm1", json!({"definition": {}})));
+    probe.body(json!({"path": "/web/front", "files": {file: text}, "dry_run": dry_run}))
+}
+
 fn probes(number: u64, plan: &str) -> Vec<Probe> {
     let operation = |method, route: &'static str| {
         probe(method, route).at(&route.replace("{number}", &number.to_string()))
@@ -200,6 +211,11 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         operation("GET", "/v1/operations/{number}/requests"),
         operation("POST", "/v1/operations/{number}/cancel"),
         operation("POST", "/v1/operations/{number}/resolve").body(json!({"as": "failed"})),
+        probe("GET", "/v1/export").at("/v1/export?path=/web/front"),
+        probe("GET", "/v1/export"),
+        import("import, vcpu", "vm1.yaml", "vcpu: 3\n", false),
+        import("import, a new folder", "$/_folder.yaml", "", false),
+        import("import, hypervisors", "_folder.yaml", HYPERVISORS, true),
         probe("POST", "/v1/plans").body(json!({"kind": "stop", "path": "/web/front"})),
         probe("GET", "/v1/plans/{id}").at(&format!("/v1/plans/{plan}")),
         probe("GET", "/v1/hypervisors"),

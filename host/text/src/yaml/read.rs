@@ -10,10 +10,7 @@ use thiserror::Error;
 
 use super::budget::{FILE_MAX, options};
 use super::node::{Item, Node, find};
-use crate::problem::Place;
-
-/// Longest message of the parser that is repeated, in characters.
-const MESSAGE_MAX: usize = 200;
+use crate::problem::{Place, shown};
 
 const NESTED: &str = "lists and mappings are nested too deeply";
 
@@ -151,22 +148,9 @@ fn of_parser(error: &serde_saphyr::Error) -> YamlError {
         "recursion limit exceeded" => Cow::Borrowed(NESTED),
         _ => message,
     };
-    let mut shown: String = message
-        .chars()
-        .take(MESSAGE_MAX)
-        .flat_map(|c| {
-            let control = c.is_control();
-            let plain = (!control).then_some(c);
-            let escaped = control.then(|| c.escape_default());
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        })
-        .collect();
-    if message.chars().count() > MESSAGE_MAX {
-        shown.push('…');
-    }
     YamlError {
         place: place_of_error,
-        message: shown,
+        message: shown(&message),
     }
 }
 

@@ -118,7 +118,7 @@ fn folders_descriptors_and_definitions_change_together_and_each_is_computed_once
     assert_eq!(estate.line("/web/vm2", "memory"), "memory 3 GiB, from /");
     assert_eq!(
         estate.line("/web/vm1", "use_hypervisor"),
-        "use_hypervisor g, from /"
+        "use_hypervisor g, from / via g (/)"
     );
     assert_eq!(estate.reloaded().whole(), estate.whole());
 
@@ -160,7 +160,18 @@ fn all_that_is_wrong_is_said_and_nothing_changes() {
             definition: Definition::default(),
         },
     ];
-    insta::assert_snapshot!(refused(&mut estate, edits).join("\n"), @"");
+    insta::assert_snapshot!(refused(&mut estate, edits).join("\n"), @r#"
+    `/web/vm1` exists already; choose another name
+    `/web/vm1` is a descriptor, not a folder
+    `/web/vm1` is provisioned; edit its definition instead, deploy applies it
+    `/web/vm2` is deployed: its definition cannot be changed directly; reconfigure changes the machine with its definition, undeploy makes the descriptor free to edit
+    `/web/vm2`: `deprovision` is refused while deployed: undeploy the machine first
+    folder `/old` is not empty: it has 1 nodes, `vm3` first; remove them, or name them one by one
+    the change of `/new2` is refused: `/new2`: `use_hypervisor` names `none`, which is not defined there or above; there are: h
+    the change of `/new` is refused: `/new`: `use_prototype` names `smal`, which is not defined there or above; did you mean `small`?
+    the root cannot be removed
+    there is no `/nowhere`; `/` is there, see what it holds
+    "#);
 }
 
 #[test]
@@ -168,7 +179,9 @@ fn an_entry_with_machines_on_it_stays() {
     let mut estate = estate();
     deploy(&mut estate, "/web/vm1");
     let edits = vec![define(&estate, "/", json!({"prototypes": {"small": {}}}))];
-    insta::assert_snapshot!(refused(&mut estate, edits).join("\n"), @"");
+    insta::assert_snapshot!(refused(&mut estate, edits).join("\n"), @r#"
+    hypervisor `h` cannot be removed from `/` while machines are on it: /web/vm1; undeploy them first
+    "#);
 }
 
 #[test]
