@@ -395,7 +395,7 @@ async fn deployed_machines_are_reconfigured_and_never_removed() -> Result<()> {
     );
 
     write(dir, "vm1.yaml", "vcpu: 2\n")?;
-    let root = root.replace("memory: 1GiB", "memory: 2GiB");
+    let root = root.replace("memory: 1 GiB", "memory: 2 GiB");
     write(dir, "_folder.yaml", root)?;
     let said = run(host, &["import", text(dir), "--dry-run"]).await?;
     insta::assert_snapshot!(said, @"");

@@ -15,8 +15,7 @@ mod refusals;
 use std::collections::BTreeMap;
 
 use enginehouse_api::{
-    ErrorCode, ImportAnswer, ImportMachine, ImportRequest, Operation, OperationKind, Params,
-    Problem,
+    ErrorCode, ImportAnswer, ImportMachine, ImportRequest, OperationKind, Params, Problem,
 };
 use enginehouse_model::{NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Spec;
@@ -110,31 +109,21 @@ fn carry_out(
     import: &Import<'_>,
     now: Timestamp,
 ) -> Result<ImportAnswer, Problem> {
-    let Decided {
-        edits,
-        machines,
-        mut answer,
-    } = decide(caller, state, import)?;
-    if import
-        .request
-        .digest
-        .as_ref()
-        .is_some_and(|digest| *digest != answer.digest)
-    {
+    let mut decided = decide(caller, state, import)?;
+    let expected = import.request.digest.as_ref();
+    if expected.is_some_and(|digest| *digest != decided.answer.digest) {
         return Err(Problem::new(
             ErrorCode::Stale,
             "the tree has changed since the import was looked at",
         )
         .with_hint("look at it again with `--dry-run`"));
     }
-    let touched = look(state, import, &edits, &machines)?;
-    answer.machines = changed_machines(caller.house(), state, &touched, &machines);
-    if import.request.dry_run || answer.is_empty() {
-        return Ok(answer);
+    let touched = look(state, import, &decided)?;
+    decided.answer.machines = changed_machines(caller.house(), state, &touched, &decided.machines);
+    if import.request.dry_run || decided.answer.is_empty() {
+        return Ok(decided.answer);
     }
-    let operation = apply(caller, state, staged, import, edits, machines, &answer, now)?;
-    answer.operation = Some(operation);
-    Ok(answer)
+    apply(caller, state, staged, import, decided, now)
 }
 
 /// Applies everything and takes it back: what would be computed anew. First without what waits for
@@ -142,9 +131,11 @@ fn carry_out(
 fn look(
     state: &mut State,
     import: &Import<'_>,
-    edits: &[NodeEdit],
-    machines: &[Machine],
+    decided: &Decided,
 ) -> Result<Vec<Touched>, Problem> {
+    let Decided {
+        edits, machines, ..
+    } = decided;
     let refused = |BatchErrors(errors)| {
         let mut refusals = Refusals::default();
         for error in &errors {
@@ -158,7 +149,7 @@ fn look(
             .preview(|tree| tree.apply_all(edits, &mut Uuid::now_v7))
             .map_err(refused)
     };
-    let seen = preview(edits.to_vec())?;
+    let seen = preview(edits.clone())?;
     if machines.is_empty() {
         return Ok(seen.touched);
     }
@@ -200,20 +191,19 @@ fn changed_machines(
         .collect()
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what was decided, and where it goes"
-)]
 fn apply(
     caller: &Caller,
     state: &mut State,
     staged: &mut Staged,
     import: &Import<'_>,
-    edits: Vec<NodeEdit>,
-    machines: Vec<Machine>,
-    answer: &ImportAnswer,
+    decided: Decided,
     now: Timestamp,
-) -> Result<Operation, Problem> {
+) -> Result<ImportAnswer, Problem> {
+    let Decided {
+        edits,
+        machines,
+        mut answer,
+    } = decided;
     let change = state
         .tree
         .apply_all(edits, &mut Uuid::now_v7)
@@ -234,7 +224,8 @@ fn apply(
     if machines.is_empty() {
         let operation = crate::view::quick(number, &order, caller.who(), now);
         crate::conclude::quick(state, staged, &operation, top, now);
-        return Ok(operation);
+        answer.operation = Some(operation);
+        return Ok(answer);
     }
     let children: Vec<Spec> = machines
         .into_iter()
@@ -251,7 +242,8 @@ fn apply(
     whole.children = children.iter().map(|child| child.number).collect();
     let specs = std::iter::once(whole).chain(children).collect();
     staged.output = state.queue.submit(specs, now);
-    crate::view::of_number(state, number)
+    answer.operation = Some(crate::view::of_number(state, number)?);
+    Ok(answer)
 }
 
 /// Every descriptor that was written has the import for its last operation.
