@@ -8,6 +8,8 @@
 //! engine was loaded anew and takes less, the tree still loads, and what else stands on a node can
 //! still be edited. A deploy is refused for all that is wrong ([`Tree::settings_problems`]).
 //!
+//! A change of many nodes, such as an import, is made [`together`](Tree::together).
+//!
 //! **What may be missing**: folders and prototypes hold parts, so a setting that a machine must have
 //! is asked for when the machine is made, not when something is written. An entry of a hypervisor is
 //! defined whole: there it is asked for at once.
@@ -23,6 +25,8 @@ use thiserror::Error;
 
 use crate::by_name::ByName;
 use crate::computed::{Computed, ResolvedHypervisor};
+use crate::definition::Definition;
+use crate::edit::Change;
 use crate::error::{EditError, FirstFew, LookupError};
 use crate::hypervisor::HypervisorEntry;
 use crate::key_path::KeyPath;
@@ -210,6 +214,65 @@ impl Tree {
         Ok(problems.found)
     }
 
+    /// Several edits as one: settings are checked when all of them are made, so that what is wrong only
+    /// between two of them is not refused. When it fails, nothing has changed.
+    ///
+    /// `edit` answers with all its edits as one ([`Change::and`]), and takes back what it did itself
+    /// when it fails.
+    ///
+    /// # Errors
+    /// Those of `edit`, and [`EditError::Settings`].
+    pub fn together<E: From<EditError>>(
+        &mut self,
+        edit: impl FnOnce(&mut Self) -> Result<Change, E>,
+    ) -> Result<Change, E> {
+        let engines = self.engine_settings.take();
+        let result = edit(self);
+        self.engine_settings = engines;
+        let change = result?;
+        match self.check_change(&change) {
+            Ok(()) => Ok(change),
+            Err(refused) => {
+                self.revert(change)?;
+                Err(refused.into())
+            }
+        }
+    }
+
+    /// Refuses edits that were made and left settings wrong.
+    fn check_change(&self, change: &Change) -> Result<(), EditError> {
+        let Some(engines) = &self.engine_settings else {
+            return Ok(());
+        };
+        // Of what several edits touched, the first one knows how it was.
+        let mut nodes: HashMap<NodeUid, Option<&Node>> = HashMap::new();
+        let mut computed: HashMap<NodeUid, Option<&Computed>> = HashMap::new();
+        for step in &change.steps {
+            nodes.entry(step.uid).or_insert(step.node.as_deref());
+            for (uid, before) in &step.computed {
+                computed.entry(*uid).or_insert(before.as_deref());
+            }
+        }
+        let mut touched: Vec<_> = computed
+            .into_iter()
+            .filter_map(|(uid, before)| Some((uid, before, self.entries.get(&uid)?)))
+            .collect();
+        touched.sort_by(|(_, _, a), (_, _, b)| a.computed.full_name().cmp(b.computed.full_name()));
+        let mut problems = Problems::default();
+        let mut asked = Asked::new(&**engines);
+        for (uid, before, after) in &touched {
+            if let Some(was) = nodes.get(uid) {
+                let was = was.map(|node| &node.local);
+                check_entries(&**engines, was, &after.node, &after.computed, &mut problems);
+            }
+            asked.check(*before, &after.computed, &mut problems);
+        }
+        let top = touched
+            .first()
+            .map(|(_, _, entry)| entry.computed.full_name());
+        problems.refuse(top)
+    }
+
     /// Refuses an edit that makes settings wrong: `node` is to be in the tree as it is here, and
     /// `computed` is what follows from it.
     pub(crate) fn check_settings(
@@ -224,7 +287,8 @@ impl Tree {
             return Ok(());
         };
         let mut problems = Problems::default();
-        self.check_entries(&**engines, node, top, &mut problems);
+        let before = self.entries.get(&node.uid).map(|entry| &entry.node.local);
+        check_entries(&**engines, before, node, top, &mut problems);
         let mut asked = Asked::new(&**engines);
         for (uid, computed) in computed {
             if problems.is_full() {
@@ -233,43 +297,36 @@ impl Tree {
             let before = self.entries.get(uid).map(|entry| &*entry.computed);
             asked.check(before, computed, &mut problems);
         }
-        if problems.found.is_empty() {
-            return Ok(());
-        }
-        Err(EditError::Settings(SettingErrors {
-            node: top.full_name().clone(),
-            problems: problems.found,
-        }))
+        problems.refuse(Some(top.full_name()))
     }
+}
 
-    /// The hypervisors that the node defines.
-    fn check_entries(
-        &self,
-        engines: &dyn EngineSettings,
-        node: &Node,
-        computed: &Computed,
-        problems: &mut Problems,
-    ) {
-        let before = self.entries.get(&node.uid).map(|entry| &entry.node.local);
-        for (name, entry) in defined(&node.local) {
-            let Some(kind) = kind_of(entry) else { continue };
-            let before = before.and_then(|before| {
-                let (_, entry) = defined(before).find(|(other, _)| *other == name)?;
-                Some((kind_of(entry)?, &entry.settings))
-            });
-            if before == Some((kind, &entry.settings)) {
-                continue;
-            }
-            let mut faults = engines.of_hypervisor(kind, &said(&entry.settings));
-            if !faults.is_empty()
-                && let Some((kind, settings)) = before
-            {
-                let known = engines.of_hypervisor(kind, &said(settings));
-                faults.retain(|fault| !known.contains(fault));
-            }
-            for fault in faults {
-                problems.note(of_entry(computed.full_name(), name, kind, fault));
-            }
+/// The hypervisors that a node defines, where it defined them otherwise before.
+fn check_entries(
+    engines: &dyn EngineSettings,
+    before: Option<&Definition>,
+    node: &Node,
+    computed: &Computed,
+    problems: &mut Problems,
+) {
+    for (name, entry) in defined(&node.local) {
+        let Some(kind) = kind_of(entry) else { continue };
+        let before = before.and_then(|before| {
+            let (_, entry) = defined(before).find(|(other, _)| *other == name)?;
+            Some((kind_of(entry)?, &entry.settings))
+        });
+        if before == Some((kind, &entry.settings)) {
+            continue;
+        }
+        let mut faults = engines.of_hypervisor(kind, &said(&entry.settings));
+        if !faults.is_empty()
+            && let Some((kind, settings)) = before
+        {
+            let known = engines.of_hypervisor(kind, &said(settings));
+            faults.retain(|fault| !known.contains(fault));
+        }
+        for fault in faults {
+            problems.note(of_entry(computed.full_name(), name, kind, fault));
         }
     }
 }
@@ -338,6 +395,16 @@ impl Problems {
         self.found.len() >= KEPT
     }
 
+    fn refuse(self, node: Option<&FullName>) -> Result<(), EditError> {
+        match node {
+            Some(node) if !self.found.is_empty() => Err(EditError::Settings(SettingErrors {
+                node: node.clone(),
+                problems: self.found,
+            })),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn note(&mut self, problem: SettingProblem) {
         let place = (
             problem.node.clone(),
@@ -380,7 +447,7 @@ fn definer(used: &ResolvedHypervisor) -> &FullName {
         .map_or(used.origin.full_name(), |via| &via.full_name)
 }
 
-fn defined(local: &crate::Definition) -> impl Iterator<Item = (&str, &HypervisorEntry)> {
+fn defined(local: &Definition) -> impl Iterator<Item = (&str, &HypervisorEntry)> {
     local
         .hypervisors
         .set()

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use enginehouse_tree::{
-    Change, EditError, EngineSettings, SettingFault, SettingFaultKind, SettingProblem,
+    Change, Definition, EditError, EngineSettings, SettingFault, SettingFaultKind, SettingProblem,
+    Tree,
 };
 use serde_json::{Map, Value, json};
 
@@ -309,8 +310,7 @@ fn a_definition_for_later_is_checked_without_writing_it() {
         (json!({"firmware": 1}), false),
     ] {
         let document = json!({"use_hypervisor": "f", "settings": settings});
-        let definition =
-            enginehouse_tree::Definition::parse(&"/web".parse().unwrap(), &document).unwrap();
+        let definition = Definition::parse(&"/web".parse().unwrap(), &document).unwrap();
         let checked = estate.tree.check_definition(uid, definition, &mut uids);
         assert_eq!(checked.is_ok(), fits, "{checked:?}");
         assert_eq!(estate.computed("/web").machine().settings, None);
@@ -360,4 +360,43 @@ fn ten_thousand_nodes_are_asked_about_as_often_as_their_settings_differ() {
         ]
     );
     assert_eq!(times, 4, "and what they were before");
+}
+
+#[test]
+fn several_edits_together_are_checked_when_all_of_them_are_made() {
+    let (mut estate, _) = estate();
+    estate.folder(
+        "/a",
+        json!({"use_hypervisor": "f", "settings": {"firmware": "uefi"}}),
+    );
+    estate.provision("/a/vm", json!({}));
+    let (a, vm) = (estate.uid("/a"), estate.uid("/a/vm"));
+    let definition =
+        |name: &str, document: Value| Definition::parse(&name.parse().unwrap(), &document).unwrap();
+    // The machine's setting is wrong until the folder has the other engine.
+    let both = |tree: &mut Tree, cpu: Value| {
+        let mut uids = || uuid::Uuid::nil();
+        let change = tree.set_definition(
+            vm,
+            definition("/a/vm", json!({"settings": {"firmware": null, "cpu": cpu}})),
+            None,
+            &mut uids,
+        )?;
+        let folder = definition("/a", json!({"use_hypervisor": "p"}));
+        let later = tree.set_definition(a, folder, None, &mut uids)?;
+        Ok::<_, EditError>(change.and(later))
+    };
+    assert_eq!(
+        said(estate.tree.together(|tree| both(tree, json!(1)))),
+        ["`/a/vm`: `settings.cpu`: expected a text, found 1 [pve: what cpu is.]"]
+    );
+    let used = |estate: &Estate| estate.computed("/a/vm").hypervisor().unwrap().name.clone();
+    assert_eq!(used(&estate), "f", "both are taken back");
+    assert!(both(&mut estate.tree, json!("host")).is_err(), "one by one");
+    let change = estate
+        .tree
+        .together(|tree| both(tree, json!("host")))
+        .unwrap();
+    assert_eq!(change.written.len(), 2);
+    assert_eq!(used(&estate), "p");
 }
