@@ -11,7 +11,7 @@ use crate::definition::Definition;
 use crate::error::{EditError, LookupError};
 use crate::node::{DescriptorBody, LastOperation, Node, NodeKind};
 use crate::state::{Event, Next, Status, next};
-use crate::tree::{Entry, Tree};
+use crate::tree::{ComputedBelow, Entry, Tree};
 
 /// What an edit did: which nodes to write to the store and which to remove from it. Empty when the
 /// edit changed nothing.
@@ -463,8 +463,34 @@ impl Tree {
         Ok(Change::of_one(uid, before))
     }
 
+    /// Whether the definition could be written on the node now, whatever its state: for an order that
+    /// is carried out later.
+    ///
+    /// # Errors
+    /// When this node or one below it would not resolve, or has settings that its engine does not
+    /// take.
+    pub fn check_definition(
+        &self,
+        uid: NodeUid,
+        definition: Definition,
+        uids: &mut dyn FnMut() -> Uuid,
+    ) -> Result<(), EditError> {
+        let mut node = Node::clone(&self.entry(uid)?.node);
+        node.hypervisor_uids = hypervisor_uids(&node.hypervisor_uids, &definition, uids);
+        node.local = definition;
+        self.follows(&node).map(|_| ())
+    }
+
     /// Puts a new node into the tree, or a changed one in its place.
     fn put(&mut self, node: Node) -> Result<Change, EditError> {
+        let (computed, removed) = self.follows(&node)?;
+        self.computations += computed.len() as u64;
+        Ok(self.install(node, computed, removed))
+    }
+
+    /// What follows from a node as it is here: the computed definitions, and the hypervisors that are
+    /// no more.
+    fn follows(&self, node: &Node) -> Result<(ComputedBelow, Vec<HypervisorUid>), EditError> {
         let uid = node.uid;
         let (full_name, parent) = match node.parent {
             None => (FullName::root(), None),
@@ -488,22 +514,22 @@ impl Tree {
                 (full_name, Some(Arc::clone(&entry.computed)))
             }
         };
-        let removed = self.removed_hypervisors(&node)?;
+        let removed = self.removed_hypervisors(node)?;
         let computed = self
-            .compute_below(&node, full_name.clone(), parent.as_deref())
+            .compute_below(node, full_name.clone(), parent.as_deref())
             .map_err(|problems| EditError::Unresolved {
                 node: full_name,
                 problems,
             })?;
-        self.computations += computed.len() as u64;
-        Ok(self.install(node, computed, removed))
+        self.check_settings(node, &computed)?;
+        Ok((computed, removed))
     }
 
     /// The change is decided: from here nothing fails.
     fn install(
         &mut self,
         node: Node,
-        computed: crate::tree::ComputedBelow,
+        computed: ComputedBelow,
         hypervisors_removed: Vec<HypervisorUid>,
     ) -> Change {
         let uid = node.uid;

@@ -5,7 +5,7 @@ use std::fmt;
 use enginehouse_model::{FullName, MachineUid, NodeUid, SegmentError};
 use thiserror::Error;
 
-use crate::{DefinitionErrors, Refused, ResolveError, Status};
+use crate::{DefinitionErrors, Refused, ResolveError, SettingErrors, Status};
 
 /// Nodes that are no tree. They come from the store: this is damage, not a mistake of a user.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -125,6 +125,8 @@ pub enum EditError {
     },
     #[error("the tree was edited since; only the latest change can be taken back")]
     NotTheLatest,
+    #[error(transparent)]
+    Settings(#[from] SettingErrors),
     /// The node's own definition does not resolve, or one below it no longer would.
     #[error("the change of `{node}` is refused: {}", FirstFew(.problems))]
     Unresolved {
@@ -134,7 +136,7 @@ pub enum EditError {
 }
 
 /// The first few of many, and how many more.
-struct FirstFew<'a, T>(&'a Vec<T>);
+pub(crate) struct FirstFew<'a, T>(pub(crate) &'a Vec<T>);
 
 const SHOWN: usize = 5;
 

@@ -20,6 +20,7 @@
 //! | `schema` | the same as a JSON Schema, said by each kind of key |
 //! | `secret`, `seal` | passwords, and how none stays in a definition |
 //! | `origin`, `computed`, `cascade`, `resolve` | inheritance |
+//! | `settings` | settings against what engines take |
 //! | `state`, `node` | descriptors, their states and edges |
 //! | `access`, `governed`, `rights` | who may do what, with which nodes and keys |
 //! | `preview`, `difference` | what an edit would do |
@@ -52,6 +53,7 @@ mod rules;
 mod schema;
 mod seal;
 mod secret;
+mod settings;
 mod state;
 mod tree;
 mod values;
@@ -71,16 +73,18 @@ pub use guest::{Domain, GuestComputed, GuestValues, Shape};
 pub use hypervisor::{Auth, Fingerprint, HypervisorEntry, Limits, Tls};
 pub use key_path::{KeyEdit, KeyPath, KeyPathError};
 pub use leaf::{Filled, Gateway, Json, Mac, NicAddresses, Size, Text, Texts, Vlan};
+pub use nearest::nearest;
 pub use node::{DescriptorBody, LastOperation, Node, NodeKind};
 pub use origin::{Origin, Traced, Via};
 pub use preview::{Counts, Differences, NodeDifference, Preview, RightsChange, Touched};
-pub use problem::{DefinitionErrors, Problem, ProblemKind};
+pub use problem::{DefinitionErrors, Problem, ProblemKind, found, found_secret};
 pub use resolve::ResolveError;
 pub use rights::Right;
 pub use rules::{Approvals, OnFailure, Policy, RuleComputed, RuleValues};
 pub use schema::definition_schema;
 pub use seal::{SECRET_MAX, name_keys, sealed_value};
-pub use secret::{Secret, Secrets};
+pub use secret::{Secret, Secrets, is_secret_key, is_secret_reference};
+pub use settings::{EngineSettings, SettingErrors, SettingFault, SettingFaultKind, SettingProblem};
 pub use state::{Event, Next, Refused, Status, next};
 pub use tree::Tree;
 pub use values::{

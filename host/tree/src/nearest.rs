@@ -1,10 +1,7 @@
 //! "Did you mean": the nearest of the names there are.
 
 /// The name that is most alike, if one is alike enough to be a slip of the pen.
-pub(crate) fn nearest<'a>(
-    wrong: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Nobody means a name by a text much longer than any; comparing it would cost its length.
     if wrong.len() > 200 {
         return None;

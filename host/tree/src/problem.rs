@@ -161,7 +161,8 @@ impl Reader {
 }
 
 /// A value as an error names it: `the number 4096`, `the text "8GX"`, `a list`.
-pub(crate) fn found(value: &Value) -> String {
+#[must_use]
+pub fn found(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(value) => value.to_string(),
@@ -173,7 +174,8 @@ pub(crate) fn found(value: &Value) -> String {
 }
 
 /// A value of a secret key as an error names it: by its type alone.
-pub(crate) fn found_secret(value: &Value) -> &'static str {
+#[must_use]
+pub fn found_secret(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

@@ -224,9 +224,16 @@ fn hidden(value: &Value, secret: bool) -> Value {
 }
 
 /// Whether a key of free-form values names a secret.
-pub(crate) fn is_secret_key(key: &str) -> bool {
+#[must_use]
+pub fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     ["password", "passwd", "secret", "token", "private_key"]
         .iter()
         .any(|word| key.contains(word))
+}
+
+/// Whether a value only says where a secret is: `{env: NAME}`, `{file: PATH}`, `{secret: NAME}`.
+#[must_use]
+pub fn is_secret_reference(value: &Value) -> bool {
+    value.is_object() && Secret::from_json(value).is_ok()
 }

@@ -12,6 +12,7 @@ use crate::error::{LoadError, LookupError};
 use crate::nearest::nearest;
 use crate::node::{DescriptorBody, Node};
 use crate::resolve::ResolveError;
+use crate::settings::EngineSettings;
 use crate::state::Status;
 
 /// More than this many names that do not resolve are not collected.
@@ -26,6 +27,7 @@ pub struct Tree {
     /// Where each subject was granted something.
     pub(crate) granted: BTreeMap<Subject, BTreeSet<NodeUid>>,
     pub(crate) computations: u64,
+    pub(crate) engine_settings: Option<Arc<dyn EngineSettings>>,
     /// Edits so far, also those taken back; and the latest that was not.
     pub(crate) edits: u64,
     pub(crate) edit: u64,
@@ -85,6 +87,7 @@ impl Tree {
             hypervisors: HashMap::new(),
             granted: BTreeMap::new(),
             computations: 0,
+            engine_settings: None,
             edits: 0,
             edit: 0,
         };

@@ -19,3 +19,5 @@ mod previews;
 mod schema;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod settings;
