@@ -136,4 +136,7 @@ pub struct FieldError {
     /// "did you mean `memory`?"
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of a setting: what its engine says of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }

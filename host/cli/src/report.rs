@@ -268,8 +268,8 @@ pub fn field_error(error: &FieldError) -> String {
         (None, Some(found)) => text.push_str(&format!(": found {found}")),
         (None, None) => {}
     }
-    if let Some(hint) = &error.hint {
-        text.push_str(&format!("\n  {hint}"));
+    for more in [&error.description, &error.hint].into_iter().flatten() {
+        text.push_str(&format!("\n  {more}"));
     }
     text
 }

@@ -139,6 +139,7 @@ pub(crate) struct House {
     pub store: Store,
     pub engines: Vec<Arc<Engine>>,
     pub refused: Vec<(std::path::PathBuf, LoadError)>,
+    pub schemas: Arc<crate::schemas::Schemas>,
     pub clock: Clock,
     /// Hash of the installation's own token, which is in a file.
     pub installation_token: Mutex<blake3::Hash>,
@@ -268,13 +269,15 @@ impl House {
             };
             let rebuilt =
                 crate::start::rebuild(&self.config, &self.store, loaded, self.now()).await;
-            let (fresh, output) = match rebuilt {
+            let (mut fresh, output) = match rebuilt {
                 Ok(rebuilt) => rebuilt,
                 Err(error) => {
                     tracing::error!(%error, "the state could not be loaded again");
                     continue;
                 }
             };
+            let schemas = Arc::clone(&self.schemas);
+            fresh.tree.set_engine_settings(schemas as _);
             // From here on a commit that fails begins the next reload.
             self.reloading.store(false, Ordering::Release);
             let resumed = self

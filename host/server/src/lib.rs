@@ -23,6 +23,7 @@ mod orders;
 mod problem;
 mod rest;
 mod running;
+mod schemas;
 mod start;
 mod token_file;
 mod view;

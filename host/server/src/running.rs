@@ -13,6 +13,7 @@ use enginehouse_api::ADDRESS_FILE;
 use enginehouse_engines::{Clock, Runtime, RuntimeConfig, RuntimeError};
 use enginehouse_model::InstallationId;
 use enginehouse_store::{OpenError, Opening, Store};
+use enginehouse_tree::EngineSettings;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 use crate::ServeConfig;
 use crate::house::House;
+use crate::schemas::Schemas;
 use crate::start::{RebuildError, rebuild};
 
 /// How long a stop waits for answers that are being written.
@@ -120,16 +122,20 @@ impl Server {
             .engines_dir
             .clone()
             .unwrap_or_else(|| data_dir.join("engines"));
-        let engines = runtime.load_dir(&engines_dir).await;
+        let mut engines = runtime.load_dir(&engines_dir).await;
+        let schemas = Arc::new(Schemas::of(&mut engines));
         for engine in &engines.engines {
             tracing::info!(engine = engine.name(), version = %engine.description().version, "engine loaded");
         }
         for (file, error) in &engines.refused {
             tracing::warn!(file = %file.display(), "engine refused: {}", crate::problem::with_sources(error));
         }
-        let (state, output) = rebuild(&config, &store, loaded, clock.now())
+        let (mut state, output) = rebuild(&config, &store, loaded, clock.now())
             .await
             .map_err(StartError::Rebuild)?;
+        state
+            .tree
+            .set_engine_settings(Arc::clone(&schemas) as Arc<dyn EngineSettings>);
         let listener =
             TcpListener::bind(config.listen)
                 .await
@@ -147,6 +153,7 @@ impl Server {
             store,
             engines: engines.engines,
             refused: engines.refused,
+            schemas,
             clock,
             installation_token: Mutex::new(token.hash()),
             connections: crate::connections::Connections::default(),

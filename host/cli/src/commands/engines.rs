@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use enginehouse_api::{Client, Engine, EngineList};
+use serde_json::Value;
 
 use crate::error::CommandError;
 use crate::output::Output;
@@ -12,11 +13,11 @@ use crate::table::Table;
 pub enum EnginesCommand {
     /// List the engines, and the files that were refused
     List,
-    /// Show what an engine says of itself
+    /// Show what an engine says of itself, and the settings it takes
     #[command(after_help = "\
 Examples:
   enginehouse engines show proxmox
-  enginehouse engines show proxmox --output json    with the schemas of its settings")]
+  enginehouse engines show proxmox --output json    with the JSON Schemas of its settings")]
     Show(ShowArgs),
 }
 
@@ -106,11 +107,6 @@ fn one(engine: &Engine, paint: Painter) -> String {
     fact("endpoints", endpoints.join(", "));
     let port = description.default_port.map(|port| port.to_string());
     fact("default port", port.unwrap_or_default());
-    fact("settings", properties(&description.machine_settings_schema));
-    fact(
-        "hypervisor settings",
-        properties(&description.hypervisor_settings_schema),
-    );
     fact("file", engine.summary.file.clone());
     fact("hash", engine.summary.hash.clone());
     let title = if description.title.is_empty() {
@@ -119,19 +115,66 @@ fn one(engine: &Engine, paint: Painter) -> String {
         format!(" ({})", one_line(&description.title))
     };
     format!(
-        "engine {}{title}\n{}",
+        "engine {}{title}\n{}{}{}",
         paint.paint(Style::Strong, &engine.summary.name),
-        table.render(paint)
+        table.render(paint),
+        settings(
+            "settings of a machine",
+            &description.machine_settings_schema,
+            paint
+        ),
+        settings(
+            "settings of a hypervisor",
+            &description.hypervisor_settings_schema,
+            paint
+        )
     )
 }
 
-/// Names of the members that a JSON Schema describes.
-fn properties(schema: &serde_json::Value) -> String {
-    let names = schema.get("properties").and_then(|value| value.as_object());
-    let names: Vec<&str> = names
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    names.join(", ")
+/// The settings that a schema describes, each with what it takes and what it is.
+fn settings(what: &str, schema: &Value, paint: Painter) -> String {
+    let settings = enginehouse_settings::listing(schema);
+    if settings.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("{what}\n");
+    for setting in settings {
+        text.push_str(&format!("  {}", paint.paint(Style::Strong, &setting.name)));
+        if setting.required {
+            text.push_str(", required");
+        }
+        if setting.secret {
+            text.push_str(", never shown");
+        }
+        text.push('\n');
+        let facts = [
+            Some(setting.takes),
+            setting.default.map(|value| format!("default {value}")),
+            setting.example.map(|value| format!("for example {value}")),
+        ];
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        for line in wrapped(&facts.join("; ")) {
+            text.push_str(&format!("      {line}\n"));
+        }
+        for line in setting.description.iter().flat_map(|text| wrapped(text)) {
+            text.push_str(&format!("      {}\n", paint.paint(Style::Faint, &line)));
+        }
+    }
+    text
+}
+
+/// Lines of a text, broken between words.
+fn wrapped(text: &str) -> Vec<String> {
+    const WIDTH: usize = 80;
+    let mut lines: Vec<String> = Vec::new();
+    for word in one_line(text).split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

@@ -167,8 +167,16 @@ fn an_engine_is_shown_with_what_it_can_do() {
             "name": "proxmox", "title": "Proxmox VE", "version": "0.1.0", "aliases": ["pve"],
             "kinds": ["qemu"], "actions": ["create", "start"],
             "auth": ["proxmox-token", "proxmox-ticket"], "default_port": 8006,
-            "hypervisor_settings_schema": {"properties": {"page": {}}},
-            "machine_settings_schema": {"properties": {"ostype": {}, "bios": {}}},
+            "hypervisor_settings_schema": {"properties": {
+                "page": {"type": "integer", "minimum": 1, "default": 100,
+                         "description": "Machines in one page."},
+                "pin": {"type": "string", "writeOnly": true, "default": "0000"},
+            }},
+            "machine_settings_schema": {"required": ["ostype"], "properties": {
+                "ostype": {"type": "string", "examples": ["l26"],
+                           "description": "Type of the guest's system, for the tuning that the provider does itself.\nTakes effect with a restart."},
+                "bios": {"enum": ["seabios", "ovmf"]},
+            }},
             "visibility_lag_ms": 0,
         },
     });

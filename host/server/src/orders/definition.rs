@@ -3,6 +3,8 @@
 use enginehouse_api::{Change as KeyChange, Problem};
 use enginehouse_tree::{Definition, KeyEdit, KeyPath};
 
+use uuid::Uuid;
+
 use crate::house::State;
 use crate::orders::Order;
 
@@ -29,6 +31,15 @@ pub(crate) fn edit_definition(state: &State, order: &Order) -> Result<Definition
         None => node.local.clone(),
     };
     edited(base, order)
+}
+
+/// Refuses at once what could not be written when its turn comes.
+pub(super) fn check_edit(state: &State, order: &Order) -> Result<(), Problem> {
+    let definition = edit_definition(state, order)?;
+    state
+        .tree
+        .check_definition(order.node, definition, &mut Uuid::now_v7)
+        .map_err(|error| crate::problem::of_edit(&error))
 }
 
 fn edited(base: Definition, order: &Order) -> Result<Definition, Problem> {

@@ -83,6 +83,7 @@ fn wrong(order: &Order, at: usize, message: &str, hint: &str) -> Problem {
         expected: None,
         found: None,
         hint: Some(hint.to_owned()),
+        description: None,
     }])
 }
 

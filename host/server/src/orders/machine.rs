@@ -5,10 +5,10 @@ use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp
 use enginehouse_queue::Spec;
 
 use crate::house::{House, Staged, State};
-use crate::orders::definition::edit_definition;
+use crate::orders::definition::check_edit;
 use crate::orders::limits::limits_of;
 use crate::orders::projected::check_projected;
-use crate::orders::{Order, check_revision, find, spec};
+use crate::orders::{Order, check_revision, check_settings, find, spec};
 
 /// Puts the order into the queue, for a folder as a whole with its parts.
 pub(super) fn queue(
@@ -46,6 +46,16 @@ pub(super) fn queue(
     };
     for (node, path) in &targets {
         check_machine_order(state, *node, path, &order)?;
+    }
+    // What waits in a lane may change them yet: then it is asked when the turn comes.
+    let settled: Vec<NodeUid> = targets
+        .iter()
+        .map(|(node, _)| *node)
+        .filter(|node| state.queue.lane(*node).next().is_none())
+        .collect();
+    if !order.changes_definition() {
+        check_settings(state, &order.path, &settled, order.intent())
+            .map_err(|errors| crate::problem::of_settings(&errors))?;
     }
     if order.kind == OperationKind::Undeploy && !order.params.confirm_destructive {
         return Err(Problem::new(
@@ -130,7 +140,7 @@ fn check_machine_order(
         )
         .with_hint("set `protect: false` on it first, if it really is to go")),
         OperationKind::Reconfigure if order.changes_definition() => {
-            edit_definition(state, order).map(|_| ())
+            check_edit(state, order)
         }
         _ => Ok(()),
     }

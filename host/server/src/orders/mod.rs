@@ -9,6 +9,7 @@ mod grants;
 mod limits;
 mod machine;
 mod projected;
+mod settings;
 mod tree;
 
 use enginehouse_api::{
@@ -24,6 +25,7 @@ use crate::house::State;
 
 pub(crate) use definition::{edit_definition, new_definition};
 pub(crate) use limits::{default_limits, set_all_limits};
+pub(crate) use settings::{check_settings, check_settings_now};
 pub(crate) use tree::apply_to_tree;
 
 /// An order with its target found.

@@ -5,8 +5,9 @@ use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
 use uuid::Uuid;
 
 use crate::house::{Staged, State};
-use crate::orders::definition::{edit_definition, new_definition};
+use crate::orders::definition::{check_edit, edit_definition, new_definition};
 use crate::orders::projected::check_projected;
+use crate::orders::settings;
 use crate::orders::{Order, check_revision, find, spec};
 
 /// Carries the order out now, or queues it behind the operations on the same descriptor.
@@ -41,8 +42,7 @@ pub(super) fn order(
     if waits && state.queue.lane(node).next().is_some() {
         check_projected(state, node, request.kind)?;
         if request.kind == OperationKind::Edit {
-            // Wrong definitions are told at once, not when their turn comes.
-            edit_definition(state, &order)?;
+            check_edit(state, &order)?;
         }
         let number = state.number();
         let spec = spec(number, &order, who, now, None);
@@ -55,7 +55,12 @@ pub(super) fn order(
         order.node = made;
     }
     state.last_operation = number;
-    let operation = crate::view::quick(number, &order, who, now);
+    let mut operation = crate::view::quick(number, &order, who, now);
+    if let Some(result) = &mut operation.result
+        && matches!(order.kind, OperationKind::Provision | OperationKind::Edit)
+    {
+        result.warnings = settings::warnings(state, order.node);
+    }
     crate::conclude::quick(state, staged, &operation, order.node, now);
     Ok(operation)
 }

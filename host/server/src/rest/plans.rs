@@ -11,7 +11,7 @@ use enginehouse_reconcile::Class;
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
-use crate::orders::intent;
+use crate::orders::{check_settings, intent};
 use crate::rest::answer::{Answer, Body};
 
 /// Version of a stored plan.
@@ -35,7 +35,8 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
         .with_hint("`edit` or `reconfigure` writes the changes")
         .into());
     }
-    let (nodes, kinds) = {
+    let wanted = intent(request.kind, &request.params);
+    let nodes = {
         let state = house.state.lock();
         let uid = caller.find(&state, &request.path)?;
         let nodes: Vec<NodeUid> = state
@@ -50,9 +51,11 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
             })
             .map(|node| node.uid)
             .collect();
-        (nodes, request.kind)
+        check_settings(&state, &request.path, &nodes, wanted)
+            .map_err(|errors| crate::problem::of_settings(&errors))?;
+        nodes
     };
-    let plan = crate::work::plan_nodes(house, &nodes, intent(kinds, &request.params))
+    let plan = crate::work::plan_nodes(house, &nodes, wanted)
         .await
         .map_err(|problem| crate::problem::of_engine(&problem))?;
     let now = house.now();

@@ -14,7 +14,7 @@ use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::house::House;
-use crate::orders::{Order, edit_definition};
+use crate::orders::{Order, check_settings_now, edit_definition};
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
 use crate::work::{Target, check_provider};
@@ -113,7 +113,7 @@ async fn change_tree(
                 .and_then(|()| crate::orders::apply_to_tree(state, staged, order));
             let event = Event::Prepared(match result {
                 Ok(()) => Ok(StepPlan::default()),
-                Err(problem) => Err(Problem::new(Code::Conflict, problem.detail)),
+                Err(problem) => Err(crate::problem::in_operation(problem, Code::Conflict)),
             });
             match state.queue.handle(number, event, now) {
                 Ok(output) => staged.output = output,
@@ -137,6 +137,7 @@ async fn begin(
         write_definition(house, generation, &spec.who, order).await?;
     }
     check_state(house, order)?;
+    check_settings_now(&house.state.lock(), &order.path, order.node, order.intent())?;
     let mut target = Target::of(house, order.node)?;
     if hypervisor != Some(target.hypervisor()) {
         // Slots, limits and polls are those of the hypervisor that it was ordered for.
@@ -260,9 +261,7 @@ async fn write_definition(
                 ErrorCode::Busy | ErrorCode::Internal | ErrorCode::Stale => Code::Busy,
                 _ => Code::Invalid,
             };
-            let mut error = Problem::new(code, problem.detail);
-            error.detail.hint = problem.hint;
-            error
+            crate::problem::in_operation(problem, code)
         })
 }
 
