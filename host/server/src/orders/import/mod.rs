@@ -20,7 +20,7 @@ use enginehouse_api::{
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Spec;
 use enginehouse_text::{Reading, read_files};
-use enginehouse_tree::{BatchErrors, Definition, LastOperation, NodeEdit, Status, Touched};
+use enginehouse_tree::{BatchErrors, LastOperation, NodeEdit, Status, Touched};
 use uuid::Uuid;
 
 use crate::access::Caller;
@@ -109,7 +109,7 @@ fn carry_out(
     import: &Import<'_>,
     now: Timestamp,
 ) -> Result<ImportAnswer, Problem> {
-    let mut decided = decide(caller, state, import)?;
+    let mut decided = decide(caller, state, import, now)?;
     let expected = import.request.digest.as_ref();
     if expected.is_some_and(|digest| *digest != decided.answer.digest) {
         return Err(Problem::new(
@@ -200,15 +200,16 @@ fn apply(
     now: Timestamp,
 ) -> Result<ImportAnswer, Problem> {
     let Decided {
-        mut edits,
-        mut machines,
+        edits,
+        machines,
         mut answer,
+        secrets,
     } = decided;
-    seal(state, staged, &mut edits, &mut machines, caller.who(), now)?;
     let change = state
         .tree
         .apply_all(edits, &mut Uuid::now_v7)
         .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
+    staged.secrets = secrets;
     let number = state.number();
     note_on_nodes(state, &change.written, number, caller.who(), now);
     staged.because(Some(number), caller.who(), OperationKind::Import);
@@ -246,37 +247,6 @@ fn apply(
     staged.output = state.queue.submit(specs, now);
     answer.operation = Some(crate::view::of_number(state, number)?);
     Ok(answer)
-}
-
-/// Passwords written as text become references before anything is stored.
-fn seal(
-    state: &State,
-    staged: &mut Staged,
-    edits: &mut [NodeEdit],
-    machines: &mut [Machine],
-    who: &str,
-    now: Timestamp,
-) -> Result<(), Problem> {
-    let mut seal = |at: &FullName, definition: &mut Definition| {
-        crate::secrets::seal_definition(state, staged, at, definition, who, now)
-    };
-    for edit in edits {
-        match edit {
-            NodeEdit::Folder { at, definition } | NodeEdit::Descriptor { at, definition } => {
-                seal(at, definition)?;
-            }
-            NodeEdit::Define { node, definition } | NodeEdit::Reconfigure { node, definition } => {
-                let at = state.tree.full_name(*node);
-                let at = at.map_err(|error| crate::problem::of_lookup(&error))?;
-                seal(at, definition)?;
-            }
-            NodeEdit::Remove { .. } => {}
-        }
-    }
-    for machine in machines {
-        seal(&machine.path, &mut machine.definition)?;
-    }
-    Ok(())
 }
 
 /// Every descriptor that was written has the import for its last operation.
