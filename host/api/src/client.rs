@@ -12,8 +12,8 @@ use crate::{
     Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, Export,
     GrantList, Healthz, HypervisorList, ImportAnswer, ImportRequest, Info, LogPage, Node,
     Operation, OperationPage, OperationRequest, OperationState, Plan, PlanId, PlanRequest, Problem,
-    RequestPage, ResolveAs, ResolveRequest, RotatedToken, SecretList, SecretValue, Token, TokenList,
-    TokenRequest, TreeNode, WhoAmI, routes,
+    RequestPage, ResolveAs, ResolveRequest, RotatedToken, SecretList, SecretValue, Token,
+    TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.

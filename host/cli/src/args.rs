@@ -6,8 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     definition, demo, engines, folder, hypervisors, machine, ops, plan, secret, serve, show, sim,
-    text,
-    tree,
+    text, tree,
 };
 
 const AFTER_HELP: &str = "\

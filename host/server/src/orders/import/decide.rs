@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use enginehouse_api::{
     DefinitionChange, ImportAnswer, ImportNode, NodeKind, OperationKind, Params, Problem,
 };
-use enginehouse_model::{FullName, NodeUid};
+use enginehouse_model::{FullName, NodeUid, Timestamp};
 use enginehouse_text::{FileProblem, Source, Wanted, differences, secrets_missing};
 use enginehouse_tree::{
     Definition, Event, Node, NodeEdit, Permission, Status, governed_difference, governed_keys, next,
@@ -14,15 +14,18 @@ use enginehouse_tree::{
 use super::Import;
 use super::refusals::Refusals;
 use crate::access::Caller;
-use crate::house::State;
+use crate::house::{Staged, State};
 use crate::orders::Order;
 use crate::orders::projected::check_projected;
+use crate::secrets::{KeptChanges, seal_definition};
 
 /// What an import comes to.
 pub(super) struct Decided {
     pub edits: Vec<NodeEdit>,
     pub machines: Vec<Machine>,
     pub answer: ImportAnswer,
+    /// Passwords that stood in files as text.
+    pub secrets: KeptChanges,
 }
 
 /// A deployed descriptor that says something else.
@@ -57,6 +60,7 @@ pub(super) fn decide(
     caller: &Caller,
     state: &State,
     import: &Import<'_>,
+    now: Timestamp,
 ) -> Result<Decided, Problem> {
     let anchor = must_operate(caller, state, &import.request.path)?;
     let mut deciding = Deciding {
@@ -64,8 +68,11 @@ pub(super) fn decide(
         state,
         import,
         anchor,
+        now,
+        scratch: Staged::default(),
         refusals: Refusals::default(),
         decided: Decided {
+            secrets: KeptChanges::default(),
             edits: Vec::new(),
             machines: Vec::new(),
             answer: ImportAnswer {
@@ -94,8 +101,10 @@ pub(super) fn decide(
     let Deciding {
         refusals,
         mut decided,
+        scratch,
         ..
     } = deciding;
+    decided.secrets = scratch.secrets;
     if !refusals.is_empty() {
         return Err(refusals.into_problem(0));
     }
@@ -132,15 +141,25 @@ struct Deciding<'d> {
     import: &'d Import<'d>,
     /// See [`must_operate`].
     anchor: NodeUid,
+    now: Timestamp,
+    /// What is staged only if the import is more than looked at.
+    scratch: Staged,
     refusals: Refusals,
     decided: Decided,
 }
 
 impl Deciding<'_> {
     /// What a node's file says; `None` where it says nothing, or something is wrong with it.
-    fn definition(&mut self, wanted: &Wanted, before: Option<&Node>) -> Option<Definition> {
-        let definition = match &wanted.says {
-            Source::Nothing => return None,
+    ///
+    /// # Errors
+    /// When a password cannot be encrypted.
+    fn definition(
+        &mut self,
+        wanted: &Wanted,
+        before: Option<&Node>,
+    ) -> Result<Option<Definition>, Problem> {
+        let mut definition = match &wanted.says {
+            Source::Nothing => return Ok(None),
             Source::Definition(definition) => Definition::clone(definition),
             Source::Hidden(members) => {
                 let file = wanted.file.as_deref().unwrap_or_default();
@@ -151,16 +170,24 @@ impl Deciding<'_> {
                         for problem in &problems {
                             self.refusals.of_file(&wanted.node, problem);
                         }
-                        return None;
+                        return Ok(None);
                     }
                 }
             }
         };
-        Some(definition)
+        seal_definition(
+            self.state,
+            &mut self.scratch,
+            &wanted.node,
+            &mut definition,
+            self.caller.who(),
+            self.now,
+        )?;
+        Ok(Some(definition))
     }
 
     fn make(&mut self, wanted: &Wanted) -> Result<(), Problem> {
-        let definition = self.definition(wanted, None).unwrap_or_default();
+        let definition = self.definition(wanted, None)?.unwrap_or_default();
         self.caller
             .must_govern_keys(self.state, self.anchor, &governed_keys(&definition))?;
         self.decided.answer.made.push(ImportNode {
@@ -199,7 +226,7 @@ impl Deciding<'_> {
             self.refusals.of_file(&wanted.node, &problem);
             return Ok(());
         }
-        let Some(definition) = self.definition(wanted, Some(node)) else {
+        let Some(definition) = self.definition(wanted, Some(node))? else {
             self.decided.answer.unchanged += 1;
             return Ok(());
         };

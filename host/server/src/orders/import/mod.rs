@@ -109,7 +109,7 @@ fn carry_out(
     import: &Import<'_>,
     now: Timestamp,
 ) -> Result<ImportAnswer, Problem> {
-    let mut decided = decide(caller, state, import)?;
+    let mut decided = decide(caller, state, import, now)?;
     let expected = import.request.digest.as_ref();
     if expected.is_some_and(|digest| *digest != decided.answer.digest) {
         return Err(Problem::new(
@@ -203,11 +203,13 @@ fn apply(
         edits,
         machines,
         mut answer,
+        secrets,
     } = decided;
     let change = state
         .tree
         .apply_all(edits, &mut Uuid::now_v7)
         .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
+    staged.secrets = secrets;
     let number = state.number();
     note_on_nodes(state, &change.written, number, caller.who(), now);
     staged.nodes(&state.tree, &change);
