@@ -26,7 +26,6 @@ use thiserror::Error;
 use crate::by_name::ByName;
 use crate::computed::{Computed, ResolvedHypervisor};
 use crate::definition::Definition;
-use crate::edit::Change;
 use crate::error::{EditError, FirstFew, LookupError};
 use crate::hypervisor::HypervisorEntry;
 use crate::key_path::KeyPath;
@@ -212,65 +211,6 @@ impl Tree {
             }
         }
         Ok(problems.found)
-    }
-
-    /// Several edits as one: settings are checked when all of them are made, so that what is wrong only
-    /// between two of them is not refused. When it fails, nothing has changed.
-    ///
-    /// `edit` answers with all its edits as one ([`Change::and`]), and takes back what it did itself
-    /// when it fails.
-    ///
-    /// # Errors
-    /// Those of `edit`, and [`EditError::Settings`].
-    pub fn together<E: From<EditError>>(
-        &mut self,
-        edit: impl FnOnce(&mut Self) -> Result<Change, E>,
-    ) -> Result<Change, E> {
-        let engines = self.engine_settings.take();
-        let result = edit(self);
-        self.engine_settings = engines;
-        let change = result?;
-        match self.check_change(&change) {
-            Ok(()) => Ok(change),
-            Err(refused) => {
-                self.revert(change)?;
-                Err(refused.into())
-            }
-        }
-    }
-
-    /// Refuses edits that were made and left settings wrong.
-    fn check_change(&self, change: &Change) -> Result<(), EditError> {
-        let Some(engines) = &self.engine_settings else {
-            return Ok(());
-        };
-        // Of what several edits touched, the first one knows how it was.
-        let mut nodes: HashMap<NodeUid, Option<&Node>> = HashMap::new();
-        let mut computed: HashMap<NodeUid, Option<&Computed>> = HashMap::new();
-        for step in &change.steps {
-            nodes.entry(step.uid).or_insert(step.node.as_deref());
-            for (uid, before) in &step.computed {
-                computed.entry(*uid).or_insert(before.as_deref());
-            }
-        }
-        let mut touched: Vec<_> = computed
-            .into_iter()
-            .filter_map(|(uid, before)| Some((uid, before, self.entries.get(&uid)?)))
-            .collect();
-        touched.sort_by(|(_, _, a), (_, _, b)| a.computed.full_name().cmp(b.computed.full_name()));
-        let mut problems = Problems::default();
-        let mut asked = Asked::new(&**engines);
-        for (uid, before, after) in &touched {
-            if let Some(was) = nodes.get(uid) {
-                let was = was.map(|node| &node.local);
-                check_entries(&**engines, was, &after.node, &after.computed, &mut problems);
-            }
-            asked.check(*before, &after.computed, &mut problems);
-        }
-        let top = touched
-            .first()
-            .map(|(_, _, entry)| entry.computed.full_name());
-        problems.refuse(top)
     }
 
     /// Refuses an edit that makes settings wrong: `node` is to be in the tree as it is here, and

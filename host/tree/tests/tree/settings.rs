@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use enginehouse_tree::{
-    Change, Definition, EditError, EngineSettings, SettingFault, SettingFaultKind, SettingProblem,
-    Tree,
+    BatchErrors, Change, Definition, EditError, EngineSettings, NodeEdit, SettingFault,
+    SettingFaultKind, SettingProblem, Tree,
 };
 use serde_json::{Map, Value, json};
 
@@ -374,28 +374,44 @@ fn several_edits_together_are_checked_when_all_of_them_are_made() {
     let definition =
         |name: &str, document: Value| Definition::parse(&name.parse().unwrap(), &document).unwrap();
     // The machine's setting is wrong until the folder has the other engine.
-    let both = |tree: &mut Tree, cpu: Value| {
-        let mut uids = || uuid::Uuid::nil();
-        let change = tree.set_definition(
-            vm,
-            definition("/a/vm", json!({"settings": {"firmware": null, "cpu": cpu}})),
-            None,
-            &mut uids,
-        )?;
-        let folder = definition("/a", json!({"use_hypervisor": "p"}));
-        let later = tree.set_definition(a, folder, None, &mut uids)?;
-        Ok::<_, EditError>(change.and(later))
+    let both = |cpu: Value| {
+        vec![
+            NodeEdit::Define {
+                node: vm,
+                definition: definition(
+                    "/a/vm",
+                    json!({"settings": {"firmware": null, "cpu": cpu}}),
+                ),
+            },
+            NodeEdit::Define {
+                node: a,
+                definition: definition("/a", json!({"use_hypervisor": "p"})),
+            },
+        ]
     };
+    let mut uids = || uuid::Uuid::nil();
+    let BatchErrors(errors) = estate
+        .tree
+        .apply_all(both(json!(1)), &mut uids)
+        .unwrap_err();
+    let texts: Vec<String> = errors
+        .into_iter()
+        .flat_map(|error| said(Err(error)))
+        .collect();
     assert_eq!(
-        said(estate.tree.together(|tree| both(tree, json!(1)))),
+        texts,
         ["`/a/vm`: `settings.cpu`: expected a text, found 1 [pve: what cpu is.]"]
     );
     let used = |estate: &Estate| estate.computed("/a/vm").hypervisor().unwrap().name.clone();
-    assert_eq!(used(&estate), "f", "both are taken back");
-    assert!(both(&mut estate.tree, json!("host")).is_err(), "one by one");
+    assert_eq!(used(&estate), "f", "nothing has changed");
+    let first = both(json!("host")).remove(0);
+    assert!(
+        estate.tree.apply_all(vec![first], &mut uids).is_err(),
+        "one by one"
+    );
     let change = estate
         .tree
-        .together(|tree| both(tree, json!("host")))
+        .apply_all(both(json!("host")), &mut uids)
         .unwrap();
     assert_eq!(change.written.len(), 2);
     assert_eq!(used(&estate), "p");

@@ -392,6 +392,7 @@ fn deployed(tree: &Tree) -> Result<Vec<Deployed>> {
                 slots: names.map(|name| (name.clone(), name.clone())).collect(),
                 deployed: config,
                 last_step_ended: Timestamp(0),
+                unnoted: false,
             },
         });
     }
