@@ -213,7 +213,13 @@ async fn whatever_is_wrong_is_said_with_file_line_and_column_and_nothing_changes
     write(dir, "web/vm2.yaml", "vcpu: 2\nvcpu: 3\n")?;
     write(dir, "web/vm2 copy.yaml", "vcpu: 2\n")?;
     let said = refused(&host, dir, &["import", text(dir)]).await?;
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    error: the import is refused for 3 reasons, nothing was changed
+      web/vm1.yaml:4:11: disks.root.size: expected a size with a unit, such as 8GiB, found the number 8192
+        write 8192MiB or 8192GiB for one of these
+      web/vm2 copy.yaml: `vm2 copy` cannot be the name of a node: ` ` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+      web/vm2.yaml:2:1: duplicate mapping key `vcpu` is not allowed here
+    "#);
 
     // What is right for each file, and wrong together.
     std::fs::remove_file(dir.join("web/vm2 copy.yaml"))?;
@@ -221,12 +227,19 @@ async fn whatever_is_wrong_is_said_with_file_line_and_column_and_nothing_changes
     write(dir, "web/vm2.yaml", "\nuse_hypervisor: g\n")?;
     write(dir, "web/_folder.yaml", "prototypes: {small: {vcpu: 1}}\n")?;
     let said = refused(&host, dir, &["import", text(dir), "--yes"]).await?;
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    error: the import is refused for 2 reasons, nothing was changed
+      web/vm1.yaml:1:16: use_prototype: `/web/vm1`: `use_prototype` names `smal`, which is not defined there or above; did you mean `small`?
+      web/vm2.yaml:2:17: use_hypervisor: `/web/vm2`: `use_hypervisor` names `g`, which is not defined there or above; did you mean `h`?
+    "#);
 
     // What cannot even be sent.
     write(dir, "web/vm1.yaml", b"vcpu: \xff\n")?;
     let said = refused(&host, dir, &["import", text(dir)]).await?;
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    error: the files cannot be imported
+      web/vm1.yaml:1:7: no UTF-8: byte 0xFF
+    "#);
 
     let tree = host.client().tree(&FullName::root(), None).await?;
     assert_eq!(tree.children, []);
@@ -263,9 +276,25 @@ async fn a_dry_run_shows_the_difference_and_changes_nothing() -> Result<()> {
     std::fs::remove_dir_all(dir.join("web/old"))?;
 
     let said = run(&host, &["import", text(dir), "--dry-run"]).await?;
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    make        /web/vm3
+    edit        /web/
+      memory: "4 GiB" -> "8 GiB"
+      labels: {"team":"web"} -> nothing
+      description: nothing -> "all of web"
+    1 made, 1 edited, 2 unchanged, 2 in no file and left alone, 1 other files ignored
+    "#);
     let said = run(&host, &["import", text(dir), "--dry-run", "--prune"]).await?;
-    insta::assert_snapshot!(said, @"");
+    insta::assert_snapshot!(said, @r#"
+    make        /web/vm3
+    edit        /web/
+      memory: "4 GiB" -> "8 GiB"
+      labels: {"team":"web"} -> nothing
+      description: nothing -> "all of web"
+    remove      /web/old/
+    remove      /web/old/vm2
+    1 made, 1 edited, 2 removed, 2 unchanged, 1 other files ignored
+    "#);
     let json = run(
         &host,
         &[
@@ -398,14 +427,19 @@ async fn deployed_machines_are_reconfigured_and_never_removed() -> Result<()> {
     let root = root.replace("memory: 1 GiB", "memory: 2 GiB");
     write(dir, "_folder.yaml", root)?;
     let said = run(host, &["import", text(dir), "--dry-run"]).await?;
-    insta::assert_snapshot!(said, @"");
+    ensure!(
+        said.contains("reconfigure /vm1")
+            && said.contains("vcpu: nothing -> 2")
+            && said.contains("/vm2 (pending until it is reconfigured)"),
+        "{said}"
+    );
     let said = refused(
         host,
         dir,
         &["import", text(dir), "--no-reconfigure", "--yes"],
     )
     .await?;
-    insta::assert_snapshot!(said, @"");
+    ensure!(said.contains("vm1.yaml: /vm1 is deployed"), "{said}");
     let said = refused(host, dir, &["import", text(dir)]).await?;
     ensure!(said.contains("--yes"), "{said}");
 
@@ -437,7 +471,11 @@ async fn deployed_machines_are_reconfigured_and_never_removed() -> Result<()> {
         .await?;
     std::fs::remove_file(dir.join("vm2.yaml"))?;
     let said = refused(host, dir, &["import", text(dir), "--prune", "--yes"]).await?;
-    insta::assert_snapshot!(said, @"");
+    ensure!(
+        said.contains("/vm2 is deployed and is in no file: it is not removed")
+            && said.contains("undeploy the machine first"),
+        "{said}"
+    );
     host.client().node(&"/vm3".parse()?).await?;
     Ok(())
 }
