@@ -1,7 +1,9 @@
 //! Full names of nodes: `/web/front/vm1`.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -10,9 +12,11 @@ use thiserror::Error;
 const SEGMENT_MAX: usize = 63;
 
 /// A node's place in the tree, the key for people. The root is `/`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// One text, and cheap to clone: there are as many of them as nodes, and more.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct FullName(Vec<String>);
+pub struct FullName(Arc<str>);
 
 /// Why a text is no full name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -44,44 +48,83 @@ pub enum SegmentError {
 impl FullName {
     #[must_use]
     pub fn root() -> Self {
-        Self(Vec::new())
+        Self("/".into())
     }
 
     #[must_use]
     pub fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.0.len() == 1
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The last part; empty for the root.
     #[must_use]
     pub fn name(&self) -> &str {
-        self.0.last().map_or("", String::as_str)
+        self.0.rsplit('/').next().unwrap_or_default()
     }
 
     #[must_use]
     pub fn parent(&self) -> Option<Self> {
-        let (_, rest) = self.0.split_last()?;
-        Some(Self(rest.to_vec()))
+        let (above, name) = self.0.rsplit_once('/')?;
+        match (above, name) {
+            ("", "") => None,
+            ("", _) => Some(Self::root()),
+            (above, _) => Some(Self(above.into())),
+        }
     }
 
+    /// Its parts; none for the root.
     #[must_use]
-    pub fn segments(&self) -> &[String] {
-        &self.0
+    pub fn segments(&self) -> Vec<&str> {
+        let rest = self.0.strip_prefix('/').unwrap_or(&self.0);
+        if rest.is_empty() {
+            return Vec::new();
+        }
+        rest.split('/').collect()
     }
 
     /// # Errors
     /// When `name` is no name of a node.
     pub fn child(&self, name: &str) -> Result<Self, SegmentError> {
         check_segment(name)?;
-        let mut segments = self.0.clone();
-        segments.push(name.to_owned());
-        Ok(Self(segments))
+        let above = if self.is_root() { "" } else { &self.0 };
+        Ok(Self(format!("{above}/{name}").into()))
     }
 
     /// Whether this is `other` or lies below it.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
-        self.0.starts_with(&other.0)
+        other.is_root()
+            || self
+                .0
+                .strip_prefix(&*other.0)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// By parts: a node comes right before what is below it.
+impl Ord for FullName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // `/` ends a part, so it is less than all that a part may hold.
+        let key = |byte: u8| if byte == b'/' { 0 } else { byte };
+        let (ours, others) = (self.0.bytes().map(key), other.0.bytes().map(key));
+        ours.cmp(others)
+    }
+}
+
+impl PartialOrd for FullName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for FullName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FullName({})", self.0)
     }
 }
 
@@ -105,13 +148,7 @@ fn check_segment(name: &str) -> Result<(), SegmentError> {
 
 impl fmt::Display for FullName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("/");
-        }
-        for segment in &self.0 {
-            write!(f, "/{segment}")?;
-        }
-        Ok(())
+        f.write_str(&self.0)
     }
 }
 
@@ -128,15 +165,13 @@ impl FromStr for FullName {
             return Ok(Self::root());
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let mut segments = Vec::new();
         for segment in rest.split('/') {
             check_segment(segment).map_err(|source| NameError::Segment {
                 name: shown(),
                 source,
             })?;
-            segments.push(segment.to_owned());
         }
-        Ok(Self(segments))
+        Ok(Self(format!("/{rest}").into()))
     }
 }
 
@@ -187,6 +222,24 @@ mod tests {
         let long = format!("/{}", "x".repeat(10_000));
         let error = long.parse::<FullName>().unwrap_err().to_string();
         assert!(error.len() < 400, "{}", error.len());
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_their_parts() {
+        let mut names: Vec<FullName> = ["/b", "/a-b", "/a/z", "/", "/a.c", "/a", "/a/b/c", "/a/b-"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        let mut by_parts = names.clone();
+        by_parts.sort_by(|a, b| a.segments().cmp(&b.segments()));
+        names.sort();
+        assert_eq!(names, by_parts);
+        assert_eq!(names[1].parent(), Some(FullName::root()));
+        assert_eq!(FullName::root().parent(), None);
+        let deep: FullName = "/a/b/c".parse().unwrap();
+        assert_eq!(deep.parent().unwrap().to_string(), "/a/b");
+        assert_eq!((deep.name(), FullName::root().name()), ("c", ""));
+        assert_eq!(deep.parent().unwrap().child("c").unwrap(), deep);
     }
 
     #[test]

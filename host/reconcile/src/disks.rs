@@ -94,6 +94,11 @@ impl Place<'_> {
                 return None;
             }
         };
+        // Most disks of most machines: nothing has to be normalised or printed for them.
+        if self.deployed == Some(desired) && observed.is_none_or(|observed| same(desired, observed))
+        {
+            return None;
+        }
         self.fixed(desired, observed, findings);
         self.grow(desired, observed, findings)
     }
@@ -271,6 +276,17 @@ impl Place<'_> {
             reason,
         });
     }
+}
+
+/// Whether a disk shows all that the definition says of it, to the letter. `keep` is the host's own.
+fn same(desired: &Disk, observed: &Disk) -> bool {
+    fn shown<T: PartialEq>(desired: &Option<T>, observed: &Option<T>) -> bool {
+        desired.is_none() || desired == observed
+    }
+    shown(&desired.size, &observed.size)
+        && shown(&desired.storage, &observed.storage)
+        && shown(&desired.storage_class, &observed.storage_class)
+        && shown(&desired.bus, &observed.bus)
 }
 
 /// `16 GiB on local-lvm`

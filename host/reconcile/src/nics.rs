@@ -66,6 +66,10 @@ fn members(
     observed: Option<&Nic>,
     findings: &mut Findings,
 ) {
+    // Most nics of most machines: nothing has to be printed for them.
+    if desired == deployed && observed.is_none_or(|observed| desired == observed) {
+        return;
+    }
     for (member, read) in MEMBERS {
         let Some(wanted) = read(desired) else {
             continue;

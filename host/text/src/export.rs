@@ -1,6 +1,7 @@
 //! Nodes to files.
 
 use std::collections::{BTreeMap, HashMap};
+use std::iter::successors;
 
 use enginehouse_model::FullName;
 use enginehouse_tree::Definition;
@@ -23,36 +24,36 @@ impl Exported {
     /// `(secret)`, which says on import: leave it as it is.
     #[must_use]
     pub fn files(top: &FullName, nodes: &[Self]) -> BTreeMap<String, String> {
-        let mut below: HashMap<&[String], Vec<(&str, bool)>> = HashMap::new();
+        let mut below: HashMap<FullName, Vec<(&str, bool)>> = HashMap::new();
         for exported in nodes {
-            if let Some((name, parent)) = exported.node.segments().split_last() {
+            if let Some(parent) = exported.node.parent() {
                 below
                     .entry(parent)
                     .or_default()
-                    .push((name, exported.is_folder));
+                    .push((exported.node.name(), exported.is_folder));
             }
         }
-        let siblings: HashMap<&[String], Siblings> = below
+        let siblings: HashMap<FullName, Siblings> = below
             .into_iter()
             .map(|(parent, children)| (parent, Siblings::of(children)))
             .collect();
-        let file_name = |path: &[String], is_folder: bool| {
-            let (name, parent) = path.split_last()?;
+        let file_name = |node: &FullName, is_folder: bool| {
             siblings
-                .get(parent)
-                .map(|siblings| siblings.file_name(name, is_folder))
+                .get(&node.parent()?)
+                .map(|siblings| siblings.file_name(node.name(), is_folder))
         };
-        let skipped = top.segments().len();
         nodes
             .iter()
             .map(|exported| {
-                let path = exported.node.segments();
-                let mut parts: Vec<String> = (skipped + 1..path.len())
-                    .filter_map(|length| file_name(path.get(..length)?, true))
+                // From the node upwards, as far as below the top.
+                let way = successors(Some(exported.node.clone()), FullName::parent)
+                    .take_while(|node| node != top);
+                let mut parts: Vec<String> = way
+                    .filter_map(|node| {
+                        file_name(&node, exported.is_folder || node != exported.node)
+                    })
                     .collect();
-                if path.len() > skipped {
-                    parts.extend(file_name(path, exported.is_folder));
-                }
+                parts.reverse();
                 if exported.is_folder {
                     parts.push(FOLDER_FILE.to_owned());
                 }

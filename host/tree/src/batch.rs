@@ -17,6 +17,7 @@ use crate::definition::Definition;
 use crate::edit::{Change, hypervisor_uids};
 use crate::error::{EditError, LookupError};
 use crate::node::Node;
+use crate::origin::Origin;
 use crate::state::{Event, Next, Status, next};
 use crate::tree::{ComputedBelow, Tree};
 
@@ -324,7 +325,8 @@ impl<'t> Overlay<'t> {
                         continue;
                     }
                 };
-                match compute(node, full_name.clone(), parent.as_deref()) {
+                let here = Origin::at(uid, full_name.clone());
+                match compute(node, here, parent.as_deref()) {
                     Ok(computed) => {
                         let computed = Arc::new(computed);
                         let group = if self.changed.contains_key(&uid) {

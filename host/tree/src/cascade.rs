@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use enginehouse_model::FullName;
-
 use crate::computed::{Computed, DefinedPrototype, Filter, ResolvedHypervisor};
 use crate::leaf::{Filled, Texts};
 use crate::nearest::nearest;
@@ -18,26 +16,22 @@ use crate::rules::RuleComputed;
 use crate::values::MachineComputed;
 use crate::written::Written;
 
-/// Computes a node from its parent's computed definition.
+/// Computes a node, which is `here`, from its parent's computed definition.
 ///
 /// # Errors
 /// For every name on the node that does not resolve or is not allowed.
 pub(crate) fn compute(
     node: &Node,
-    full_name: FullName,
+    here: Origin,
     parent: Option<&Computed>,
 ) -> Result<Computed, Vec<ResolveError>> {
-    let full_name = Arc::new(full_name);
-    let here = Origin::at(node.uid, Arc::clone(&full_name));
     let mut level = match parent {
         Some(parent) => Computed {
-            node: node.uid,
-            full_name,
+            here: here.clone(),
             ..parent.clone()
         },
         None => Computed {
-            node: node.uid,
-            full_name,
+            here: here.clone(),
             machine: Arc::new(MachineComputed::new(here.clone())),
             rules: Arc::new(RuleComputed::new(here.clone())),
             hypervisors: Arc::default(),

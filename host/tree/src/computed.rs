@@ -17,8 +17,8 @@ use crate::written::Leaf;
 /// The computed definition of a node. What its parent gives and it does not change is shared.
 #[derive(Clone, Debug)]
 pub struct Computed {
-    pub(crate) node: NodeUid,
-    pub(crate) full_name: Arc<FullName>,
+    /// The node itself.
+    pub(crate) here: Origin,
     pub(crate) machine: Arc<MachineComputed>,
     pub(crate) rules: Arc<RuleComputed>,
     pub(crate) hypervisors: Arc<BTreeMap<String, Arc<ResolvedHypervisor>>>,
@@ -75,12 +75,12 @@ impl fmt::Display for Line {
 impl Computed {
     #[must_use]
     pub fn node(&self) -> NodeUid {
-        self.node
+        self.here.node()
     }
 
     #[must_use]
     pub fn full_name(&self) -> &FullName {
-        &self.full_name
+        self.here.full_name()
     }
 
     /// The machine with the origin of each value.
@@ -121,7 +121,7 @@ impl Computed {
 
     /// Full names of descriptors that must be deployed before.
     #[must_use]
-    pub fn depends_on(&self) -> &[String] {
+    pub fn depends_on(&self) -> &[FullName] {
         self.rules
             .depends_on
             .as_ref()
@@ -172,7 +172,7 @@ impl Computed {
     #[must_use]
     pub fn config(&self) -> Config {
         let machine = &*self.machine;
-        let name = self.full_name.name();
+        let name = self.full_name().name();
         Config {
             name: (!name.is_empty()).then(|| name.to_owned()),
             base_image: text(machine.base_image.as_ref()),

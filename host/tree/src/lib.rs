@@ -30,6 +30,7 @@ mod access;
 mod address;
 mod batch;
 mod by_name;
+mod by_uid;
 mod cascade;
 mod computed;
 mod definition;
@@ -82,7 +83,7 @@ pub use preview::{Counts, Differences, NodeDifference, Preview, RightsChange, To
 pub use problem::{DefinitionErrors, Problem, ProblemKind, found, found_secret};
 pub use resolve::ResolveError;
 pub use rights::Right;
-pub use rules::{Approvals, OnFailure, Policy, RuleComputed, RuleValues};
+pub use rules::{Approvals, FullNames, OnFailure, Policy, RuleComputed, RuleValues};
 pub use schema::definition_schema;
 pub use seal::{SECRET_MAX, name_keys, sealed_value};
 pub use secret::{Secret, Secrets, is_secret_key, is_secret_reference};

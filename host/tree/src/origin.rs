@@ -15,7 +15,7 @@ pub struct Origin(Arc<Place>);
 #[derive(PartialEq, Eq)]
 struct Place {
     node: NodeUid,
-    full_name: Arc<FullName>,
+    full_name: FullName,
     via: Option<Via>,
 }
 
@@ -25,11 +25,11 @@ pub struct Via {
     pub name: String,
     /// Node that defines it.
     pub node: NodeUid,
-    pub full_name: Arc<FullName>,
+    pub full_name: FullName,
 }
 
 impl Origin {
-    pub(crate) fn at(node: NodeUid, full_name: Arc<FullName>) -> Self {
+    pub(crate) fn at(node: NodeUid, full_name: FullName) -> Self {
         Self(Arc::new(Place {
             node,
             full_name,
@@ -41,11 +41,11 @@ impl Origin {
     pub(crate) fn through(&self, name: &str, definer: &Self) -> Self {
         Self(Arc::new(Place {
             node: self.0.node,
-            full_name: Arc::clone(&self.0.full_name),
+            full_name: self.0.full_name.clone(),
             via: Some(Via {
                 name: name.to_owned(),
                 node: definer.0.node,
-                full_name: Arc::clone(&definer.0.full_name),
+                full_name: definer.0.full_name.clone(),
             }),
         }))
     }

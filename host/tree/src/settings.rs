@@ -516,7 +516,7 @@ fn of_machine(
     let (node, key) = match origin.map(|origin| (origin, origin.via())) {
         Some((_, Some(via))) => {
             let way = ["prototypes", via.name.as_str(), "settings"];
-            (&*via.full_name, key(&way, &fault.path))
+            (&via.full_name, key(&way, &fault.path))
         }
         Some((origin, None)) => (origin.full_name(), key(&["settings"], &fault.path)),
         None => (of, key(&["settings"], &fault.path)),

@@ -1,16 +1,18 @@
 //! All nodes together: loading and looking up. Edits are in `edit`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid};
 
 use crate::access::Subject;
+use crate::by_uid::{ByUid, with_room};
 use crate::cascade::compute;
 use crate::computed::{Computed, ResolvedHypervisor};
 use crate::error::{LoadError, LookupError};
 use crate::nearest::nearest;
 use crate::node::{DescriptorBody, Node};
+use crate::origin::Origin;
 use crate::resolve::ResolveError;
 use crate::settings::EngineSettings;
 use crate::state::Status;
@@ -22,8 +24,8 @@ const PROBLEMS_KEPT: usize = 100;
 #[derive(Debug)]
 pub struct Tree {
     pub(crate) root: NodeUid,
-    pub(crate) entries: HashMap<NodeUid, Entry>,
-    pub(crate) hypervisors: HashMap<HypervisorUid, NodeUid>,
+    pub(crate) entries: ByUid<NodeUid, Entry>,
+    pub(crate) hypervisors: ByUid<HypervisorUid, NodeUid>,
     /// Where each subject was granted something.
     pub(crate) granted: BTreeMap<Subject, BTreeSet<NodeUid>>,
     pub(crate) computations: u64,
@@ -51,7 +53,7 @@ impl Tree {
     /// When they are no tree, or a definition names what is not there.
     pub fn load(nodes: Vec<Node>) -> Result<Self, LoadError> {
         let mut root = None;
-        let mut all: HashMap<NodeUid, Node> = HashMap::with_capacity(nodes.len());
+        let mut all: ByUid<NodeUid, Arc<Node>> = with_room(nodes.len());
         for node in nodes {
             if node.is_root() {
                 match root {
@@ -62,15 +64,15 @@ impl Tree {
                     return Err(LoadError::RootIsNoFolder);
                 }
             }
-            if let Some(node) = all.insert(node.uid, node) {
+            if let Some(node) = all.insert(node.uid, Arc::new(node)) {
                 return Err(LoadError::Twice(node.uid));
             }
         }
         let root = root.ok_or(LoadError::NoRoot)?;
-        let mut below: HashMap<NodeUid, BTreeMap<String, NodeUid>> = HashMap::new();
+        let mut below: ByUid<NodeUid, BTreeMap<String, NodeUid>> = ByUid::default();
         for node in all.values() {
             let Some(parent) = node.parent else { continue };
-            if !all.get(&parent).is_some_and(Node::is_folder) {
+            if !all.get(&parent).is_some_and(|parent| parent.is_folder()) {
                 return Err(no_parent(node, parent));
             }
             let siblings = below.entry(parent).or_default();
@@ -83,8 +85,8 @@ impl Tree {
         }
         let mut tree = Self {
             root,
-            entries: HashMap::with_capacity(all.len()),
-            hypervisors: HashMap::new(),
+            entries: with_room(all.len()),
+            hypervisors: ByUid::default(),
             granted: BTreeMap::new(),
             computations: 0,
             engine_settings: None,
@@ -105,7 +107,8 @@ impl Tree {
                     .map_err(|source| LoadError::Name { uid, source })?,
             };
             tree.computations += 1;
-            match compute(&node, full_name, parent.as_deref()) {
+            let here = Origin::at(uid, full_name);
+            match compute(&node, here, parent.as_deref()) {
                 Ok(computed) => {
                     let computed = Arc::new(computed);
                     let children = below.remove(&uid).unwrap_or_default();
@@ -116,7 +119,6 @@ impl Tree {
                         tree.hypervisors.insert(*hypervisor, uid);
                     }
                     tree.note_grants(&node);
-                    let node = Arc::new(node);
                     tree.entries.insert(
                         uid,
                         Entry {
@@ -312,19 +314,32 @@ impl Tree {
         full_name: FullName,
         parent: Option<&Computed>,
     ) -> Result<ComputedBelow, Vec<ResolveError>> {
-        let top = Arc::new(compute(changed, full_name, parent)?);
+        let known = self.entries.get(&changed.uid);
+        let unmoved = known.filter(|entry| *entry.computed.full_name() == full_name);
+        let here = match unmoved {
+            Some(entry) => entry.computed.here.clone(),
+            None => Origin::at(changed.uid, full_name),
+        };
+        let top = Arc::new(compute(changed, here, parent)?);
         let mut made = vec![(changed.uid, Arc::clone(&top))];
         let mut problems = Vec::new();
         let mut next = self.below(changed.uid, &top);
         while let Some((entry, parent)) = next.pop() {
-            // The name was checked when the node was made.
-            let Ok(full_name) = parent.full_name().child(&entry.node.name) else {
-                continue;
+            let here = if unmoved.is_some() {
+                entry.computed.here.clone()
+            } else {
+                // The name was checked when the node was made.
+                let Ok(full_name) = parent.full_name().child(&entry.node.name) else {
+                    continue;
+                };
+                Origin::at(entry.node.uid, full_name)
             };
-            match compute(&entry.node, full_name, Some(&parent)) {
+            match compute(&entry.node, here, Some(&parent)) {
                 Ok(computed) => {
                     let computed = Arc::new(computed);
-                    next.extend(self.below(entry.node.uid, &computed));
+                    if !entry.children.is_empty() {
+                        next.extend(self.below(entry.node.uid, &computed));
+                    }
                     made.push((entry.node.uid, computed));
                 }
                 Err(found) if problems.len() < PROBLEMS_KEPT => problems.extend(found),

@@ -327,7 +327,7 @@ pub(super) fn origin(origin: &enginehouse_tree::Origin) -> Origin {
         node: origin.full_name().clone(),
         via: origin.via().map(|via| OriginVia {
             name: via.name.clone(),
-            defined_at: (*via.full_name).clone(),
+            defined_at: via.full_name.clone(),
         }),
     }
 }

@@ -190,7 +190,8 @@ impl Deciding<'_> {
             };
             let file = wanted.file.clone().unwrap_or_else(|| {
                 let top = self.import.request.path.segments().len();
-                let below = wanted.node.segments().get(top..).unwrap_or_default();
+                let segments = wanted.node.segments();
+                let below = segments.get(top..).unwrap_or_default();
                 format!("{}/", below.join("/"))
             });
             let message = format!("makes {} a {says}, and it is a {is}", wanted.node);
