@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use enginehouse_model::{FullName, NameError};
+
 use crate::leaf::Texts;
+use crate::problem::found;
 use crate::record::record;
-use crate::schema::described;
+use crate::schema::{described, with_examples};
 use crate::secret::Secrets;
 use crate::written::Leaf;
 
@@ -17,7 +20,7 @@ record! {
     "an object of rules",
     {
         /// Full names of descriptors that must be deployed before.
-        depends_on: Texts,
+        depends_on: FullNames,
         /// Destroying the machine needs signatures. Unset: no.
         protect: bool,
         /// Which repair of drift may run without a person.
@@ -30,6 +33,46 @@ record! {
         on_failure: OnFailure,
     }
 }
+
+/// Full names of nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullNames(pub Arc<[FullName]>);
+
+impl Leaf for FullNames {
+    const EXPECTED: &'static str = "a list of full names, such as /web/db";
+
+    fn from_json(value: &Value) -> Result<Self, Option<String>> {
+        let items = value.as_array().ok_or(None)?;
+        let names = items
+            .iter()
+            .map(|item| match item.as_str().map(str::parse) {
+                Some(Ok(name)) => Ok(name),
+                Some(Err(error)) => Err(Some(NameError::to_string(&error))),
+                None => Err(Some(format!("not this one: {}", found(item)))),
+            });
+        names.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn schema() -> Value {
+        with_examples(
+            json!({ "type": "array", "items": { "type": "string", "pattern": FULL_NAME } }),
+            json!([["/web/db"]]),
+        )
+    }
+
+    fn json(&self, _: Secrets) -> Value {
+        json!(self.0)
+    }
+
+    fn shown(&self) -> String {
+        let names: Vec<&str> = self.0.iter().map(FullName::as_str).collect();
+        format!("[{}]", names.join(", "))
+    }
+}
+
+/// Form of a [`FullName`].
+const FULL_NAME: &str =
+    "^/([A-Za-z0-9][A-Za-z0-9._-]{0,62}(/[A-Za-z0-9][A-Za-z0-9._-]{0,62})*/?)?$";
 
 /// Which repair of drift may run without a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

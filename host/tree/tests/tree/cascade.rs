@@ -1,152 +1,17 @@
-//! The cascade against a model that is too slow to use and too simple to be wrong: all that was
-//! ever said of a value, in order, read from the end.
+//! The cascade against its reference: trees of random shape, edited, moved and pruned at random.
+//! What an edit computes must be what a fresh start computes, and both what the rules say; what the
+//! rules refuse must be refused and change nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use enginehouse_model::FullName;
+use enginehouse_tree::Definition;
 use proptest::prelude::*;
+use proptest::sample::Index;
 use serde_json::{Map, Value, json};
 
 use crate::common::Estate;
-
-/// Something that a level, or a prototype it names, says.
-enum Said {
-    Value(Vec<String>, Value),
-    /// There is a disk of this name, whatever its fields.
-    Exists(Vec<String>),
-    /// Nothing of all that begins so counts.
-    Unset(Vec<String>),
-    /// `use_prototype: null`
-    ForgetPrototypes,
-}
-
-struct Saying {
-    said: Said,
-    origin: String,
-    via: bool,
-}
-
-fn say_all(values: &Value, origin: &str, via: bool, all: &mut Vec<Saying>) {
-    let mut say = |said| {
-        all.push(Saying {
-            said,
-            origin: origin.to_owned(),
-            via,
-        });
-    };
-    for (key, value) in values.as_object().unwrap() {
-        let path = vec![key.clone()];
-        match (key.as_str(), value) {
-            ("prototypes" | "use_prototype", _) => {}
-            (_, Value::Null) => say(Said::Unset(path)),
-            ("labels" | "settings" | "disks", Value::Object(entries)) => {
-                for (name, entry) in entries {
-                    let path = vec![key.clone(), name.clone()];
-                    match entry {
-                        Value::Null => say(Said::Unset(path)),
-                        Value::Object(fields) if key == "disks" => {
-                            say(Said::Exists(path.clone()));
-                            for (field, value) in fields {
-                                let mut path = path.clone();
-                                path.push(field.clone());
-                                if value.is_null() {
-                                    say(Said::Unset(path));
-                                } else {
-                                    say(Said::Value(path, value.clone()));
-                                }
-                            }
-                        }
-                        other => say(Said::Value(path, other.clone())),
-                    }
-                }
-            }
-            (_, other) => say(Said::Value(path, other.clone())),
-        }
-    }
-}
-
-/// All that is said on the way from the root to the last of the levels.
-fn sayings(levels: &[(String, Value)]) -> Vec<Saying> {
-    let mut all = Vec::new();
-    let mut prototypes: BTreeMap<String, (Value, String)> = BTreeMap::new();
-    for (at, level) in levels {
-        if let Some(defined) = level.get("prototypes").and_then(Value::as_object) {
-            for (name, values) in defined {
-                prototypes.insert(name.clone(), (values.clone(), at.clone()));
-            }
-        }
-        match level.get("use_prototype") {
-            None => {}
-            Some(Value::Null) => all.push(Saying {
-                said: Said::ForgetPrototypes,
-                origin: at.clone(),
-                via: false,
-            }),
-            Some(name) => {
-                let name = name.as_str().unwrap();
-                let (values, defined_at) = &prototypes[name];
-                let origin = format!("{at} via {name} ({defined_at})");
-                say_all(values, &origin, true, &mut all);
-            }
-        }
-        say_all(level, at, false, &mut all);
-    }
-    all
-}
-
-fn expected(levels: &[(String, Value)]) -> BTreeMap<String, (String, String)> {
-    let all = sayings(levels);
-    let mut result = BTreeMap::new();
-    let mut disks_with_fields = BTreeSet::new();
-    let mut paths: BTreeSet<&Vec<String>> = BTreeSet::new();
-    let mut disks: BTreeSet<&Vec<String>> = BTreeSet::new();
-    for saying in &all {
-        match &saying.said {
-            Said::Value(path, _) => paths.extend([path]),
-            Said::Exists(path) => disks.extend([path]),
-            Said::Unset(_) | Said::ForgetPrototypes => {}
-        }
-    }
-    for path in paths {
-        let mut forgotten = false;
-        for saying in all.iter().rev() {
-            match &saying.said {
-                Said::ForgetPrototypes => forgotten = true,
-                Said::Unset(unset) if path.starts_with(unset) => break,
-                Said::Value(said, _) if said == path && forgotten && saying.via => break,
-                Said::Value(said, value) if said == path => {
-                    let text = value.as_str().map_or(value.to_string(), str::to_owned);
-                    result.insert(path.join("."), (text, saying.origin.clone()));
-                    disks_with_fields.insert(path[..path.len() - 1].to_vec());
-                    break;
-                }
-                Said::Value(..) | Said::Unset(_) | Said::Exists(_) => {}
-            }
-        }
-    }
-    for path in disks {
-        if disks_with_fields.contains(path) {
-            continue;
-        }
-        // A node's own word that there is one counts more than a prototype's.
-        let mut origin: Option<(&str, bool)> = None;
-        for saying in &all {
-            match &saying.said {
-                Said::Unset(unset) if path.starts_with(unset) => origin = None,
-                Said::ForgetPrototypes => origin = origin.filter(|(_, via)| !via),
-                Said::Exists(said)
-                    if said == path && origin.is_none_or(|(_, via)| via && !saying.via) =>
-                {
-                    origin = Some((&saying.origin, saying.via));
-                }
-                Said::Exists(_) | Said::Unset(_) | Said::Value(..) => {}
-            }
-        }
-        if let Some((origin, _)) = origin {
-            result.insert(path.join("."), ("{}".to_owned(), origin.to_owned()));
-        }
-    }
-    result
-}
+use crate::reference::{Lines, expected};
 
 /// Absent, `null` or a value.
 fn maybe(value: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Option<Value>> {
@@ -185,6 +50,23 @@ fn disk() -> BoxedStrategy<Value> {
     ])
 }
 
+fn nic() -> BoxedStrategy<Value> {
+    object(vec![
+        ("network", maybe("[xyz]".prop_map(Value::from))),
+        ("vlan", maybe(number())),
+    ])
+}
+
+/// The domain is one value: none of it comes from elsewhere.
+fn guest() -> BoxedStrategy<Value> {
+    let word = || prop_oneof![Just(None), "[xyz]".prop_map(|text| Some(Value::from(text)))].boxed();
+    let domain = object(vec![("domain", word()), ("account", word())]);
+    object(vec![
+        ("hostname", maybe("[xyz]".prop_map(Value::from))),
+        ("domain", maybe(domain)),
+    ])
+}
+
 fn number() -> BoxedStrategy<Value> {
     (1..5u32).prop_map(Value::from).boxed()
 }
@@ -203,6 +85,12 @@ fn machine_members() -> Vec<(&'static str, BoxedStrategy<Option<Value>>)> {
             "disks",
             maybe(object(vec![("r", maybe(disk())), ("d", maybe(disk()))])),
         ),
+        ("nics", maybe(object(vec![("n", maybe(nic()))]))),
+        (
+            "placement",
+            maybe(object(vec![("pool", label()), ("host", label())])),
+        ),
+        ("guest", maybe(guest())),
     ]
 }
 
@@ -210,71 +98,310 @@ fn machine() -> BoxedStrategy<Value> {
     object(machine_members())
 }
 
-/// One level; the root defines both prototypes, so that every name resolves.
-fn level(root: bool) -> BoxedStrategy<Value> {
-    let defined = || {
-        if root {
-            machine().prop_map(Some).boxed()
-        } else {
-            prop_oneof![2 => Just(None), 1 => machine().prop_map(Some)].boxed()
-        }
+/// Absent, `null` or entries; `null` for the whole only where it says so.
+fn entries(
+    names: &'static [&'static str],
+    entry: BoxedStrategy<Value>,
+) -> BoxedStrategy<Option<Value>> {
+    let one = move || {
+        prop_oneof![4 => Just(None), 1 => Just(Some(Value::Null)), 3 => entry.clone().prop_map(Some)].boxed()
     };
+    let some = object(names.iter().map(|name| (*name, one())).collect());
+    prop_oneof![5 => Just(None), 4 => some.prop_map(Some), 1 => Just(Some(Value::Null))].boxed()
+}
+
+fn hypervisor() -> BoxedStrategy<Value> {
+    let word = |word: &'static str| prop_oneof![Just(None), Just(Some(Value::from(word)))].boxed();
+    object(vec![
+        ("type", word("fake")),
+        (
+            "host",
+            prop_oneof![Just(None), "[ab]".prop_map(|host| Some(Value::from(host)))].boxed(),
+        ),
+        ("user", word("root")),
+        ("password", word("p")),
+    ])
+}
+
+fn filter() -> BoxedStrategy<Option<Value>> {
+    let names = prop::collection::vec("[hik]".prop_map(Value::from), 0..4).prop_map(Value::from);
+    prop_oneof![6 => Just(None), 1 => Just(Some(Value::Null)), 1 => names.prop_map(Some)].boxed()
+}
+
+fn named(names: &'static str) -> BoxedStrategy<Option<Value>> {
+    prop_oneof![
+        4 => Just(None),
+        1 => Just(Some(Value::Null)),
+        3 => names.prop_map(|name| Some(Value::from(name))),
+    ]
+    .boxed()
+}
+
+/// One level. Names that it uses need not be defined.
+fn level() -> BoxedStrategy<Value> {
     let mut members = machine_members();
-    members.push(("use_prototype", maybe("[pq]".prop_map(Value::from))));
-    members.push((
-        "prototypes",
-        object(vec![("p", defined()), ("q", defined())])
-            .prop_map(Some)
-            .boxed(),
-    ));
+    members.push(("protect", maybe(any::<bool>().prop_map(Value::from))));
+    members.push(("prototypes", entries(&["p", "q"], machine())));
+    members.push(("use_prototype", named("[pq]")));
+    members.push(("hypervisors", entries(&["h", "i"], hypervisor())));
+    members.push(("use_hypervisor", named("[hi]")));
+    members.push(("filter_hypervisors_allow", filter()));
     object(members)
 }
 
-fn check(estate: &Estate, levels: &[(String, Value)]) -> Result<(), TestCaseError> {
-    for depth in 1..=levels.len() {
-        let name = &levels[depth - 1].0;
-        let found: BTreeMap<String, (String, String)> = estate
-            .computed(name)
-            .origins()
-            .into_iter()
-            .filter(|line| line.key != "use_prototype")
-            .map(|line| (line.key, (line.value, line.origin.to_string())))
-            .collect();
-        prop_assert_eq!(found, expected(&levels[..depth]), "{}", name);
+/// A level that says little: most nodes of a real tree.
+fn slight() -> BoxedStrategy<Value> {
+    object(vec![
+        ("vcpu", maybe(number())),
+        ("use_prototype", named("[pq]")),
+        ("disks", maybe(object(vec![("r", maybe(disk()))]))),
+    ])
+}
+
+/// The root: it defines all names, so that most of what follows resolves.
+fn root() -> BoxedStrategy<Value> {
+    let defined = object(vec![
+        ("p", machine().prop_map(Some).boxed()),
+        ("q", machine().prop_map(Some).boxed()),
+    ]);
+    let connections = object(vec![
+        ("h", hypervisor().prop_map(Some).boxed()),
+        ("i", hypervisor().prop_map(Some).boxed()),
+    ]);
+    (level(), defined, connections)
+        .prop_map(|(mut level, prototypes, hypervisors)| {
+            level["prototypes"] = prototypes;
+            level["hypervisors"] = hypervisors;
+            level
+        })
+        .boxed()
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// Below any node, or below the last.
+    Create {
+        below: Option<Index>,
+        is_folder: bool,
+        level: Value,
+    },
+    Edit {
+        at: Index,
+        level: Value,
+    },
+    EditRoot(Value),
+    Move {
+        at: Index,
+        below: Index,
+    },
+    Remove(Index),
+}
+
+fn step() -> BoxedStrategy<Step> {
+    let any_level = || prop_oneof![2 => slight(), 1 => level()];
+    prop_oneof![
+        5 => (any::<Index>(), prop::bool::weighted(0.6), any_level())
+            .prop_map(|(below, is_folder, level)| Step::Create { below: Some(below), is_folder, level }),
+        3 => (any::<Index>(), any_level()).prop_map(|(at, level)| Step::Edit { at, level }),
+        1 => root().prop_map(Step::EditRoot),
+        2 => (any::<Index>(), any::<Index>()).prop_map(|(at, below)| Step::Move { at, below }),
+        1 => any::<Index>().prop_map(Step::Remove),
+    ]
+    .boxed()
+}
+
+/// What the tree must hold: full name -> whether it is a folder, and its definition.
+#[derive(Clone)]
+struct Model(BTreeMap<FullName, (bool, Value)>);
+
+impl Model {
+    fn pick(&self, at: &Index) -> FullName {
+        self.0.keys().nth(at.index(self.0.len())).unwrap().clone()
     }
-    Ok(())
+
+    fn pick_or_last(&self, at: Option<&Index>) -> FullName {
+        match at {
+            Some(at) => self.pick(at),
+            None => self.0.keys().next_back().unwrap().clone(),
+        }
+    }
+
+    fn levels(&self, name: &FullName) -> Vec<(String, Value)> {
+        let mut levels = Vec::new();
+        let mut next = Some(name.clone());
+        while let Some(name) = next {
+            levels.push((name.to_string(), self.0[&name].1.clone()));
+            next = name.parent();
+        }
+        levels.reverse();
+        levels
+    }
+
+    /// All computed definitions; none where one does not resolve.
+    fn expected(&self) -> Option<BTreeMap<String, Lines>> {
+        let all = self.0.iter().map(|(name, (is_folder, _))| {
+            let lines = expected(&self.levels(name), *is_folder)?;
+            Some((name.to_string(), lines))
+        });
+        all.collect()
+    }
+
+    /// The tree after a step; none where the step itself is not possible.
+    fn after(&self, step: &Step, number: usize) -> Option<Self> {
+        let mut after = self.clone();
+        match step {
+            Step::Create {
+                below,
+                is_folder,
+                level,
+            } => {
+                let parent = self.pick_or_last(below.as_ref());
+                let name = parent.child(&format!("n{number}")).unwrap();
+                after.0.insert(name, (*is_folder, level.clone()));
+                self.0[&parent].0.then_some(after)
+            }
+            Step::Edit { at, level } => {
+                after.0.get_mut(&self.pick(at))?.1 = level.clone();
+                Some(after)
+            }
+            Step::EditRoot(level) => {
+                after.0.get_mut(&FullName::root())?.1 = level.clone();
+                Some(after)
+            }
+            Step::Move { at, below } => {
+                let (from, parent) = (self.pick(at), self.pick(below));
+                if from.is_root() || parent.is_within(&from) || !self.0[&parent].0 {
+                    return None;
+                }
+                let to = parent.child(&format!("n{number}")).unwrap();
+                let moved = |name: &FullName| {
+                    let rest = name.as_str().strip_prefix(from.as_str()).unwrap();
+                    format!("{to}{rest}").parse().unwrap()
+                };
+                after.0 = self
+                    .0
+                    .iter()
+                    .map(|(name, node)| {
+                        let name = if name.is_within(&from) {
+                            moved(name)
+                        } else {
+                            name.clone()
+                        };
+                        (name, node.clone())
+                    })
+                    .collect();
+                Some(after)
+            }
+            Step::Remove(at) => {
+                let name = self.pick(at);
+                after.0.remove(&name);
+                let is_empty = !after.0.keys().any(|other| other.is_within(&name));
+                (is_empty && !name.is_root()).then_some(after)
+            }
+        }
+    }
+}
+
+/// The same step on the tree; says whether it was made.
+fn take(estate: &mut Estate, model: &Model, step: &Step, number: usize) -> bool {
+    let define = |estate: &mut Estate, name: &FullName, level: &Value| {
+        estate.try_define(&name.to_string(), level.clone()).is_ok()
+    };
+    match step {
+        Step::Create {
+            below,
+            is_folder,
+            level,
+        } => {
+            let parent = estate.uid(&model.pick_or_last(below.as_ref()).to_string());
+            let definition = Definition::from_json(level).unwrap();
+            let name = format!("n{number}");
+            let made = if *is_folder {
+                estate.with_uids(|tree, uids| tree.create_folder(parent, &name, definition, uids))
+            } else {
+                estate.with_uids(|tree, uids| tree.provision(parent, &name, definition, uids))
+            };
+            made.is_ok()
+        }
+        Step::Edit { at, level } => define(estate, &model.pick(at), level),
+        Step::EditRoot(level) => define(estate, &FullName::root(), level),
+        Step::Move { at, below } => {
+            let uid = estate.uid(&model.pick(at).to_string());
+            let parent = estate.uid(&model.pick(below).to_string());
+            estate
+                .tree
+                .rename(uid, parent, &format!("n{number}"))
+                .is_ok()
+        }
+        Step::Remove(at) => {
+            let name = model.pick(at);
+            let uid = estate.uid(&name.to_string());
+            if model.0[&name].0 {
+                estate.tree.remove_folder(uid).is_ok()
+            } else {
+                estate.tree.deprovision(uid).is_ok()
+            }
+        }
+    }
+}
+
+fn found(estate: &Estate) -> BTreeMap<String, Lines> {
+    let nodes = estate.tree.walk(estate.tree.root()).unwrap();
+    nodes
+        .map(|node| {
+            let computed = estate.tree.computed(node.uid).unwrap();
+            let lines = computed.origins().into_iter();
+            let lines = lines.map(|line| (line.key, (line.value, line.origin.to_string())));
+            (computed.full_name().to_string(), lines.collect())
+        })
+        .collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_cascade_agrees_with_its_model_also_after_edits(
-        root in level(true),
-        folders in prop::collection::vec(level(false), 1..4),
-        edits in prop::collection::vec((any::<prop::sample::Index>(), level(false), level(true)), 0..3),
+    fn the_cascade_agrees_with_its_reference_whatever_is_done_to_the_tree(
+        first in root(),
+        steps in prop::collection::vec(step(), 1..16),
     ) {
         let mut estate = Estate::new();
-        estate.define("/", root.clone());
-        let mut levels = vec![("/".to_owned(), root)];
-        let mut name = String::new();
-        for (at, folder) in folders.iter().enumerate() {
-            name.push_str(&format!("/f{at}"));
-            if at + 1 == folders.len() {
-                estate.provision(&name, folder.clone());
-            } else {
-                estate.folder(&name, folder.clone());
+        let mut model = Model([(FullName::root(), (true, json!({})))].into());
+        let steps = std::iter::once(Step::EditRoot(first)).chain(steps);
+        for (number, step) in steps.enumerate() {
+            let before = estate.picture();
+            let after = model.after(&step, number);
+            let expected = after.as_ref().and_then(Model::expected);
+            let made = take(&mut estate, &model, &step, number);
+            prop_assert_eq!(made, expected.is_some(), "{:?}", step);
+            match (after, expected) {
+                (Some(after), Some(expected)) => {
+                    prop_assert_eq!(found(&estate), expected, "{:?}", step);
+                    prop_assert_eq!(estate.reloaded().picture(), estate.picture());
+                    model = after;
+                }
+                _ => prop_assert_eq!(estate.picture(), before, "refused, but something changed"),
             }
-            levels.push((name.clone(), folder.clone()));
         }
-        check(&estate, &levels)?;
-        for (at, elsewhere, at_root) in edits {
-            let at = at.index(levels.len());
-            levels[at].1 = if at == 0 { at_root } else { elsewhere };
-            let (name, definition) = levels[at].clone();
-            estate.define(&name, definition);
-            check(&estate, &levels)?;
+    }
+
+    /// One line of folders in which every level says much.
+    #[test]
+    fn the_cascade_agrees_with_its_reference_level_by_level(
+        first in root(),
+        levels in prop::collection::vec(level(), 1..5),
+    ) {
+        let mut estate = Estate::new();
+        let mut model = Model([(FullName::root(), (true, json!({})))].into());
+        let steps = levels.into_iter().map(|level| Step::Create { below: None, is_folder: true, level });
+        for (number, step) in std::iter::once(Step::EditRoot(first)).chain(steps).enumerate() {
+            let after = model.after(&step, number);
+            let expected = after.as_ref().and_then(Model::expected);
+            prop_assert_eq!(take(&mut estate, &model, &step, number), expected.is_some());
+            if let (Some(after), Some(expected)) = (after, expected) {
+                prop_assert_eq!(found(&estate), expected);
+                model = after;
+            }
         }
-        prop_assert_eq!(estate.reloaded().picture(), estate.picture());
     }
 }

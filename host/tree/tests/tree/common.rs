@@ -74,6 +74,15 @@ impl Estate {
         )
     }
 
+    /// An edit that needs uids.
+    pub fn with_uids(
+        &mut self,
+        edit: impl FnOnce(&mut Tree, &mut dyn FnMut() -> Uuid) -> Result<Change, EditError>,
+    ) -> Result<Change, EditError> {
+        let mut uids = counter(&mut self.uids);
+        edit(&mut self.tree, &mut uids)
+    }
+
     pub fn apply(
         &mut self,
         edit: impl FnOnce(&mut Tree) -> Result<Change, EditError>,

@@ -103,6 +103,242 @@ fn all_that_is_wrong_is_said_at_once_each_with_its_place() {
     }
 }
 
+/// One wrong value for each key of the table, and what it is answered.
+#[test]
+fn each_key_says_what_it_expects_and_what_was_found() {
+    let hypervisor = |members: Value| json!({"hypervisors": {"h": members}});
+    let nic = |members: Value| json!({"nics": {"lan": members}});
+    let disk = |members: Value| json!({"disks": {"root": members}});
+    for (document, expected) in [
+        (
+            json!({"hypervisors": []}),
+            "`hypervisors`: expected an object of named entries, found a list",
+        ),
+        (
+            hypervisor(json!("pve")),
+            "`hypervisors.h`: expected an object with type, host, user, password, …, found the text \"pve\"",
+        ),
+        (
+            hypervisor(json!({"type": 1})),
+            "`hypervisors.h.type`: expected a text that is not empty, on one line, found the number 1",
+        ),
+        (
+            hypervisor(json!({"host": "ftp://pve"})),
+            "`hypervisors.h.host`: expected a URL, or a host, or host:port, found a text (its scheme is not http, https or unix)",
+        ),
+        (
+            hypervisor(json!({"host": "pve:99999"})),
+            "`hypervisors.h.host`: expected a URL, or a host, or host:port, found a text (its port is not a number from 1 to 65535)",
+        ),
+        (
+            hypervisor(json!({"user": ""})),
+            "`hypervisors.h.user`: expected a text that is not empty, on one line, found the text \"\"",
+        ),
+        (
+            hypervisor(json!({"user": "a", "username": "a"})),
+            "`hypervisors.h.username`: says the same as `user`; keep one of them",
+        ),
+        (
+            hypervisor(json!({"verify_ssl": "no"})),
+            "`hypervisors.h.verify_ssl`: expected true or false, found the text \"no\"",
+        ),
+        (
+            hypervisor(json!({"verify_ssl": false, "tls": {"verify": false}})),
+            "`hypervisors.h.verify_ssl`: says the same as `tls.verify`; keep one of them",
+        ),
+        (
+            hypervisor(json!({"auth": "magic"})),
+            "`hypervisors.h.auth`: expected none, basic, bearer, proxmox-token, proxmox-ticket, or {\"scheme\": \"header\", \"header\": NAME}, found the text \"magic\"",
+        ),
+        (
+            hypervisor(json!({"auth": "header"})),
+            "`hypervisors.h.auth`: expected none, basic, bearer, proxmox-token, proxmox-ticket, or {\"scheme\": \"header\", \"header\": NAME}, found the text \"header\" (the scheme `header` needs the header's name)",
+        ),
+        (
+            hypervisor(json!({"endpoints": {"host": "a"}})),
+            "`hypervisors.h.endpoints.host`: says the same as `host`; keep one of them",
+        ),
+        (
+            hypervisor(json!({"tls": {"fingerprint": "ab"}})),
+            "`hypervisors.h.tls.fingerprint`: expected a SHA-256 fingerprint: 64 hexadecimal digits, with or without colons, found the text \"ab\"",
+        ),
+        (
+            hypervisor(json!({"limits": {"concurent": 1}})),
+            "`hypervisors.h.limits.concurent`: unknown key, did you mean `concurrent`?",
+        ),
+        (
+            hypervisor(json!({"limits": {"requests": 0}})),
+            "`hypervisors.h.limits.requests`: expected a whole number, 1 or more, found the number 0",
+        ),
+        (
+            hypervisor(json!({"settings": 1})),
+            "`hypervisors.h.settings`: expected an object, found the number 1",
+        ),
+        (
+            json!({"use_hypervisor": 1}),
+            "`use_hypervisor`: expected a text that is not empty, on one line, found the number 1",
+        ),
+        (
+            json!({"filter_hypervisors_allow": "h"}),
+            "`filter_hypervisors_allow`: expected a list of texts, found the text \"h\"",
+        ),
+        (
+            json!({"prototypes": {"p": 1}}),
+            "`prototypes.p`: expected an object with the machine's keys, found the number 1",
+        ),
+        (
+            json!({"prototypes": {"p": {"protect": true}}}),
+            "`prototypes.p.protect`: unknown key, known here: base_image, vcpu, memory, description, power, labels, placement, disks, nics, guest, settings",
+        ),
+        (
+            json!({"use_prototype": []}),
+            "`use_prototype`: expected a text that is not empty, on one line, found a list",
+        ),
+        (
+            json!({"base_image": "a\nb"}),
+            "`base_image`: expected a text that is not empty, on one line, found the text \"a\\nb\"",
+        ),
+        (
+            json!({"vcpu": 1.5}),
+            "`vcpu`: expected a whole number, 1 or more, found the number 1.5",
+        ),
+        (
+            json!({"memory": 8}),
+            "`memory`: expected a size with a unit, such as 8GiB, found the number 8 (write 8MiB or 8GiB for one of these)",
+        ),
+        (
+            json!({"memory": "8"}),
+            "`memory`: expected a size with a unit, such as 8GiB, found the text \"8\" (a size needs a unit, as in 8MiB or 8GiB)",
+        ),
+        (
+            json!({"memory": "8 apples"}),
+            "`memory`: expected a size with a unit, such as 8GiB, found the text \"8 apples\" (`apples` is no unit of size: use KiB, MiB, GiB or TiB)",
+        ),
+        (
+            json!({"memory": "1.5GiB"}),
+            "`memory`: expected a size with a unit, such as 8GiB, found the text \"1.5GiB\" (`1.5GiB` is no size: write it as 8GiB or 512MiB)",
+        ),
+        (
+            json!({"memory": "0GiB"}),
+            "`memory`: expected a size with a unit, such as 8GiB, found the text \"0GiB\" (a size is more than nothing)",
+        ),
+        (
+            json!({"description": 1}),
+            "`description`: expected a text, found the number 1",
+        ),
+        (
+            json!({"power": true}),
+            "`power`: expected `running` or `stopped`, found true",
+        ),
+        (
+            json!({"labels": {"a": 1}}),
+            "`labels.a`: expected a text, found the number 1",
+        ),
+        (
+            json!({"placement": "pve1"}),
+            "`placement`: expected an object with host, cluster, pool and folder, found the text \"pve1\"",
+        ),
+        (
+            json!({"placement": {"datastore": "x"}}),
+            "`placement.datastore`: unknown key, known here: host, cluster, pool, folder",
+        ),
+        (
+            disk(json!("32GiB")),
+            "`disks.root`: expected an object with size, storage, storage_class, bus and keep, found the text \"32GiB\"",
+        ),
+        (
+            disk(json!({"size": 32})),
+            "`disks.root.size`: expected a size with a unit, such as 8GiB, found the number 32 (write 32MiB or 32GiB for one of these)",
+        ),
+        (
+            disk(json!({"keep": "yes"})),
+            "`disks.root.keep`: expected true or false, found the text \"yes\"",
+        ),
+        (
+            nic(json!({"vlan": 0})),
+            "`nics.lan.vlan`: expected a VLAN tag, 1 to 4094, found the number 0",
+        ),
+        (
+            nic(json!({"vlan": "12"})),
+            "`nics.lan.vlan`: expected a VLAN tag, 1 to 4094, found the text \"12\"",
+        ),
+        (
+            nic(json!({"mac": "02:00:00:00:00"})),
+            "`nics.lan.mac`: expected a hardware address, such as 02:00:00:00:00:01, found the text \"02:00:00:00:00\"",
+        ),
+        (
+            nic(json!({"addresses": ["10.0.0.1/33"]})),
+            "`nics.lan.addresses`: expected a list of addresses with prefix length, such as 192.0.2.10/24, or `dhcp`, found a list (not this one: the text \"10.0.0.1/33\")",
+        ),
+        (
+            nic(json!({"gateway": "router"})),
+            "`nics.lan.gateway`: expected an IP address, found the text \"router\"",
+        ),
+        (
+            json!({"guest": {"hostnam": "a"}}),
+            "`guest.hostnam`: unknown key, did you mean `hostname`?",
+        ),
+        (
+            json!({"guest": {"users": {"a": 1}}}),
+            "`guest.users`: expected a list, found an object",
+        ),
+        (
+            json!({"guest": {"ssh_keys": "ssh-ed25519 A"}}),
+            "`guest.ssh_keys`: expected a list of texts, found the text \"ssh-ed25519 A\"",
+        ),
+        (
+            json!({"guest": {"dns": "192.0.2.53"}}),
+            "`guest.dns`: expected an object, or a list of servers, found the text \"192.0.2.53\"",
+        ),
+        (
+            json!({"guest": {"domain": "example.com"}}),
+            "`guest.domain`: expected an object with domain, ou, account and password, found the text \"example.com\"",
+        ),
+        (
+            json!({"guest": {"user_data": {}}}),
+            "`guest.user_data`: expected a text, found an object",
+        ),
+        (
+            json!({"settings": ["a"]}),
+            "`settings`: expected an object of named entries, found a list",
+        ),
+        (
+            json!({"depends_on": "/web/db"}),
+            "`depends_on`: expected a list of full names, such as /web/db, found the text \"/web/db\"",
+        ),
+        (
+            json!({"depends_on": ["db"]}),
+            "`depends_on`: expected a list of full names, such as /web/db, found a list (`db` is no full name: it must begin with `/`, as in /web/vm1)",
+        ),
+        (
+            json!({"protect": 1}),
+            "`protect`: expected true or false, found the number 1",
+        ),
+        (
+            json!({"policy": "everything"}),
+            "`policy`: expected `observe`, `benign` or `disruptive`, found the text \"everything\"",
+        ),
+        (
+            json!({"follow": "true"}),
+            "`follow`: expected true or false, found the text \"true\"",
+        ),
+        (
+            json!({"approvals": {"need": 1}}),
+            "`approvals`: expected an object with need (a number) and keys (a list of public keys), found an object (both are needed)",
+        ),
+        (
+            json!({"approvals": {"need": 1, "keys": ["a"], "who": "b"}}),
+            "`approvals`: expected an object with need (a number) and keys (a list of public keys), found an object (not `who`)",
+        ),
+        (
+            json!({"on_failure": "panic"}),
+            "`on_failure`: expected `keep` or `rollback`, found the text \"panic\"",
+        ),
+    ] {
+        assert_eq!(errors(document), [expected]);
+    }
+}
+
 #[test]
 fn what_is_no_object_or_too_much_ends_in_a_short_error() {
     assert_eq!(

@@ -16,7 +16,11 @@ mod definitions;
 #[cfg(test)]
 mod edits;
 #[cfg(test)]
+mod origins;
+#[cfg(test)]
 mod previews;
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod schema;
 #[cfg(test)]
