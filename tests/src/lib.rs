@@ -9,8 +9,10 @@
 //! - [`Host`]: the `enginehouse` binary on a data directory of its own; it can be killed and
 //!   started again.
 //! - [`Site`]: both, with a tree that knows the hypervisor.
+//! - [`Estate`]: a tree of 100,000 descriptors.
 //! - [`skip_or_fail`]: what a test does that lacks something it needs.
 
+mod estate;
 mod exchange;
 mod fakepve;
 mod host;
@@ -19,6 +21,7 @@ mod proxy;
 mod requirement;
 mod site;
 
+pub use estate::{Estate, Planted};
 pub use exchange::{Exchange, counts};
 pub use fakepve::{FakePve, FakePveOptions, PveMachine, TEMPLATE};
 pub use host::{Host, HostOptions};

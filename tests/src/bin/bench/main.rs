@@ -9,6 +9,7 @@ mod grpc;
 mod load;
 mod sample;
 mod store;
+mod tree;
 
 use std::env;
 use std::path::Path;
@@ -44,6 +45,11 @@ const MEASUREMENTS: &[Measurement] = &[
         name: "clones",
         what: "100 clones on fakepve, with the default limits and with wide ones",
         run: clones::measure,
+    },
+    Measurement {
+        name: "tree",
+        what: "100,000 descriptors: load, edits, memory, plans, against maps cloned and merged",
+        run: tree::measure,
     },
 ];
 
