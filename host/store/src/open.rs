@@ -15,6 +15,9 @@ const DATABASE: &str = "enginehouse.db";
 /// A database that is being made; it gets its name when it is complete.
 const UNFINISHED: &str = "enginehouse.db.new";
 const LOCK: &str = "lock";
+/// How often, and after what pause, a lock that is held is tried again.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(30);
 
 /// What is not in the database yet, or never will be.
 #[derive(Clone, Debug)]
@@ -167,6 +170,18 @@ fn make_dir(dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// A holder that is about to end lets go within a moment, and so does a child that it has only just
+/// forked: such a child holds the lock until it runs its own program.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            other => return other,
+        }
+    }
+    file.try_lock()
+}
+
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK);
     let mut file = OpenOptions::new()
@@ -181,7 +196,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
             io::ErrorKind::StorageFull => OpenError::Full { path: path.clone() },
             _ => failed("open", &path)(source),
         })?;
-    match file.try_lock() {
+    match patiently(&file) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
