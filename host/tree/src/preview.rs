@@ -92,6 +92,9 @@ impl Counts {
     }
 }
 
+/// What a node was before an edit, and what it computed to.
+type Was = (Option<Arc<Computed>>, Option<Arc<Node>>);
+
 impl Tree {
     /// Makes an edit, keeps what it did, and takes it back.
     ///
@@ -122,8 +125,7 @@ impl Tree {
 
     fn touched(&self, change: &Change) -> Vec<Touched> {
         // Of a node that several edits touched, the first one knows how it was.
-        let mut before: HashMap<NodeUid, (Option<Arc<Computed>>, Option<Arc<Node>>)> =
-            HashMap::new();
+        let mut before: HashMap<NodeUid, Was> = HashMap::new();
         for step in &change.steps {
             for (uid, computed) in &step.computed {
                 before.entry(*uid).or_insert_with(|| {
