@@ -187,8 +187,10 @@ fn folder(number: u32) -> Value {
         2 => {
             json!({"placement": {"pool": format!("pool-{number}")}, "labels": {"team": format!("team-{number}")}})
         }
-        3 => json!({"use_prototype": if number % 2 == 0 { "medium" } else { "small" }}),
-        4 => json!({"protect": number % 2 == 0, "guest": {"ssh_keys": ["ssh-ed25519 AAAA team"]}}),
+        3 => json!({"use_prototype": if number.is_multiple_of(2) { "medium" } else { "small" }}),
+        4 => {
+            json!({"protect": number.is_multiple_of(2), "guest": {"ssh_keys": ["ssh-ed25519 AAAA team"]}})
+        }
         5 => json!({"memory": "4GiB", "nics": {"lan": {"vlan": number}}}),
         7 => json!({
             "prototypes": {"cache": {"vcpu": 2, "memory": "16GiB"}},
