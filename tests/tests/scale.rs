@@ -1,5 +1,7 @@
 //! What an edit of a large tree costs, counted: times are for `cargo xtask bench tree`.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use enginehouse_model::NodeUid;
 use enginehouse_tests::Estate;
 use enginehouse_tree::{Definition, Tree};

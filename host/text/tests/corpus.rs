@@ -1,5 +1,11 @@
 //! All that the fuzzer begins with, and all that it ever found: on every `cargo test`.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::path::Path;
 
 #[path = "../../../tests/fuzz/src/lib.rs"]

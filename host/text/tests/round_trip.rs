@@ -1,5 +1,11 @@
 //! Trees to files and back: equal definitions, equal bytes.
 
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -141,7 +141,7 @@ async fn the_whole_life_of_a_descriptor_is_in_its_history_also_when_it_is_gone()
         (linked.hypervisor.as_deref(), linked.event.as_str()),
         (Some("sim"), "linked")
     );
-    assert_eq!(lines(&entries[4]), ["definition memory: - -> 2GiB"]);
+    assert_eq!(lines(&entries[4]), ["definition memory: - -> 2 GiB"]);
     assert_eq!(lines(&entries[5]), ["deployed memory: 1 GiB -> 2 GiB"]);
     let removed = entries[6].machine.clone().expect("a machine");
     assert_eq!(

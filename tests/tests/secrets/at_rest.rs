@@ -165,7 +165,8 @@ async fn a_generated_secret_lives_as_long_as_a_definition_refers_to_it() -> Resu
         site.order(OperationKind::Edit, "/web", folder("third")),
         site.order(OperationKind::Edit, "/web", folder("fourth")),
     );
-    (one?, two?);
+    one?;
+    two?;
     let left = names(&site).await?;
     ensure!(left.len() == 1, "{left:?}");
     let node = site.node("/web").await?.local_definition;

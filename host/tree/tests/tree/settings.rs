@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use enginehouse_tree::{
     BatchErrors, Change, Definition, EditError, EngineSettings, NodeEdit, SettingFault,
-    SettingFaultKind, SettingProblem, Tree,
+    SettingFaultKind, SettingProblem,
 };
 use serde_json::{Map, Value, json};
 
