@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// Descriptors in each folder.
 const EACH: u32 = 50;
 
-/// Folders in two branches below each folder, with [`EACH`] descriptors in every one, and something
+/// Folders in two branches below each folder, with 50 descriptors in every one, and something
 /// said at several levels: connections and prototypes at the root, which hypervisor and prototype
 /// further down, single values anywhere, most descriptors with a few of their own. The same each
 /// time.
