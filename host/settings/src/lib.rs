@@ -5,7 +5,7 @@
 //! it says what is wrong with given settings, and lists what there is.
 //!
 //! Whether settings are right is decided by the validator crate alone. What is said of a wrong one is
-//! read off the part of the schema that speaks of it ([`part`]): what it expects, by the engine's own
+//! read off the part of the schema that speaks of it (`part`): what it expects, by the engine's own
 //! description. So an error and a listing use the same words.
 //!
 //! Schemas come from engines, and an engine is foreign code: nothing is fetched for a `$ref`, patterns
