@@ -2,8 +2,8 @@
 //! what its end means for the descriptor and the machine's record.
 
 use enginehouse_api::{Operation as View, OperationKind};
-use enginehouse_documents::Config;
-use enginehouse_model::{MachineUid, NodeUid, Timestamp};
+use enginehouse_documents::{Action, Config};
+use enginehouse_model::{Identity, MachineUid, NodeUid, Timestamp};
 use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
 use enginehouse_store::{Document, ExecutedRow, OperationRow, Table, Write};
 use enginehouse_tree::{Event, LastOperation};
@@ -80,6 +80,22 @@ fn release(state: &mut State, operation: &Operation, staged: &mut Staged) {
     }
 }
 
+/// The machine that an operation has destroyed, as its plan names it.
+fn destroyed(operation: &Operation) -> Option<Identity> {
+    let planned = operation.steps.iter().filter_map(|step| {
+        serde_json::from_value::<enginehouse_reconcile::PlannedAction>(step.body.clone()).ok()
+    });
+    planned
+        .filter(|planned| matches!(planned.request.action, Action::Destroy { .. }))
+        .find_map(|planned| planned.request.machine)
+        .map(|machine| Identity {
+            machine_id: machine.id,
+            kind: machine.kind,
+            host: machine.host,
+            incarnation: None,
+        })
+}
+
 /// The edges of the descriptor's state, and the record.
 fn settle_machine(
     state: &mut State,
@@ -100,7 +116,11 @@ fn settle_machine(
                 .and_then(|body| body.machine);
             let result = state.tree.transition(order.node, Event::Undeploy);
             if let Some(machine) = machine {
-                if let Some(record) = state.records.remove(&machine) {
+                if let Some(mut record) = state.records.remove(&machine) {
+                    // The step that destroyed it has taken its id off the record.
+                    if record.identity.is_none() {
+                        record.identity = destroyed(operation);
+                    }
                     let event = match &record.identity {
                         Some(_) => MachineEvent::Removed,
                         None => MachineEvent::NeverMade,

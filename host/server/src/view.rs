@@ -272,9 +272,14 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
             }
         })
         .collect();
+    let kind_of_part = match kind_shown(&operation.spec) {
+        // What an import leaves to machines.
+        OperationKind::Import => OperationKind::Reconfigure,
+        same => same,
+    };
     children.extend(ended.map(|part| ChildOperation {
         number: part.number,
-        kind: kind_shown(&operation.spec),
+        kind: kind_of_part,
         path: part.target.clone(),
         state: final_state(part.state),
         progress: None,
