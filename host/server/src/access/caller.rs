@@ -75,6 +75,11 @@ impl Caller {
         self.permissions(state, node).allow(permission)
     }
 
+    /// For a list whose rows are asked about one by one: that it is empty is for everybody to know.
+    pub(crate) fn asks_of_each(&self, permission: Permission) {
+        self.asked.fetch_or(bit(permission), Ordering::Relaxed);
+    }
+
     /// The node of that name.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ pub(crate) async fn list(
     caller: Caller,
     Params(query): Params<ListQuery>,
 ) -> Answer<Json<GrantList>> {
+    caller.asks_of_each(Permission::Read);
     let state = caller.house().state.lock();
     let mut grants = match &query.path {
         Some(path) => {

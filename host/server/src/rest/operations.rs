@@ -176,15 +176,12 @@ pub(crate) async fn list(
         .limit
         .unwrap_or(routes::PAGE_DEFAULT)
         .clamp(1, routes::PAGE_MAX) as usize;
-    let target = {
-        let state = house.state.lock();
-        match &query.path {
-            Some(path) => Some(caller.find(&state, path)?.to_string()),
-            None => {
-                // Each row is asked about; that there is none is for everybody to know.
-                let _ = caller.may(&state, state.tree.root(), Permission::Read);
-                None
-            }
+    caller.asks_of_each(Permission::Read);
+    let target = match &query.path {
+        None => None,
+        Some(path) => {
+            let state = house.state.lock();
+            Some(caller.find(&state, path)?.to_string())
         }
     };
     // A row says `pending` until the operation ends: memory knows better.

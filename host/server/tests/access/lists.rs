@@ -31,6 +31,25 @@ fn pick(body: &Value, list: &str, keys: &[&str]) -> String {
 }
 
 #[tokio::test]
+async fn an_empty_list_is_an_answer() {
+    let site = Site::start().await;
+    for list in [
+        "/v1/operations",
+        "/v1/hypervisors",
+        "/v1/grants",
+        "/v1/secrets",
+        "/v1/tokens",
+        "/v1/tree",
+        "/v1/nodes/history?path=/",
+        "/v1/export",
+        "/v1/engines",
+    ] {
+        let answer = site.get(&site.token(), list).await;
+        assert_eq!(answer.status, 200, "{list}: {}", answer.said());
+    }
+}
+
+#[tokio::test]
 async fn everyone_sees_what_they_may_read_and_the_way_there() {
     let site = Site::start().await;
     site.plant().await;
