@@ -12,9 +12,10 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::cascade::compute;
+use crate::change::Change;
 use crate::computed::Computed;
 use crate::definition::Definition;
-use crate::edit::{Change, hypervisor_uids};
+use crate::edit::hypervisor_uids;
 use crate::error::{EditError, LookupError};
 use crate::node::Node;
 use crate::origin::Origin;

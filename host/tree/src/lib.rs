@@ -25,6 +25,7 @@
 //! | `access`, `governed`, `rights` | who may do what, with which nodes and keys |
 //! | `preview`, `difference` | what an edit would do |
 //! | `tree`, `edit`, `batch`, `error` | all of them together, and edits |
+//! | `change` | what an edit did, and how it is taken back |
 
 mod access;
 mod address;
@@ -32,6 +33,7 @@ mod batch;
 mod by_name;
 mod by_uid;
 mod cascade;
+mod change;
 mod computed;
 mod definition;
 mod difference;
@@ -65,10 +67,10 @@ pub use access::{Grants, Permission, Permissions, Role, RoleError, Subject, Subj
 pub use address::{Address, AddressError, Scheme};
 pub use batch::{BatchErrors, NodeEdit};
 pub use by_name::ByName;
+pub use change::{Before, Change};
 pub use computed::{Computed, DefinedPrototype, Filter, Line, ResolvedHypervisor};
 pub use definition::Definition;
 pub use difference::Difference;
-pub use edit::{Before, Change};
 pub use entries::Entries;
 pub use error::{EditError, LoadError, LookupError};
 pub use governed::{GOVERNED_KEYS, governed_difference, governed_key_difference, governed_keys};

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use enginehouse_model::{FullName, NodeUid};
 
 use crate::access::{Permissions, Subject};
+use crate::change::Change;
 use crate::computed::Computed;
 use crate::difference::{Difference, differences, made};
-use crate::edit::Change;
 use crate::error::EditError;
 use crate::node::Node;
 use crate::tree::Tree;

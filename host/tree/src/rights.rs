@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enginehouse_model::NodeUid;
 
 use crate::access::{Grants, Permission, Permissions, Role, Subject};
-use crate::edit::Change;
+use crate::change::Change;
 use crate::error::{EditError, LookupError};
 use crate::node::Node;
 use crate::tree::Tree;

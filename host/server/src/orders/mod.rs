@@ -138,19 +138,6 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
                 .with_hint("send them to `POST /v1/imports`"),
         );
     }
-    let route = match kind {
-        OperationKind::SetSecret => Some("PUT /v1/secrets/{name}"),
-        OperationKind::RemoveSecret => Some("DELETE /v1/secrets/{name}"),
-        OperationKind::RotateKey => Some("POST /v1/secret-key/rotate"),
-        _ => None,
-    };
-    if let Some(route) = route {
-        return Err(Problem::new(
-            ErrorCode::BadRequest,
-            format!("`{kind}` has a route of its own, so that no value is kept with an operation"),
-        )
-        .with_hint(format!("send {route}")));
-    }
     let defines = matches!(
         kind,
         OperationKind::CreateFolder
