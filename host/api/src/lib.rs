@@ -48,7 +48,9 @@ pub use operation::{
     RequestRecord, Step, StepState,
 };
 pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
-pub use plan::{ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanRequest};
+pub use plan::{
+    ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanPreview, PlanRequest,
+};
 pub use preview::{
     KeyChange, PendingChange, Preview, PreviewCounts, PreviewNode, RightsChange, TracedValue,
 };

@@ -55,8 +55,17 @@ pub struct Plan {
     pub counts: ClassCounts,
 }
 
+/// What a change would do to machines, planned and not stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanPreview {
+    /// As a person reads it.
+    pub text: String,
+    pub machines: Vec<PlanMachine>,
+    pub counts: ClassCounts,
+}
+
 /// What is to be done with one machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanMachine {
     pub path: FullName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +79,7 @@ pub struct PlanMachine {
     pub refused: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanAction {
     /// `create`, `configure`, `start`, …
     pub action: String,

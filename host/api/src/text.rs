@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use enginehouse_model::FullName;
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeKind, Operation};
+use crate::{NodeKind, Operation, PlanPreview};
 
 /// Answer of `GET /v1/export`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,12 @@ pub struct ImportAnswer {
     /// Deployed machines whose definitions the import changes, also from above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub machines: Vec<ImportMachine>,
+    /// Of a dry run: what reconfiguring those machines would do, against what they are now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanPreview>,
+    /// Of a dry run: why there is no plan, as when a hypervisor cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_planned: Option<String>,
     /// The import; absent for a dry run, and where there is nothing to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,

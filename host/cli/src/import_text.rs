@@ -43,6 +43,16 @@ pub fn difference(answer: &ImportAnswer, paint: Painter) -> String {
         }
     }
     add_rest(&mut text, "machines", answer.machines.len());
+    if let Some(plan) = &answer.plan {
+        text.push_str("plan, were all of them reconfigured:\n");
+        for line in plan.text.trim_end().lines() {
+            text.push_str(format!("  {}", clean(line)).trim_end());
+            text.push('\n');
+        }
+    }
+    if let Some(why) = &answer.not_planned {
+        text.push_str(&format!("no plan: {}\n", clean(why)));
+    }
     text.push_str(&counts(answer));
     text
 }

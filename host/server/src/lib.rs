@@ -22,6 +22,7 @@ mod house;
 mod inventory;
 mod live;
 mod orders;
+mod plan_view;
 mod problem;
 mod rest;
 mod running;

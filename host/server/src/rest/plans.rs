@@ -2,12 +2,8 @@
 
 use axum::Json;
 use axum::extract::Path;
-use enginehouse_api::{
-    ActionClass, ClassCounts, ErrorCode, Plan, PlanAction, PlanId, PlanMachine, PlanRequest,
-    Problem,
-};
+use enginehouse_api::{ErrorCode, Plan, PlanId, PlanPreview, PlanRequest, Problem};
 use enginehouse_model::{NodeUid, Timestamp};
-use enginehouse_reconcile::Class;
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
@@ -95,45 +91,11 @@ pub(crate) async fn show(caller: Caller, Path(id): Path<String>) -> Answer<Json<
 }
 
 fn view(request: &PlanRequest, plan: &enginehouse_reconcile::Plan, now: Timestamp) -> Plan {
-    let mut counts = ClassCounts::default();
-    for action in plan.actions() {
-        let count = match action.class {
-            Class::Benign => &mut counts.benign,
-            Class::Disruptive => &mut counts.disruptive,
-            Class::Destructive => &mut counts.destructive,
-            Class::Irreversible => &mut counts.irreversible,
-        };
-        *count += 1;
-    }
-    let machines: Vec<PlanMachine> = plan
-        .machines
-        .iter()
-        .map(|machine| PlanMachine {
-            path: machine.name.clone(),
-            hypervisor: Some(machine.hypervisor_name.clone()),
-            machine_id: machine.machine_id.clone(),
-            actions: machine
-                .actions
-                .iter()
-                .map(|action| PlanAction {
-                    action: action.request.action.name().to_owned(),
-                    text: action.reason.clone(),
-                    class: match action.class {
-                        Class::Benign => ActionClass::Benign,
-                        Class::Disruptive => ActionClass::Disruptive,
-                        Class::Destructive => ActionClass::Destructive,
-                        Class::Irreversible => ActionClass::Irreversible,
-                    },
-                })
-                .collect(),
-            refused: machine
-                .refused
-                .iter()
-                .map(|refusal| format!("{}: {}", refusal.subject, refusal.reason))
-                .collect(),
-        })
-        .collect();
-    let text = plan.to_string();
+    let PlanPreview {
+        text,
+        machines,
+        counts,
+    } = crate::plan_view::preview(plan);
     let digest = blake3::hash(format!("{} {}\n{text}", request.kind, request.path).as_bytes());
     Plan {
         id: PlanId(digest.to_hex().chars().take(16).collect()),

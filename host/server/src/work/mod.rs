@@ -5,6 +5,7 @@ mod observe;
 mod observer;
 mod occasion;
 mod once;
+mod plan;
 mod poll;
 mod prepare;
 mod reserve;
@@ -19,7 +20,8 @@ use enginehouse_queue::Command;
 use crate::house::House;
 
 pub(crate) use call::take_as_done;
-pub(crate) use prepare::{keep, plan_nodes};
+pub(crate) use plan::{plan_configs, plan_nodes};
+pub(crate) use prepare::keep;
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use target::{Checks, Place, Target, check, check_provider};
 pub(crate) use timer::run_timer;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use enginehouse_api::{ErrorCode, OperationKind};
-use enginehouse_documents::{Action, Assessment, Code, Machine, Problem, Question};
+use enginehouse_documents::{Action, Code, Machine, Problem};
 use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
 use enginehouse_queue::{Event, Spec, StepPlan, StepSpec};
-use enginehouse_reconcile::{Intent, KeepDisks, MachinePlan, Plan, Subject, plan_one, recognise};
+use enginehouse_reconcile::{KeepDisks, MachinePlan, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::house::House;
 use crate::orders::{Order, check_settings_now, edit_definition, without_literals};
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
+use crate::work::plan::plan_target;
 use crate::work::{Target, check_provider};
 
 /// What a plan of one machine was made from, and the plan.
@@ -340,66 +341,6 @@ fn new_record(
     }
 }
 
-/// The plan for one machine, with the engine's assessment of what changes.
-async fn plan_target(
-    target: &Target,
-    intent: Intent,
-    observed: Option<&Machine>,
-) -> Result<MachinePlan, Problem> {
-    let assessment = assess(target, intent, observed).await?;
-    Ok(plan_one(&subject(
-        target,
-        intent,
-        observed,
-        assessment.as_ref(),
-    )))
-}
-
-/// Asks the engine's `assess`, where it has one and something of the machine changes.
-async fn assess(
-    target: &Target,
-    intent: Intent,
-    observed: Option<&Machine>,
-) -> Result<Option<Assessment>, Problem> {
-    if !target.engine.has_assess() {
-        return Ok(None);
-    }
-    let changed = enginehouse_reconcile::changed(&subject(target, intent, observed, None));
-    if changed.is_empty() {
-        return Ok(None);
-    }
-    let question = Question {
-        desired: target.desired.clone(),
-        deployed: target.record.as_ref().map(|record| record.deployed.clone()),
-        observed: observed.cloned(),
-        changed,
-    };
-    let assessment = target.engine.assess(&question).await;
-    assessment.map(Some).map_err(|error| error.problem())
-}
-
-fn subject<'a>(
-    target: &'a Target,
-    intent: Intent,
-    observed: Option<&'a Machine>,
-    assessment: Option<&'a Assessment>,
-) -> Subject<'a> {
-    Subject {
-        name: &target.name,
-        node: target.node,
-        machine: target.record.as_ref().map(|record| record.uid),
-        hypervisor: target.hypervisor(),
-        hypervisor_name: &target.hypervisor_name,
-        intent,
-        shutdown_timeout_ms: Some(target.shutdown_timeout_ms),
-        desired: Some(&target.desired),
-        record: target.record.as_ref(),
-        observed,
-        rules: &target.rules,
-        assessment,
-    }
-}
-
 /// The plan's actions as steps of the queue.
 fn steps(plan: &MachinePlan, kind: OperationKind) -> Result<Vec<StepSpec>, Problem> {
     if !plan.refused.is_empty() {
@@ -437,36 +378,6 @@ fn steps(plan: &MachinePlan, kind: OperationKind) -> Result<Vec<StepSpec>, Probl
             })
         })
         .collect()
-}
-
-/// A plan of many descriptors, for people: nothing is journalled and nothing changes. Machines of
-/// one hypervisor are read together.
-pub(crate) async fn plan_nodes(
-    house: &Arc<House>,
-    nodes: &[NodeUid],
-    intent: Intent,
-) -> Result<Plan, Problem> {
-    let observer: Arc<dyn Observer> = Arc::new(enginehouse_engines::Silent);
-    let mut targets = Vec::new();
-    for node in nodes {
-        let target = Target::of(house, *node)?;
-        check_provider(house, &target, &observer).await?;
-        targets.push(target);
-    }
-    let observed = observe::read_all(&targets, &observer).await?;
-    let mut assessments = Vec::new();
-    for (target, observed) in targets.iter().zip(&observed) {
-        assessments.push(assess(target, intent, observed.as_ref()).await?);
-    }
-    let subjects: Vec<Subject<'_>> = targets
-        .iter()
-        .zip(&observed)
-        .zip(&assessments)
-        .map(|((target, observed), assessment)| {
-            subject(target, intent, observed.as_ref(), assessment.as_ref())
-        })
-        .collect();
-    Ok(enginehouse_reconcile::plan(&subjects))
 }
 
 /// What an undeploy keeps.

@@ -87,6 +87,8 @@ pub(super) fn decide(
                 left: 0,
                 ignored: import.reading.ignored,
                 machines: Vec::new(),
+                plan: None,
+                not_planned: None,
                 operation: None,
             },
         },

@@ -13,10 +13,12 @@ mod decide;
 mod refusals;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use enginehouse_api::{
     ErrorCode, ImportAnswer, ImportMachine, ImportRequest, OperationKind, Params, Problem,
 };
+use enginehouse_documents::Config;
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Spec;
 use enginehouse_text::{Reading, read_files};
@@ -26,7 +28,7 @@ use uuid::Uuid;
 use crate::access::Caller;
 use crate::house::{House, Staged, State};
 use crate::orders::machine::slot_of;
-use crate::orders::{Order, spec};
+use crate::orders::{Order, intent, spec};
 
 use decide::{Decided, Machine, decide};
 use refusals::Refusals;
@@ -55,6 +57,7 @@ pub(crate) async fn import(
     caller: &Caller,
     request: ImportRequest,
 ) -> Result<ImportAnswer, Problem> {
+    let house = Arc::clone(caller.house());
     let caller = caller.clone();
     // Reading and comparing takes a while where there is much; other requests do not wait for it.
     let done = tokio::task::spawn_blocking(move || {
@@ -64,8 +67,18 @@ pub(crate) async fn import(
             house.transact(|state, staged, now| carry_out(&caller, state, staged, &import, now)),
         )
     });
-    done.await
-        .map_err(|_| Problem::new(ErrorCode::Internal, "the import broke off"))?
+    let (mut answer, configs) = done
+        .await
+        .map_err(|_| Problem::new(ErrorCode::Internal, "the import broke off"))??;
+    if answer.dry_run && !configs.is_empty() {
+        let intent = intent(OperationKind::Reconfigure, &Params::default());
+        match crate::work::plan_configs(&house, configs, intent).await {
+            Ok(plan) => answer.plan = Some(crate::plan_view::preview(&plan)),
+            // What the files would change in the tree is known all the same.
+            Err(problem) => answer.not_planned = Some(problem.message),
+        }
+    }
+    Ok(answer)
 }
 
 fn read(request: &ImportRequest) -> Result<Import<'_>, Problem> {
@@ -108,7 +121,7 @@ fn carry_out(
     staged: &mut Staged,
     import: &Import<'_>,
     now: Timestamp,
-) -> Result<ImportAnswer, Problem> {
+) -> Result<(ImportAnswer, Vec<(NodeUid, Config)>), Problem> {
     let mut decided = decide(caller, state, import, now)?;
     let expected = import.request.digest.as_ref();
     if expected.is_some_and(|digest| *digest != decided.answer.digest) {
@@ -119,11 +132,14 @@ fn carry_out(
         .with_hint("look at it again with `--dry-run`"));
     }
     let touched = look(state, import, &decided)?;
-    decided.answer.machines = changed_machines(caller.house(), state, &touched, &decided.machines);
+    let changed = changed_machines(caller.house(), state, &touched, &decided.machines);
+    let configs;
+    (decided.answer.machines, configs) = changed.into_iter().unzip();
     if import.request.dry_run || decided.answer.is_empty() {
-        return Ok(decided.answer);
+        return Ok((decided.answer, configs));
     }
-    apply(caller, state, staged, import, decided, now)
+    let answer = apply(caller, state, staged, import, decided, now)?;
+    Ok((answer, configs))
 }
 
 /// Applies everything and takes it back: what would be computed anew. First without what waits for
@@ -161,12 +177,13 @@ fn look(
     Ok(preview(all)?.touched)
 }
 
+/// The machines that it means something for, each with what it would be.
 fn changed_machines(
     house: &House,
     state: &State,
     touched: &[Touched],
     machines: &[Machine],
-) -> Vec<ImportMachine> {
+) -> Vec<(ImportMachine, (NodeUid, Config))> {
     let reconfigured: std::collections::HashSet<NodeUid> =
         machines.iter().map(|machine| machine.node).collect();
     touched
@@ -182,10 +199,13 @@ fn changed_machines(
             // What was pending before is not of the import's making.
             let others = !reconfigured
                 && changes == crate::rest::pending_of(house, state, touched.uid, before);
-            (!changes.is_empty() && !others).then(|| ImportMachine {
-                path: after.full_name().clone(),
-                reconfigured,
-                changes,
+            (!changes.is_empty() && !others).then(|| {
+                let machine = ImportMachine {
+                    path: after.full_name().clone(),
+                    reconfigured,
+                    changes,
+                };
+                (machine, (touched.uid, after.config()))
             })
         })
         .collect()

@@ -1,0 +1,120 @@
+//! Plans of machines: desired, deployed and observed, and what the engine says to the change.
+
+use std::sync::Arc;
+
+use enginehouse_documents::{Assessment, Config, Machine, Problem, Question};
+use enginehouse_engines::Observer;
+use enginehouse_model::NodeUid;
+use enginehouse_reconcile::{Intent, MachinePlan, Plan, Subject, plan_one};
+
+use crate::house::House;
+use crate::work::observe;
+use crate::work::target::{Target, check_provider};
+
+/// The plan for one machine, with the engine's assessment of what changes.
+pub(crate) async fn plan_target(
+    target: &Target,
+    intent: Intent,
+    observed: Option<&Machine>,
+) -> Result<MachinePlan, Problem> {
+    let assessment = assess(target, intent, observed).await?;
+    Ok(plan_one(&subject(
+        target,
+        intent,
+        observed,
+        assessment.as_ref(),
+    )))
+}
+
+/// Asks the engine's `assess`, where it has one and something of the machine changes.
+async fn assess(
+    target: &Target,
+    intent: Intent,
+    observed: Option<&Machine>,
+) -> Result<Option<Assessment>, Problem> {
+    if !target.engine.has_assess() {
+        return Ok(None);
+    }
+    let changed = enginehouse_reconcile::changed(&subject(target, intent, observed, None));
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    let question = Question {
+        desired: target.desired.clone(),
+        deployed: target.record.as_ref().map(|record| record.deployed.clone()),
+        observed: observed.cloned(),
+        changed,
+    };
+    let assessment = target.engine.assess(&question).await;
+    assessment.map(Some).map_err(|error| error.problem())
+}
+
+fn subject<'a>(
+    target: &'a Target,
+    intent: Intent,
+    observed: Option<&'a Machine>,
+    assessment: Option<&'a Assessment>,
+) -> Subject<'a> {
+    Subject {
+        name: &target.name,
+        node: target.node,
+        machine: target.record.as_ref().map(|record| record.uid),
+        hypervisor: target.hypervisor(),
+        hypervisor_name: &target.hypervisor_name,
+        intent,
+        shutdown_timeout_ms: Some(target.shutdown_timeout_ms),
+        desired: Some(&target.desired),
+        record: target.record.as_ref(),
+        observed,
+        rules: &target.rules,
+        assessment,
+    }
+}
+
+/// A plan of many descriptors, for people: nothing is journalled and nothing changes. Machines of
+/// one hypervisor are read together.
+pub(crate) async fn plan_nodes(
+    house: &Arc<House>,
+    nodes: &[NodeUid],
+    intent: Intent,
+) -> Result<Plan, Problem> {
+    let targets = nodes.iter().map(|node| Target::of(house, *node));
+    plan_targets(house, targets.collect::<Result<_, _>>()?, intent).await
+}
+
+/// The same, were these the definitions of the nodes.
+pub(crate) async fn plan_configs(
+    house: &Arc<House>,
+    configs: Vec<(NodeUid, Config)>,
+    intent: Intent,
+) -> Result<Plan, Problem> {
+    let targets = configs
+        .into_iter()
+        .map(|(node, desired)| Target::of(house, node).map(|target| Target { desired, ..target }));
+    plan_targets(house, targets.collect::<Result<_, _>>()?, intent).await
+}
+
+async fn plan_targets(
+    house: &Arc<House>,
+    targets: Vec<Target>,
+    intent: Intent,
+) -> Result<Plan, Problem> {
+    let observer: Arc<dyn Observer> = Arc::new(enginehouse_engines::Silent);
+    for target in &targets {
+        check_provider(house, target, &observer).await?;
+    }
+    let observed = observe::read_all(&targets, &observer).await?;
+    let mut assessments = Vec::new();
+    for (target, observed) in targets.iter().zip(&observed) {
+        assessments.push(assess(target, intent, observed.as_ref()).await?);
+    }
+    let subjects: Vec<Subject<'_>> = targets
+        .iter()
+        .zip(&observed)
+        .zip(&assessments)
+        .map(|((target, observed), assessment)| {
+            subject(target, intent, observed.as_ref(), assessment.as_ref())
+        })
+        .collect();
+    Ok(enginehouse_reconcile::plan(&subjects))
+}
