@@ -5,7 +5,7 @@ use enginehouse_api::{Operation as View, OperationKind};
 use enginehouse_documents::{Action, Config};
 use enginehouse_model::{Identity, MachineUid, NodeUid, Timestamp};
 use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
-use enginehouse_store::{Document, ExecutedRow, OperationRow, Table, Write};
+use enginehouse_store::{Document, OperationRow, Table, Write};
 use enginehouse_tree::{Event, LastOperation};
 
 use crate::history::MachineEvent;
@@ -253,15 +253,6 @@ fn row(staged: &mut Staged, view: &View, node: NodeUid, ended_at: Option<Timesta
 }
 
 fn executed(staged: &mut Staged, view: &View, now: Timestamp) {
-    staged.writes.push(Write::Executed(ExecutedRow {
-        operation: view.number,
-        kind: view.kind.as_str().to_owned(),
-        targets: vec![view.path.to_string()],
-        who: view.who.clone(),
-        queued_at: view.queued_at,
-        started_at: view.started_at,
-        ended_at: now,
-        outcome: view.state.as_str().to_owned(),
-        message: view.error.as_ref().map(|error| error.message.clone()),
-    }));
+    let row = crate::results::line(view, now);
+    staged.writes.push(Write::Executed(row));
 }

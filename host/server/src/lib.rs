@@ -25,6 +25,7 @@ mod orders;
 mod plan_view;
 mod problem;
 mod rest;
+mod results;
 mod running;
 mod schemas;
 mod secrets;

@@ -4,8 +4,8 @@ use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
-    Commit, CommitError, Epoch, ExecutedRow, Expect, HistoryRow, JournalRow, OperationRow, PlanRow,
-    Prune, RowKey, Table, Write,
+    Commit, CommitError, Epoch, ExecutedRow, Expect, HistoryRow, IdempotencyRow, JournalRow,
+    OperationRow, PlanRow, RowKey, Table, Write, prune,
 };
 
 /// Why a commit could not be applied.
@@ -61,8 +61,9 @@ pub(crate) fn apply(
             Write::Journal(row) => journal(connection, host, epoch, row)?,
             Write::Plan(row) => plan(connection, row)?,
             Write::Executed(row) => executed(connection, row)?,
+            Write::Idempotency(row) => idempotency(connection, row)?,
             Write::History(row) => history(connection, row)?,
-            Write::Prune(what) => prune(connection, *what)?,
+            Write::Prune(what) => prune::prune(connection, what)?,
         }
     }
     Ok(())
@@ -184,15 +185,26 @@ fn plan(connection: &Connection, row: &PlanRow) -> Result<(), ApplyError> {
 
 fn executed(connection: &Connection, row: &ExecutedRow) -> Result<(), ApplyError> {
     let targets = serde_json::Value::from(row.targets.clone()).to_string();
+    let path = row.targets.first().map_or("", String::as_str);
+    let result = row.result.as_ref();
     connection
         .prepare_cached(
-            "INSERT OR REPLACE INTO executed
-                 (operation, kind, targets, who, queued_at, started_at, ended_at, outcome, message)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO executed
+                 (operation, kind, node, path, targets, who, queued_at, started_at, ended_at,
+                  outcome, message, version, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+             ON CONFLICT (operation) DO UPDATE SET
+                 ended_at = excluded.ended_at,
+                 outcome = excluded.outcome,
+                 message = excluded.message,
+                 version = excluded.version,
+                 body = excluded.body",
         )?
         .execute(params![
             number(row.operation)?,
             row.kind,
+            row.node,
+            path,
             targets,
             row.who,
             time(row.queued_at)?,
@@ -200,6 +212,22 @@ fn executed(connection: &Connection, row: &ExecutedRow) -> Result<(), ApplyError
             time(row.ended_at)?,
             row.outcome,
             row.message,
+            result.map(|result| result.version),
+            result.map(|result| &result.body),
+        ])?;
+    Ok(())
+}
+
+fn idempotency(connection: &Connection, row: &IdempotencyRow) -> Result<(), ApplyError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO idempotency (operation, at, name, digest) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            number(row.operation)?,
+            time(row.at)?,
+            row.name,
+            row.digest,
         ])?;
     Ok(())
 }
@@ -223,60 +251,14 @@ fn history(connection: &Connection, row: &HistoryRow) -> Result<(), ApplyError> 
     Ok(())
 }
 
-fn prune(connection: &Connection, what: Prune) -> Result<(), ApplyError> {
-    match what {
-        Prune::Journal { ended_before } => {
-            connection.execute(
-                "DELETE FROM journal WHERE operation IN
-                     (SELECT number FROM operation WHERE ended_at < ?1)",
-                params![time(ended_before)?],
-            )?;
-        }
-        Prune::Operations { ended_before } => {
-            let before = time(ended_before)?;
-            for table in ["journal WHERE operation", "operation_target WHERE number"] {
-                connection.execute(
-                    &format!(
-                        "DELETE FROM {table} IN
-                             (SELECT number FROM operation WHERE ended_at < ?1)"
-                    ),
-                    params![before],
-                )?;
-            }
-            connection.execute("DELETE FROM operation WHERE ended_at < ?1", params![before])?;
-        }
-        Prune::Plans { unused_since } => {
-            connection.execute(
-                "DELETE FROM plan WHERE used_at < ?1 AND id NOT IN
-                     (SELECT plan FROM operation WHERE ended_at IS NULL AND plan IS NOT NULL)",
-                params![time(unused_since)?],
-            )?;
-        }
-        Prune::Executed { ended_before } => {
-            connection.execute(
-                "DELETE FROM executed WHERE ended_at < ?1",
-                params![time(ended_before)?],
-            )?;
-        }
-        Prune::History { before } => {
-            connection.execute(
-                "DELETE FROM history WHERE at < ?1 AND seq NOT IN
-                     (SELECT max(seq) FROM history GROUP BY node)",
-                params![time(before)?],
-            )?;
-        }
-    }
-    Ok(())
-}
-
-fn number(id: OperationId) -> Result<i64, ApplyError> {
+pub(crate) fn number(id: OperationId) -> Result<i64, ApplyError> {
     signed("operation number", id.0)
 }
 
-fn time(at: Timestamp) -> Result<i64, ApplyError> {
+pub(crate) fn time(at: Timestamp) -> Result<i64, ApplyError> {
     signed("time", at.0)
 }
 
-fn signed(what: &'static str, number: u64) -> Result<i64, ApplyError> {
+pub(crate) fn signed(what: &'static str, number: u64) -> Result<i64, ApplyError> {
     i64::try_from(number).map_err(|_| ApplyError::Refused(CommitError::TooLarge { what, number }))
 }

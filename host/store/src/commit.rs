@@ -189,6 +189,8 @@ pub enum Write {
     Plan(PlanRow),
     /// Append to the log of ended operations; one line for each operation.
     Executed(ExecutedRow),
+    /// Which operation an order with an idempotency key became.
+    Idempotency(IdempotencyRow),
     /// Append to the history of a node.
     History(HistoryRow),
     /// Remove what is no longer needed.
@@ -234,7 +236,9 @@ pub struct PlanRow {
 pub struct ExecutedRow {
     pub operation: OperationId,
     pub kind: String,
-    /// Names of what it was about, as they were then.
+    /// UID of what it was about, where that has one.
+    pub node: Option<String>,
+    /// Names of what it was about, as they were then; the first is the one that lists are filtered by.
     pub targets: Vec<String>,
     pub who: String,
     pub queued_at: Timestamp,
@@ -244,6 +248,30 @@ pub struct ExecutedRow {
     pub outcome: String,
     /// Error or warning, for people.
     pub message: Option<String>,
+    /// What came out of it; absent in lines of databases that did not keep it here.
+    pub result: Option<Document>,
+}
+
+/// An idempotency key, and what it was used for. Both are hashes under a key that is not in the
+/// database: neither says anything to who reads it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyRow {
+    /// The operation that the order became. It has one key.
+    pub operation: OperationId,
+    pub at: Timestamp,
+    /// Of the client's key and whose it is.
+    pub name: [u8; 32],
+    /// Of the order.
+    pub digest: [u8; 32],
+}
+
+impl fmt::Debug for IdempotencyRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IdempotencyRow")
+            .field("operation", &self.operation)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of a node: of its definition, its deployed config or its machine.
@@ -262,17 +290,22 @@ pub struct HistoryRow {
     pub document: Document,
 }
 
-/// What to remove.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What to remove. Lists name what [`crate::Store`] found to be old; what has changed since then is
+/// looked at again and stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prune {
-    /// Journal rows of operations that ended before this moment.
-    Journal { ended_before: Timestamp },
-    /// Operations that ended before this moment, with their journal rows. Numbers are not reused.
-    Operations { ended_before: Timestamp },
-    /// Plans last made before this moment that no unfinished operation carries out.
-    Plans { unused_since: Timestamp },
-    /// Lines of the executed log that ended before this moment.
-    Executed { ended_before: Timestamp },
+    /// Those of these operations that have ended, with their journals. Numbers are not reused.
+    Operations { numbers: Vec<OperationId> },
+    /// Those of these plans that were last made before this moment, and that no unfinished operation
+    /// carries out.
+    Plans {
+        ids: Vec<String>,
+        unused_since: Timestamp,
+    },
+    /// The lines of the executed log up to this one.
+    Executed { through: u64 },
+    /// The idempotency keys of operations up to this one.
+    Idempotency { through: OperationId },
     /// Rows of the history before this moment, but never the newest row of a node: what a node,
     /// also one that is gone, came to in the end stays known.
     History { before: Timestamp },

@@ -22,8 +22,10 @@
 mod apply;
 mod commit;
 mod document;
+mod executed;
 mod load;
 mod open;
+mod prune;
 mod query;
 pub mod schema;
 mod store;
@@ -38,17 +40,21 @@ mod open_tests;
 #[cfg(test)]
 mod query_tests;
 #[cfg(test)]
+mod retention_tests;
+#[cfg(test)]
 mod store_tests;
 
 pub use commit::{
-    Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, HistoryRow, JournalRow, OperationRow,
-    PlanRow, Prune, RowKey, Sequence, Table, Write,
+    Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, HistoryRow, IdempotencyRow, JournalRow,
+    OperationRow, PlanRow, Prune, RowKey, Sequence, Table, Write,
 };
 pub use document::{Document, DocumentError};
+pub use executed::{About, ExecutedEntry, ExecutedFilter, Results};
 pub use load::{Loaded, Row, UnfinishedOperation};
 pub use open::{OpenError, Opening};
+pub use prune::EndedAt;
 pub use query::{
-    ExecutedEntry, HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor, ReadError,
-    StoredOperation, StoredPlan,
+    HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor, ReadError, StoredOperation,
+    StoredPlan,
 };
 pub use store::{CommitTicket, Stats, Store};

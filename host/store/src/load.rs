@@ -1,11 +1,11 @@
 //! What the host's memory begins with.
 
-use enginehouse_model::{InstallationId, OperationId};
+use enginehouse_model::{InstallationId, OperationId, Timestamp};
 use rusqlite::Connection;
 
 use crate::query::{self, ReadError};
 use crate::{Document, query::unsigned};
-use crate::{Epoch, Fence, JournalEntry, Sequence, StoredOperation, Table};
+use crate::{Epoch, Fence, IdempotencyRow, JournalEntry, Sequence, StoredOperation, Table};
 
 /// A document with its key and revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub tokens: Vec<Row>,
     pub providers: Vec<Row>,
     pub secrets: Vec<Row>,
+    /// By the number of the operation.
+    pub idempotency: Vec<IdempotencyRow>,
     pub unfinished: Vec<UnfinishedOperation>,
 }
 
@@ -84,6 +86,7 @@ pub(crate) fn load(
         tokens: documents(&transaction, Table::Token)?,
         providers: documents(&transaction, Table::Provider)?,
         secrets: documents(&transaction, Table::Secret)?,
+        idempotency: idempotency(&transaction)?,
         unfinished,
     })
 }
@@ -106,4 +109,20 @@ fn documents(connection: &Connection, table: Table) -> Result<Vec<Row>, ReadErro
         });
     }
     Ok(documents)
+}
+
+fn idempotency(connection: &Connection) -> Result<Vec<IdempotencyRow>, ReadError> {
+    let mut statement = connection
+        .prepare("SELECT operation, at, name, digest FROM idempotency ORDER BY operation")?;
+    let mut rows = statement.query([])?;
+    let mut keys = Vec::new();
+    while let Some(row) = rows.next()? {
+        keys.push(IdempotencyRow {
+            operation: OperationId(unsigned("idempotency", "operation", row.get(0)?)?),
+            at: Timestamp(unsigned("idempotency", "at", row.get(1)?)?),
+            name: row.get(2)?,
+            digest: row.get(3)?,
+        });
+    }
+    Ok(keys)
 }

@@ -6,29 +6,45 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use crate::store_tests::{document, open, opening};
-use crate::{Commit, HistoryRow, OpenError, Sequence, Store, Table, Write, schema};
+use crate::{
+    About, Commit, ExecutedEntry, ExecutedFilter, ExecutedRow, HistoryRow, OpenError, Sequence,
+    Store, Table, Write, schema,
+};
 
 /// The schema as version 1 made it, letter by letter.
 const VERSION_1: &str = include_str!("version_1.sql");
+/// The same of version 2.
+const VERSION_2: &str = include_str!("version_2.sql");
 
-/// A database as version 1 left it, with something in it.
-fn version_1(dir: &Path) {
+/// A database as an older version left it, with something in it.
+fn older(dir: &Path, version: u32) {
     let connection = Connection::open(dir.join("enginehouse.db")).unwrap();
-    connection.execute_batch(VERSION_1).unwrap();
+    let schema = if version == 1 { VERSION_1 } else { VERSION_2 };
+    connection.execute_batch(schema).unwrap();
     connection
         .execute_batch(
             "PRAGMA application_id = 0x656e6768;
-             PRAGMA user_version = 1;
              PRAGMA journal_mode = WAL;
              INSERT INTO installation VALUES (1, '00000000000000000000000000000009', 3, 17);
              INSERT INTO node VALUES ('n', 4, 1, '\"a node\"');
              INSERT INTO token VALUES ('t', 1, 1, '\"a token\"');
+             INSERT INTO operation VALUES (39, 2, 'succeeded', 1, 20, NULL, 1, '\"body\"');
              INSERT INTO operation VALUES (41, 2, 'running', 5, NULL, NULL, 1, '\"body\"');
-             INSERT INTO operation_target VALUES ('n', 41);
-             INSERT INTO journal VALUES (8, 41, 'here', 3, 5, 1, '\"intent\"');",
+             INSERT INTO operation_target VALUES ('n', 39), ('n', 41);
+             INSERT INTO journal VALUES (8, 41, 'here', 3, 5, 1, '\"intent\"');
+             INSERT INTO executed VALUES
+                 (40, 'edit', '[\"/web/vm2\"]', 'bob', 2, 3, 10, 'failed', 'no space'),
+                 (39, 'deploy', '[\"/web/vm1\"]', 'ann', 1, NULL, 20, 'succeeded', NULL);",
         )
         .unwrap();
+    connection
+        .pragma_update(None, "user_version", version)
+        .unwrap();
     connection.close().unwrap();
+}
+
+fn version_1(dir: &Path) {
+    older(dir, 1);
 }
 
 fn version_of(dir: &Path) -> u32 {
@@ -51,9 +67,15 @@ fn row(node: &str, at: u64) -> HistoryRow {
 }
 
 #[tokio::test]
-async fn a_database_of_version_1_is_kept_and_gets_the_new_tables() {
+async fn an_older_database_is_kept_and_gets_the_new_tables() {
+    for version in [1, 2] {
+        is_kept_and_gets_the_new_tables(version).await;
+    }
+}
+
+async fn is_kept_and_gets_the_new_tables(version: u32) {
     let dir = TempDir::new().unwrap();
-    version_1(dir.path());
+    older(dir.path(), version);
     for time in 0..2 {
         let (store, loaded) = open(dir.path());
         assert!(!loaded.first);
@@ -83,6 +105,58 @@ async fn a_database_of_version_1_is_kept_and_gets_the_new_tables() {
         assert_eq!(history.len() as u64, time + 1);
         drop(store);
         assert_eq!(version_of(dir.path()), schema::VERSION);
+    }
+}
+
+#[tokio::test]
+async fn lines_of_an_older_executed_log_are_put_into_the_order_of_their_ends() {
+    for version in [1, 2] {
+        let dir = TempDir::new().unwrap();
+        older(dir.path(), version);
+        let (store, loaded) = open(dir.path());
+        let commit = Commit::new(loaded.fence).write(Write::Executed(ExecutedRow {
+            operation: OperationId(41),
+            kind: "edit".to_owned(),
+            node: Some("n".to_owned()),
+            targets: vec!["/".to_owned()],
+            who: "ann".to_owned(),
+            queued_at: Timestamp(5),
+            started_at: None,
+            ended_at: Timestamp(6),
+            outcome: "succeeded".to_owned(),
+            message: None,
+            result: Some(document("result")),
+        }));
+        store.commit(commit).await.unwrap();
+        let results = store.results(0, 9).await.unwrap();
+        assert_eq!((results.oldest, results.newest), (1, 3));
+        let [first, second, third] = results.lines.try_into().unwrap();
+        let seen = |line: &ExecutedEntry| (line.seq, line.row.operation.0);
+        assert_eq!(
+            [seen(&first), seen(&second), seen(&third)],
+            [(1, 40), (2, 39), (3, 41)]
+        );
+        // What it was about is known where its operation is.
+        assert_eq!(
+            (first.row.node, second.row.node.as_deref()),
+            (None, Some("n"))
+        );
+        assert_eq!(first.row.targets, ["/web/vm2"]);
+        assert_eq!(first.row.started_at, Some(Timestamp(3)));
+        assert_eq!(first.row.message.as_deref(), Some("no space"));
+        assert_eq!((first.row.result, third.row.result.is_some()), (None, true));
+        let below = ExecutedFilter {
+            about: Some(About {
+                node: None,
+                path: "/web".to_owned(),
+            }),
+            ..ExecutedFilter::default()
+        };
+        let found = store.executed(below, None, 9).await.unwrap();
+        assert_eq!(
+            found.iter().map(|line| line.seq).collect::<Vec<_>>(),
+            [2, 1]
+        );
     }
 }
 
@@ -120,12 +194,14 @@ fn a_migrated_schema_is_that_of_a_new_database() {
             .collect::<Result<_, _>>()
             .unwrap()
     };
-    let old = TempDir::new().unwrap();
-    version_1(old.path());
-    drop(open(old.path()));
     let new = TempDir::new().unwrap();
     drop(open(new.path()));
-    assert_eq!(tables(old.path()), tables(new.path()));
+    for version in [1, 2] {
+        let old = TempDir::new().unwrap();
+        older(old.path(), version);
+        drop(open(old.path()));
+        assert_eq!(tables(old.path()), tables(new.path()), "from {version}");
+    }
 }
 
 #[test]

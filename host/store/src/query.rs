@@ -1,10 +1,10 @@
-//! What is read when somebody asks: operations that ended, journals, plans, the executed log.
+//! What is read when somebody asks: operations that ended, journals, plans, histories.
 
 use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter, types::Value};
 use thiserror::Error;
 
-use crate::{Document, Epoch, ExecutedRow, HistoryRow};
+use crate::{Document, Epoch, HistoryRow};
 
 /// The database could not be read.
 #[derive(Debug, Error)]
@@ -53,9 +53,6 @@ pub struct StoredPlan {
     pub used_at: Timestamp,
     pub document: Document,
 }
-
-/// A line of the executed log. Lines are ordered by the number of the operation.
-pub type ExecutedEntry = ExecutedRow;
 
 /// A row of a node's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,37 +213,6 @@ pub(crate) fn plan(connection: &Connection, id: &str) -> Result<Option<StoredPla
     }))
 }
 
-/// Highest number first.
-pub(crate) fn executed_page(
-    connection: &Connection,
-    page: PageCursor,
-) -> Result<Vec<ExecutedEntry>, ReadError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT operation, kind, targets, who, queued_at, started_at, ended_at, outcome, message
-         FROM executed WHERE operation < ?1 ORDER BY operation DESC LIMIT ?2",
-    )?;
-    let mut rows = statement.query(params![before(page), page.limit])?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next()? {
-        let targets: String = row.get(2)?;
-        entries.push(ExecutedEntry {
-            operation: OperationId(unsigned("executed", "operation", row.get(0)?)?),
-            kind: row.get(1)?,
-            targets: serde_json::from_str(&targets).map_err(|_| ReadError::Value {
-                table: "executed",
-                what: "targets",
-            })?,
-            who: row.get(3)?,
-            queued_at: time("executed", "queued_at", row.get(4)?)?,
-            started_at: optional_time("executed", "started_at", row.get(5)?)?,
-            ended_at: time("executed", "ended_at", row.get(6)?)?,
-            outcome: row.get(7)?,
-            message: row.get(8)?,
-        });
-    }
-    Ok(entries)
-}
-
 /// Newest first, with `seq` below `before`.
 pub(crate) fn history_page(
     connection: &Connection,
@@ -315,11 +281,15 @@ fn document(row: &Row<'_>, at: usize) -> rusqlite::Result<Document> {
     })
 }
 
-fn time(table: &'static str, what: &'static str, value: i64) -> Result<Timestamp, ReadError> {
+pub(crate) fn time(
+    table: &'static str,
+    what: &'static str,
+    value: i64,
+) -> Result<Timestamp, ReadError> {
     unsigned(table, what, value).map(Timestamp)
 }
 
-fn optional_time(
+pub(crate) fn optional_time(
     table: &'static str,
     what: &'static str,
     value: Option<i64>,

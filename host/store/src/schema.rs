@@ -12,13 +12,15 @@
 //! | `operation_target` | with `operation` | which operations a UID has | with its operation |
 //! | `journal` | truth while its operation is unfinished, then evidence | intents and outcomes of steps | `Prune::Journal` |
 //! | `plan` | truth while an unfinished operation carries it out, then evidence | plans by digest | `Prune::Plans` |
-//! | `executed` | evidence | one line for each ended operation | `Prune::Executed` |
+//! | `executed` | evidence | one line for each ended operation, in the order in which they ended, with its result | `Prune::Executed` |
+//! | `idempotency` | truth | which operation an order became, by hashes of its key and of itself | `Prune::Idempotency` |
 //! | `secret` | truth | secrets by name, encrypted by their owner | with the secret |
 //! | `history` | evidence | what each node, its deployed config and its machine became, by whom; it outlives the node | kept: only `Prune::History`, which leaves the newest row of each node |
 //! | `provider` | cache | what the last check of a hypervisor found | with its hypervisor entry |
 //!
-//! Numbers of operations and journal rows come from `AUTOINCREMENT` tables, which remember the
-//! highest number also when its row is pruned: no number is used twice.
+//! Numbers of operations, of journal rows and of lines of the executed log come from `AUTOINCREMENT`
+//! tables, which remember the highest number also when its row is pruned: no number is used twice.
+//! The executed log loses its oldest lines only, and always all up to one: what is left has no gaps.
 
 use rusqlite::Connection;
 
@@ -28,9 +30,9 @@ use crate::Table;
 pub(crate) const APPLICATION_ID: i32 = 0x656e_6768;
 
 /// Version of the schema that this program writes: `user_version` of the database.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
-/// The tables that are not documents by key, as version 1 had them.
+/// The tables that are not documents by key, as version 1 had them; `executed` is another one now.
 const TABLES: &str = "
 CREATE TABLE installation (
     only     INTEGER PRIMARY KEY CHECK (only = 1),
@@ -78,19 +80,6 @@ CREATE TABLE plan (
     body    TEXT    NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX plan_used ON plan (used_at);
-
-CREATE TABLE executed (
-    operation  INTEGER PRIMARY KEY,
-    kind       TEXT    NOT NULL,
-    targets    TEXT    NOT NULL,
-    who        TEXT    NOT NULL,
-    queued_at  INTEGER NOT NULL,
-    started_at INTEGER,
-    ended_at   INTEGER NOT NULL,
-    outcome    TEXT    NOT NULL,
-    message    TEXT
-);
-CREATE INDEX executed_ended ON executed (ended_at);
 ";
 
 /// Since version 2. `name` is the full name that the node had then: it leads to nodes that are gone.
@@ -110,10 +99,58 @@ CREATE INDEX history_node ON history (node, seq);
 CREATE INDEX history_name ON history (name, seq);
 ";
 
+/// Since version 3. `seq` is the order in which operations ended; `path` is the first of `targets`, and
+/// `node` its UID where there is one. `body` is the result.
+const EXECUTED: &str = "
+CREATE TABLE executed (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    operation  INTEGER NOT NULL UNIQUE,
+    kind       TEXT    NOT NULL,
+    node       TEXT,
+    path       TEXT    NOT NULL,
+    targets    TEXT    NOT NULL,
+    who        TEXT    NOT NULL,
+    queued_at  INTEGER NOT NULL,
+    started_at INTEGER,
+    ended_at   INTEGER NOT NULL,
+    outcome    TEXT    NOT NULL,
+    message    TEXT,
+    version    INTEGER,
+    body       TEXT
+);
+CREATE INDEX executed_path ON executed (path, seq);
+CREATE INDEX executed_node ON executed (node, seq) WHERE node IS NOT NULL;
+";
+
+/// Since version 3. An operation is ordered once, so it has one key; rows are written and forgotten
+/// in the order of their numbers.
+const IDEMPOTENCY: &str = "
+CREATE TABLE idempotency (
+    operation INTEGER PRIMARY KEY,
+    at        INTEGER NOT NULL,
+    name      BLOB    NOT NULL,
+    digest    BLOB    NOT NULL
+);
+";
+
+/// Lines that were written before there was an order get that of their times.
+const EXECUTED_FROM_2: &str = "
+INSERT INTO executed
+    (operation, kind, node, path, targets, who, queued_at, started_at, ended_at, outcome, message)
+SELECT operation, kind,
+       (SELECT min(target) FROM operation_target WHERE number = operation),
+       CASE WHEN json_valid(targets) THEN coalesce(json_extract(targets, '$[0]'), '/') ELSE '/' END,
+       targets, who, queued_at, started_at, ended_at, outcome, message
+FROM executed_2 ORDER BY ended_at, operation;
+DROP TABLE executed_2;
+";
+
 /// Makes the tables of [`VERSION`] in an empty database. The caller holds the transaction.
 pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
     connection.execute_batch(HISTORY)?;
+    connection.execute_batch(EXECUTED)?;
+    connection.execute_batch(IDEMPOTENCY)?;
     for table in Table::ALL {
         documents(connection, table)?;
     }
@@ -127,6 +164,14 @@ pub(crate) fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()
     if from < 2 {
         connection.execute_batch(HISTORY)?;
         documents(connection, Table::Secret)?;
+    }
+    if from < 3 {
+        connection.execute_batch(
+            "DROP INDEX executed_ended; ALTER TABLE executed RENAME TO executed_2;",
+        )?;
+        connection.execute_batch(EXECUTED)?;
+        connection.execute_batch(EXECUTED_FROM_2)?;
+        connection.execute_batch(IDEMPOTENCY)?;
     }
     connection.pragma_update(None, "user_version", VERSION)
 }

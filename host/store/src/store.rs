@@ -10,14 +10,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
-use enginehouse_model::OperationId;
+use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::executed::{self, ExecutedEntry, ExecutedFilter, Results};
 use crate::load::{self, Loaded};
+use crate::prune::{self, EndedAt};
 use crate::query::{
-    self, ExecutedEntry, HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor,
-    ReadError, StoredOperation, StoredPlan,
+    self, HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor, ReadError,
+    StoredOperation, StoredPlan,
 };
 use crate::writer::{Counters, Message, Writer};
 use crate::{Commit, CommitError, OpenError, Opening, Sequence, open};
@@ -176,12 +178,82 @@ impl Store {
         self.read(move |reader| query::plan(reader, &id)).await
     }
 
-    /// The log of ended operations, highest number first.
+    /// The log of ended operations, those that ended last first; only lines with a `seq` below
+    /// `before`, and at most `limit` of them.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn executed(&self, page: PageCursor) -> Result<Vec<ExecutedEntry>, ReadError> {
-        self.read(move |reader| query::executed_page(reader, page))
+    pub async fn executed(
+        &self,
+        filter: ExecutedFilter,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<ExecutedEntry>, ReadError> {
+        self.read(move |reader| executed::page(reader, &filter, before, limit))
+            .await
+    }
+
+    /// The line of an operation in that log; none where it has not ended, or is no longer kept.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn executed_of(&self, id: OperationId) -> Result<Option<ExecutedEntry>, ReadError> {
+        self.read(move |reader| executed::of(reader, id)).await
+    }
+
+    /// At most `limit` lines of that log with a `seq` above `after`, in the order in which the
+    /// operations ended.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn results(&self, after: u64, limit: u32) -> Result<Results, ReadError> {
+        self.read(move |reader| executed::results(reader, after, limit))
+            .await
+    }
+
+    /// Operations to remove: those that ended before `before`, and those that are not among the
+    /// `most` that ended last. Only those after `after`, at most `limit`, the first that ended first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn old_operations(
+        &self,
+        before: Timestamp,
+        most: u64,
+        after: Option<EndedAt>,
+        limit: u32,
+    ) -> Result<Vec<EndedAt>, ReadError> {
+        self.read(move |reader| prune::old_operations(reader, before, most, after, limit))
+            .await
+    }
+
+    /// Plans to remove: those last made before `before`, and those that are not among the `most`
+    /// that were made last. The moment is that for [`crate::Prune::Plans`].
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn old_plans(
+        &self,
+        before: Timestamp,
+        most: u64,
+        limit: u32,
+    ) -> Result<(Timestamp, Vec<String>), ReadError> {
+        self.read(move |reader| prune::old_plans(reader, before, most, limit))
+            .await
+    }
+
+    /// Up to which line the executed log is to be removed: lines that ended before `before`, and
+    /// those beyond the newest `most`, at most `limit` of them. `None`: none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn old_lines(
+        &self,
+        before: Timestamp,
+        most: u64,
+        limit: u32,
+    ) -> Result<Option<u64>, ReadError> {
+        self.read(move |reader| prune::old_lines(reader, before, most, limit))
             .await
     }
 
