@@ -3,13 +3,11 @@
 //! environment or files, is one of them wherever it stands: who may write it can have a machine told
 //! what it leads to.
 
-use serde_json::Value;
-
 use crate::definition::Definition;
 use crate::entries::Entries;
 use crate::hypervisor::HypervisorEntry;
 use crate::key_path::below;
-use crate::secret::is_secret_key;
+use crate::secret::Secret;
 use crate::written::Written;
 
 /// Keys at the top of a definition that are governed. Prototypes cannot hold any of them.
@@ -90,43 +88,22 @@ fn hypervisors(before: &Hypervisors, after: &Hypervisors, keys: &mut Vec<String>
     }
 }
 
-/// Where a definition leads to a secret, the host's environment or a file, outside of `hypervisors`.
-fn references(definition: &Definition) -> Vec<(String, Value)> {
-    let mut found = Vec::new();
-    if let Value::Object(members) = definition.redacted() {
-        for (key, value) in &members {
-            if key != "hypervisors" {
-                references_in(key, key, value, &mut found);
-            }
-        }
-    }
-    found
-}
-
-fn references_in(path: &str, key: &str, value: &Value, found: &mut Vec<(String, Value)>) {
-    match value {
-        Value::Object(members) => {
-            let one = |word: &str| members.len() == 1 && members.contains_key(word);
-            if is_secret_key(key) && ["secret", "env", "file"].into_iter().any(one) {
-                found.push((path.to_owned(), value.clone()));
-                return;
-            }
-            for (key, value) in members {
-                references_in(&below(path, key), key, value, found);
-            }
-        }
-        Value::Array(items) => {
-            for (at, item) in items.iter().enumerate() {
-                references_in(&below(path, &at.to_string()), key, item, found);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
+/// Where a definition leads to a secret, the host's environment or a file, outside of `hypervisors`:
+/// every place at which the host would follow a reference.
+fn references(definition: &Definition) -> Vec<(String, Secret)> {
+    let secrets = definition.secrets().into_iter();
+    secrets
+        .filter(|(key, secret)| {
+            let is_entry = key.keys().first().is_some_and(|top| top == "hypervisors");
+            !is_entry && !matches!(secret, Secret::Literal(_))
+        })
+        .map(|(key, secret)| (key.to_string(), secret))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -203,6 +180,14 @@ mod tests {
             (
                 "guest.domain.password",
                 json!({"guest": {"domain": {"password": {"secret": "pve/password"}}}}),
+            ),
+            (
+                "guest.users.0.passwords.root",
+                json!({"guest": {"users": [{"passwords": {"root": shadow}}]}}),
+            ),
+            (
+                "settings.tokens.ci.0",
+                json!({"settings": {"tokens": {"ci": [{"env": "PATH"}]}}}),
             ),
             (
                 "settings.cipassword",
