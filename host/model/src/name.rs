@@ -87,6 +87,15 @@ impl FullName {
         rest.split('/').collect()
     }
 
+    /// How far below the root it is; 0 for the root itself.
+    #[must_use]
+    pub fn levels(&self) -> usize {
+        if self.is_root() {
+            return 0;
+        }
+        self.0.bytes().filter(|byte| *byte == b'/').count()
+    }
+
     /// # Errors
     /// When `name` is no name of a node.
     pub fn child(&self, name: &str) -> Result<Self, SegmentError> {

@@ -14,7 +14,9 @@ pub(crate) fn of_edit(error: &EditError) -> Problem {
         EditError::Lookup(lookup) => return of_lookup(lookup),
         EditError::Definition(errors) => return of_definition(errors),
         EditError::Settings(errors) => return of_settings(errors),
-        EditError::Name { .. } | EditError::Unresolved { .. } => ErrorCode::Invalid,
+        EditError::Name { .. } | EditError::TooDeep(_) | EditError::Unresolved { .. } => {
+            ErrorCode::Invalid
+        }
         EditError::Exists(_)
         | EditError::Root(_)
         | EditError::NotEmpty { .. }

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 
 use enginehouse_model::FullName;
+use enginehouse_tree::LEVELS_MAX;
 use thiserror::Error;
 
 /// File with the definition of the folder whose directory it is in.
@@ -20,9 +21,6 @@ pub const FOLDER_FILE: &str = "_folder.yaml";
 
 /// File with the JSON Schema of definitions, below the directory of an export.
 pub const SCHEMA_FILE: &str = ".enginehouse/definition.schema.json";
-
-/// Deepest directory that is read. The tree itself has no such limit; a path has one everywhere.
-const DEPTH_MAX: usize = 64;
 
 /// Longest text of a path that a message repeats, in characters.
 const SHOWN: usize = 120;
@@ -39,7 +37,7 @@ pub struct NodeFile {
 pub enum LayoutError {
     #[error("`{part}` cannot be the name of a node: {reason}")]
     Name { part: String, reason: String },
-    #[error("folders are nested more than {DEPTH_MAX} deep")]
+    #[error("nodes are nested more than {LEVELS_MAX} deep")]
     TooDeep,
     #[error("a path must not begin with `/`; it is relative to the directory")]
     Absolute,
@@ -67,7 +65,8 @@ pub fn node_of(top: &FullName, path: &str) -> Result<Option<NodeFile>, LayoutErr
     if is_hidden(file) || directories().any(is_hidden) {
         return Ok(None);
     }
-    if directories().count() > DEPTH_MAX {
+    // Before the names of all of them are made.
+    if directories().count() > LEVELS_MAX {
         return Err(LayoutError::TooDeep);
     }
     let mut node = top.clone();
@@ -77,6 +76,9 @@ pub fn node_of(top: &FullName, path: &str) -> Result<Option<NodeFile>, LayoutErr
     let is_folder = stem == "_folder";
     if !is_folder {
         node = child(&node, stem)?;
+    }
+    if node.levels() > LEVELS_MAX {
+        return Err(LayoutError::TooDeep);
     }
     Ok(Some(NodeFile { node, is_folder }))
 }
@@ -245,7 +247,8 @@ mod tests {
     #[test]
     fn what_cannot_be_a_node_is_refused_with_the_reason() {
         let long = format!("{}.yaml", "x".repeat(10_000));
-        let deep = format!("{}vm.yaml", "a/".repeat(65));
+        let deep = format!("{}vm.yaml", "a/".repeat(64));
+        let deeper = format!("{}vm.yaml", "a/".repeat(1_000_000));
         for (path, part) in [
             ("../vm1.yaml", "`.` is not allowed"),
             ("web/../vm1.yaml", "`.` is not allowed"),
@@ -261,6 +264,7 @@ mod tests {
             ("vm\u{e9}.yaml", "is not allowed"),
             (&long, "at most 63 characters"),
             (&deep, "64 deep"),
+            (&deeper, "64 deep"),
         ] {
             let error = read(path).unwrap_err().to_string();
             assert!(error.contains(part), "{path:.40}: {error}");

@@ -120,7 +120,7 @@ fn paths_that_no_node_can_have_are_refused() {
     insta::assert_snapshot!(said_of(&files), @r#"
     ../etc/passwd.yaml: `..` cannot be the name of a node: `.` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit
     /etc/passwd.yaml: a path must not begin with `/`; it is relative to the directory
-    a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/…: folders are nested more than 64 deep
+    a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/a/…: nodes are nested more than 64 deep
     a\\b.yaml: `a\\b` cannot be the name of a node: `\\` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit
     bell\u{7}.yaml: `bell\u{7}` cannot be the name of a node: `\u{7}` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit
     web/../../up.yaml: `..` cannot be the name of a node: `.` is not allowed in a name: use letters, digits, `-`, `_` and `.`, beginning with a letter or digit

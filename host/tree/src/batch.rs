@@ -15,7 +15,7 @@ use crate::cascade::compute;
 use crate::change::Change;
 use crate::computed::Computed;
 use crate::definition::Definition;
-use crate::edit::hypervisor_uids;
+use crate::edit::{hypervisor_uids, must_not_be_too_deep};
 use crate::error::{EditError, LookupError};
 use crate::node::Node;
 use crate::origin::Origin;
@@ -193,6 +193,7 @@ impl<'t> Overlay<'t> {
         let Some(above) = at.parent() else {
             return Err(EditError::Exists(at));
         };
+        must_not_be_too_deep(std::iter::once(&at))?;
         let parent = match self.made.get(&above) {
             Some(made) => *made,
             None => self.tree.find(&above)?,

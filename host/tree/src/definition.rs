@@ -10,6 +10,7 @@ use crate::entries::Entries;
 use crate::hypervisor::HypervisorEntry;
 use crate::key_path::{KeyEdit, KeyPath};
 use crate::leaf::{Filled, Texts};
+use crate::nesting::{too_deep, too_long};
 use crate::problem::{DefinitionErrors, Problem, Reader};
 use crate::rules::RuleValues;
 use crate::schema::Schemas;
@@ -62,6 +63,16 @@ impl Definition {
     /// # Errors
     /// With everything that is wrong in it.
     pub fn from_json(document: &Value) -> Result<Self, Vec<Problem>> {
+        let problems = too_deep(document);
+        if problems.is_empty() {
+            Self::of_any_depth(document)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What is stored was accepted, and stays readable whatever is accepted now.
+    fn of_any_depth(document: &Value) -> Result<Self, Vec<Problem>> {
         let mut at = Reader::default();
         let definition = Self::read(document, &mut at);
         let problems = at.finish();
@@ -162,7 +173,7 @@ impl Definition {
     ) -> Result<Self, DefinitionErrors> {
         let mut document = self.to_json();
         for (path, edit) in edits {
-            document = edit_key(document, path, edit).map_err(|problem| DefinitionErrors {
+            edit_key(&mut document, path, edit).map_err(|problem| DefinitionErrors {
                 node: node.clone(),
                 problems: vec![problem],
             })?;
@@ -180,32 +191,33 @@ impl Definition {
     }
 }
 
-fn edit_key(document: Value, path: &KeyPath, edit: &KeyEdit) -> Result<Value, Problem> {
-    let with = |value: Option<Value>| {
-        let mut document = document.clone();
-        path.edit(&mut document, value).map(|()| document)
-    };
+/// In place: an order may have thousands of edits.
+fn edit_key(document: &mut Value, path: &KeyPath, edit: &KeyEdit) -> Result<(), Problem> {
+    if let Some(problem) = too_long(path) {
+        return Err(problem);
+    }
     match edit {
-        KeyEdit::Remove => with(None),
-        KeyEdit::Set(value) => with(Some(value.clone())),
+        KeyEdit::Remove => path.edit(document, None),
+        KeyEdit::Set(value) => path.edit(document, Some(value.clone())),
         KeyEdit::Type(text) => {
-            let as_text = || with(Some(Value::String(text.clone())));
-            match serde_json::from_str::<Value>(text) {
-                Err(_) | Ok(Value::String(_)) => as_text(),
+            let as_text = Value::String(text.clone());
+            let value = match serde_json::from_str::<Value>(text) {
+                Err(_) | Ok(Value::String(_)) => as_text,
                 Ok(value) => {
-                    let as_json = with(Some(value))?;
-                    if fits(&as_json, path) {
-                        return Ok(as_json);
-                    }
-                    let as_text = as_text()?;
+                    let with = |value: &Value| {
+                        let mut document = document.clone();
+                        let edited = path.edit(&mut document, Some(value.clone()));
+                        edited.map(|()| document)
+                    };
                     // Where neither fits, the error is about what was meant to be JSON.
-                    Ok(if fits(&as_text, path) {
+                    if !fits(&with(&value)?, path) && fits(&with(&as_text)?, path) {
                         as_text
                     } else {
-                        as_json
-                    })
+                        value
+                    }
                 }
-            }
+            };
+            path.edit(document, Some(value))
         }
     }
 }
@@ -237,7 +249,7 @@ impl Serialize for Definition {
 impl<'de> Deserialize<'de> for Definition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let document = Value::deserialize(deserializer)?;
-        Self::from_json(&document).map_err(|problems| {
+        Self::of_any_depth(&document).map_err(|problems| {
             let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
             serde::de::Error::custom(text.join("; "))
         })

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::change::{Change, Step};
 use crate::definition::Definition;
 use crate::error::{EditError, LookupError};
+use crate::nesting::LEVELS_MAX;
 use crate::node::{DescriptorBody, LastOperation, Node, NodeKind};
 use crate::state::{Event, Next, Status, next};
 use crate::tree::{ComputedBelow, Entry, Tree};
@@ -393,6 +394,7 @@ impl Tree {
                 (full_name, Some(Arc::clone(&entry.computed)))
             }
         };
+        let stays = self.full_name(uid).is_ok_and(|before| *before == full_name);
         let removed = self.removed_hypervisors(node)?;
         let computed = self
             .compute_below(node, full_name.clone(), parent.as_deref())
@@ -400,6 +402,9 @@ impl Tree {
                 node: full_name,
                 problems,
             })?;
+        if !stays {
+            must_not_be_too_deep(computed.iter().map(|(_, below)| below.full_name()))?;
+        }
         self.check_settings(node, &computed)?;
         Ok((computed, removed))
     }
@@ -526,6 +531,16 @@ impl Tree {
             }
         }
         Ok(removed)
+    }
+}
+
+/// Names that nodes get by an edit.
+pub(crate) fn must_not_be_too_deep<'n>(
+    mut names: impl Iterator<Item = &'n FullName>,
+) -> Result<(), EditError> {
+    match names.find(|name| name.levels() > LEVELS_MAX) {
+        Some(name) => Err(EditError::TooDeep(name.clone())),
+        None => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use enginehouse_model::{FullName, MachineUid, NodeUid, SegmentError};
 use thiserror::Error;
 
+use crate::nesting::LEVELS_MAX;
 use crate::{DefinitionErrors, Refused, ResolveError, SettingErrors, Status};
 
 /// Nodes that are no tree. They come from the store: this is damage, not a mistake of a user.
@@ -84,6 +85,8 @@ pub enum EditError {
     },
     #[error("`{0}` cannot move below itself")]
     BelowItself(FullName),
+    #[error("`{0}` would be more than {LEVELS_MAX} levels below the root")]
+    TooDeep(FullName),
     #[error(
         "`{node}` was changed by somebody else: it has revision {found}, the change was made for {expected}; read it again"
     )]

@@ -2,6 +2,8 @@
 //! they show first, histories, and everything that is refused.
 
 #[cfg(test)]
+mod deep;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod moves;

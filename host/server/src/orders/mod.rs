@@ -31,6 +31,9 @@ pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use settings::{check_settings, check_settings_now};
 pub(crate) use tree::{apply_to_tree, look_at, preview, without_literals};
 
+/// Changes of single keys that one order may have. They are made while everybody else waits.
+const CHANGES_MAX: usize = 10_000;
+
 /// An order with its target found.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -151,6 +154,16 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     );
     let undeploys = kind == OperationKind::Undeploy;
     let moves = kind == OperationKind::Move;
+    if params.changes.len() > CHANGES_MAX {
+        return Err(Problem::new(
+            ErrorCode::TooLarge,
+            format!(
+                "an order has at most {CHANGES_MAX} changes of keys, this one has {}",
+                params.changes.len()
+            ),
+        )
+        .with_hint("send the whole definition"));
+    }
     if moves && params.to.is_none() {
         return Err(Problem::new(
             ErrorCode::BadRequest,

@@ -20,8 +20,8 @@ use crate::access::Caller;
 use crate::house::{House, State as HouseState};
 use crate::rest::answer::{Answer, Params};
 
-/// Levels that a listing shows when the request does not say.
-const DEPTH_DEFAULT: u32 = 100;
+/// Levels that a listing shows at most. Each is two of JSON, and what reads that takes 127 of them.
+const DEPTH_MAX: u32 = 60;
 
 pub(crate) async fn healthz() -> Json<Healthz> {
     Json(Healthz {
@@ -52,7 +52,7 @@ pub(crate) async fn tree(
     Params(query): Params<TreeQuery>,
 ) -> Answer<Json<TreeNode>> {
     let state = caller.house().state.lock();
-    let depth = query.depth.unwrap_or(DEPTH_DEFAULT);
+    let depth = query.depth.map_or(DEPTH_MAX, |depth| depth.min(DEPTH_MAX));
     let ways = caller.ways(&state);
     let listing = Listing {
         caller: &caller,

@@ -38,6 +38,39 @@ fn deploy(estate: &mut Estate, name: &str, machine: u128) {
 }
 
 #[test]
+fn a_node_is_at_most_64_levels_below_the_root_however_it_gets_there() {
+    let mut estate = Estate::new();
+    let mut name = String::new();
+    for _ in 0..64 {
+        name.push_str("/a");
+        estate.folder(&name, json!({}));
+    }
+    let parent = estate.uid(&name);
+    let uids = &mut Uuid::now_v7;
+    let deeper: FullName = format!("{name}/vm").parse().unwrap();
+    let error = estate
+        .tree
+        .provision(parent, "vm", Default::default(), uids);
+    assert_eq!(error.unwrap_err(), EditError::TooDeep(deeper.clone()));
+    let made = enginehouse_tree::NodeEdit::Descriptor {
+        at: deeper.clone(),
+        definition: Default::default(),
+    };
+    let errors = estate.tree.apply_all(vec![made], uids).unwrap_err();
+    assert_eq!(errors.0, [EditError::TooDeep(deeper)]);
+    estate.folder("/b", json!({}));
+    let (top, other) = (estate.uid("/a"), estate.uid("/b"));
+    let error = estate.tree.rename(top, other, "a").unwrap_err();
+    assert_eq!(
+        error,
+        EditError::TooDeep(format!("/b{name}").parse().unwrap())
+    );
+    // What is there already, at any depth, can be edited and renamed.
+    estate.define(&name, json!({"vcpu": 1}));
+    estate.apply(|tree| tree.rename(top, tree.root(), "c"));
+}
+
+#[test]
 fn an_edit_computes_its_subtree_and_nothing_else() {
     let mut estate = estate();
     for (name, cost) in [
