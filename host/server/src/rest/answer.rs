@@ -1,8 +1,8 @@
 //! Answers and bodies: JSON, or an RFC 9457 problem.
 
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -79,6 +79,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             Query::from_request_parts(parts, state).await;
         match result {
             Ok(Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(Refused(Problem::new(
+                ErrorCode::BadRequest,
+                crate::problem::with_sources(&rejection),
+            ))),
+        }
+    }
+}
+
+/// What stands in the path; a wrong one is a problem.
+pub(crate) struct InPath<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for InPath<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let result: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
+        match result {
+            Ok(Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(Refused(Problem::new(
                 ErrorCode::BadRequest,
                 crate::problem::with_sources(&rejection),

@@ -3,14 +3,13 @@
 use std::path::Path as FilePath;
 
 use axum::Json;
-use axum::extract::Path;
 use enginehouse_api::{
     Engine as EngineView, EngineList, EngineSummary, ErrorCode, Problem, RefusedEngine,
 };
 use enginehouse_engines::Engine;
 
 use crate::access::Caller;
-use crate::rest::answer::Answer;
+use crate::rest::answer::{Answer, InPath};
 
 pub(crate) async fn list(caller: Caller) -> Json<EngineList> {
     let house = caller.house();
@@ -28,7 +27,7 @@ pub(crate) async fn list(caller: Caller) -> Json<EngineList> {
     })
 }
 
-pub(crate) async fn show(caller: Caller, Path(name): Path<String>) -> Answer<Json<EngineView>> {
+pub(crate) async fn show(caller: Caller, InPath(name): InPath<String>) -> Answer<Json<EngineView>> {
     let mut engines = caller.house().engines.iter();
     let engine = engines.find(|engine| engine.is_called(&name));
     match engine {

@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enginehouse_api::{
@@ -20,7 +19,7 @@ use serde::Deserialize;
 use crate::access::Caller;
 use crate::live::JournalDocument;
 use crate::orders::accept;
-use crate::rest::answer::{Answer, Body, Params};
+use crate::rest::answer::{Answer, Body, InPath, Params};
 
 /// Rows that a list reads at a time.
 const SCAN_PAGE: u32 = 200;
@@ -121,7 +120,7 @@ fn must_operate(caller: &Caller, operation: &Operation) -> Result<(), Problem> {
     }
 }
 
-pub(crate) async fn show(caller: Caller, Path(number): Path<u64>) -> Answer<Json<Operation>> {
+pub(crate) async fn show(caller: Caller, InPath(number): InPath<u64>) -> Answer<Json<Operation>> {
     Ok(Json(find_operation(&caller, OperationId(number)).await?))
 }
 
@@ -133,7 +132,7 @@ pub(crate) struct WaitQuery {
 
 pub(crate) async fn wait(
     caller: Caller,
-    Path(number): Path<u64>,
+    InPath(number): InPath<u64>,
     Params(query): Params<WaitQuery>,
 ) -> Answer<Json<Operation>> {
     let number = OperationId(number);
@@ -261,7 +260,7 @@ pub(crate) struct LogQuery {
 
 pub(crate) async fn log(
     caller: Caller,
-    Path(number): Path<u64>,
+    InPath(number): InPath<u64>,
     Params(query): Params<LogQuery>,
 ) -> Answer<Json<LogPage>> {
     let number = OperationId(number);
@@ -277,7 +276,10 @@ pub(crate) async fn log(
     Ok(Json(LogPage { lines, more }))
 }
 
-pub(crate) async fn requests(caller: Caller, Path(number): Path<u64>) -> Answer<Json<RequestPage>> {
+pub(crate) async fn requests(
+    caller: Caller,
+    InPath(number): InPath<u64>,
+) -> Answer<Json<RequestPage>> {
     let (_, requests) = evidence(&caller, OperationId(number)).await?;
     Ok(Json(RequestPage { requests }))
 }
@@ -314,7 +316,7 @@ async fn evidence(
     Ok((lines, requests))
 }
 
-pub(crate) async fn cancel(caller: Caller, Path(number): Path<u64>) -> Answer<Json<Operation>> {
+pub(crate) async fn cancel(caller: Caller, InPath(number): InPath<u64>) -> Answer<Json<Operation>> {
     let number = OperationId(number);
     let found = find_operation(&caller, number).await?;
     must_operate(&caller, &found)?;
@@ -360,7 +362,7 @@ pub(crate) async fn cancel(caller: Caller, Path(number): Path<u64>) -> Answer<Js
 
 pub(crate) async fn resolve(
     caller: Caller,
-    Path(number): Path<u64>,
+    InPath(number): InPath<u64>,
     Body(request): Body<ResolveRequest>,
 ) -> Answer<Json<Operation>> {
     let number = OperationId(number);

@@ -1,14 +1,13 @@
 //! Plans: made from what is there now, stored, and readable.
 
 use axum::Json;
-use axum::extract::Path;
 use enginehouse_api::{ErrorCode, Plan, PlanId, PlanPreview, PlanRequest, Problem};
 use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
 use crate::orders::{check_settings, intent};
-use crate::rest::answer::{Answer, Body};
+use crate::rest::answer::{Answer, Body, InPath};
 
 /// Version of a stored plan.
 const PLAN_VERSION: u16 = 1;
@@ -71,7 +70,7 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
     Ok(Json(view))
 }
 
-pub(crate) async fn show(caller: Caller, Path(id): Path<String>) -> Answer<Json<Plan>> {
+pub(crate) async fn show(caller: Caller, InPath(id): InPath<String>) -> Answer<Json<Plan>> {
     let house = caller.house();
     let missing = || Problem::new(ErrorCode::NotFound, format!("there is no plan {id}"));
     let stored = house

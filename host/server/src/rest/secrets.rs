@@ -1,13 +1,12 @@
 //! The host's own secrets. Their values come in and never go out.
 
 use axum::Json;
-use axum::extract::Path;
 use enginehouse_api::{ErrorCode, Operation, Problem, SecretList, SecretValue};
 use enginehouse_model::{SecretName, SecretNameError};
 use enginehouse_secrets::Zeroizing;
 
 use crate::access::Caller;
-use crate::rest::answer::{Answer, Body};
+use crate::rest::answer::{Answer, Body, InPath};
 
 pub(crate) async fn list(caller: Caller) -> Answer<Json<SecretList>> {
     Ok(Json(crate::secrets::list(&caller)?))
@@ -15,7 +14,7 @@ pub(crate) async fn list(caller: Caller) -> Answer<Json<SecretList>> {
 
 pub(crate) async fn set(
     caller: Caller,
-    Path(name): Path<String>,
+    InPath(name): InPath<String>,
     Body(body): Body<SecretValue>,
 ) -> Answer<Json<Operation>> {
     let value = Zeroizing::new(body.value);
@@ -23,7 +22,10 @@ pub(crate) async fn set(
     Ok(Json(crate::secrets::set(&caller, name, value).await?))
 }
 
-pub(crate) async fn remove(caller: Caller, Path(name): Path<String>) -> Answer<Json<Operation>> {
+pub(crate) async fn remove(
+    caller: Caller,
+    InPath(name): InPath<String>,
+) -> Answer<Json<Operation>> {
     let name = named(&name)?;
     Ok(Json(crate::secrets::remove(&caller, name).await?))
 }

@@ -1,7 +1,6 @@
 //! Tokens, and who the one is that a request shows.
 
 use axum::Json;
-use axum::extract::Path;
 use enginehouse_api::{
     CreatedToken, ErrorCode, Problem, RotatedToken, Token as View, TokenList, TokenRequest, WhoAmI,
 };
@@ -11,7 +10,7 @@ use enginehouse_tree::{Permission, Subject, SubjectError};
 
 use crate::access::{Caller, NewToken, Revoked, TOKEN_VERSION, TokenId};
 use crate::house::{Staged, State};
-use crate::rest::answer::{Answer, Body};
+use crate::rest::answer::{Answer, Body, InPath};
 
 /// Longest note, characters.
 const NOTE_MAX: usize = 500;
@@ -148,7 +147,7 @@ fn forget_old(state: &mut State, staged: &mut Staged, now: Timestamp) {
 }
 
 /// A token that was revoked before stays as it is.
-pub(crate) async fn revoke(caller: Caller, Path(id): Path<String>) -> Answer<Json<View>> {
+pub(crate) async fn revoke(caller: Caller, InPath(id): InPath<String>) -> Answer<Json<View>> {
     let missing = || {
         // Not repeated: somebody may have put the token itself here.
         Problem::new(ErrorCode::NotFound, "there is no token with that id")

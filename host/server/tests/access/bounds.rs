@@ -134,3 +134,20 @@ async fn the_deepest_tree_there_is_can_be_listed_moved_and_read_again() {
         .await;
     assert_eq!(rest.body["full_name"], json!(path));
 }
+
+#[tokio::test]
+async fn a_path_that_is_none_is_a_problem_like_any_other() {
+    let site = Site::start().await;
+    for path in [
+        "/v1/operations/abc",
+        "/v1/operations/-1/log",
+        "/v1/operations/99999999999999999999",
+        "/v1/engines/%FF",
+        "/v1/plans/%FF",
+        "/v1/operations/1e3/requests",
+    ] {
+        let answer = site.get(&site.token(), path).await;
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert_eq!(answer.body["code"], "bad-request", "{path}: {answer:?}");
+    }
+}
