@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use enginehouse_api::{ErrorCode, Problem};
-use enginehouse_model::{FullName, NodeUid};
+use enginehouse_api::{ErrorCode, Problem, TokenState};
+use enginehouse_model::{FullName, NodeUid, Timestamp};
 use enginehouse_tree::{LookupError, Permission, Permissions, Subject};
 
 use crate::access::TokenId;
@@ -50,6 +50,25 @@ impl Caller {
 
     pub(crate) fn token(&self) -> Option<&TokenId> {
         self.token.as_ref()
+    }
+
+    /// For a request that takes a while: whether its token is good yet. The installation's own is, for
+    /// as long as the request is allowed to take.
+    ///
+    /// # Errors
+    /// `unauthorized`.
+    pub(crate) fn must_still_be_good(&self, state: &State, now: Timestamp) -> Result<(), Problem> {
+        let Some(id) = &self.token else {
+            return Ok(());
+        };
+        match state.tokens.get(id).map(|token| token.state(now)) {
+            Some(TokenState::Valid) => Ok(()),
+            Some(TokenState::Expired | TokenState::Revoked) | None => Err(Problem::new(
+                ErrorCode::Unauthorized,
+                "the bearer token was revoked, or has expired, since the request was sent",
+            )
+            .with_hint("ask for a new one: `enginehouse token create SUBJECT`")),
+        }
     }
 
     /// Whether this permission, or one that comes with it, was asked for.
@@ -241,5 +260,41 @@ fn bit(permission: Permission) -> u8 {
         Permission::Operate => 2,
         Permission::Approve => 4,
         Permission::Govern => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::{NewToken, Revoked};
+    use crate::{ServeConfig, Server};
+
+    #[tokio::test]
+    async fn a_request_that_waits_ends_with_its_token() {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = ServeConfig::new(data.path().to_owned());
+        config.listen.set_port(0);
+        let running = Server::start(config).await.unwrap();
+        let house = running.house();
+        let ann: Subject = "ann".parse().unwrap();
+        let end = Some(Timestamp(5_000));
+        let new = NewToken::make(ann.clone(), "admin", Timestamp(0), end, None).unwrap();
+        let caller = Caller::new(Arc::clone(house), ann, Some(new.id.clone()));
+        {
+            let mut state = house.state.lock();
+            state.tokens.insert(new.id.clone(), new.token);
+            assert_eq!(caller.must_still_be_good(&state, Timestamp(4_999)), Ok(()));
+            let expired = caller.must_still_be_good(&state, Timestamp(5_000));
+            assert_eq!(expired.unwrap_err().code, ErrorCode::Unauthorized);
+            let revoked = Some(Revoked {
+                at: Timestamp(1),
+                by: "admin".to_owned(),
+            });
+            state.tokens.get_mut(&new.id).unwrap().revoked = revoked;
+            assert!(caller.must_still_be_good(&state, Timestamp(2)).is_err());
+            state.tokens.clear();
+            assert!(caller.must_still_be_good(&state, Timestamp(2)).is_err());
+        }
+        running.stop().await;
     }
 }

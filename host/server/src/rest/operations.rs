@@ -145,6 +145,8 @@ pub(crate) async fn wait(
     let mut stopping = caller.house().stopping.subscribe();
     loop {
         changed.mark_unchanged();
+        let house = caller.house();
+        caller.must_still_be_good(&house.state.lock(), house.now())?;
         let operation = find_operation(&caller, number).await?;
         if operation.state.has_ended() || operation.state.needs_person() {
             return Ok(Json(operation));
