@@ -106,17 +106,22 @@ async fn which(
         .named(path.to_string(), OTHERS + 1)
         .await
         .map_err(|error| unreadable(&error))?;
+    let mut once: Vec<(OtherNode, FullName)> = Vec::with_capacity(named.len());
+    for named in named {
+        let Ok(uid) = named.node.parse() else {
+            continue;
+        };
+        // It may have been moved before it went: who may see it, its last place decides.
+        let last = last_name(house, uid).await?;
+        let other = OtherNode { uid, at: named.at };
+        once.push((other, last.unwrap_or_else(FullName::root)));
+    }
     let state = house.state.lock();
     let found = caller.find(&state, path);
-    let mut others: Vec<OtherNode> = named
+    let mut others: Vec<OtherNode> = once
         .into_iter()
-        .filter_map(|named| {
-            Some(OtherNode {
-                uid: named.node.parse().ok()?,
-                at: named.at,
-            })
-        })
-        .filter(|other| caller.sees(&state, Some(other.uid), path))
+        .filter(|(other, last)| caller.sees(&state, Some(other.uid), last))
+        .map(|(other, _)| other)
         .collect();
     let uid = match (found, others.first()) {
         (Ok(uid), _) => uid,
@@ -132,17 +137,13 @@ async fn which(
 /// A node that is asked for by its uid, also a gone one.
 async fn seen_by_uid(caller: &Caller, uid: NodeUid) -> Result<(NodeUid, Vec<OtherNode>), Problem> {
     let house = caller.house();
-    let rows = house
-        .store
-        .history(uid.to_string(), None, 1)
-        .await
-        .map_err(|error| unreadable(&error))?;
-    let last: Option<FullName> = rows.first().and_then(|row| row.row.name.parse().ok());
+    let last = last_name(house, uid).await?;
+    let has_history = last.is_some();
     let state = house.state.lock();
     let name = state.tree.full_name(uid).ok().cloned().or(last);
     // Asked also where nothing is known, so that both are one answer.
     let name = name.unwrap_or_else(FullName::root);
-    let known = !rows.is_empty() || state.tree.node(uid).is_ok();
+    let known = has_history || state.tree.node(uid).is_ok();
     if caller.sees(&state, Some(uid), &name) && known {
         return Ok((uid, Vec::new()));
     }
@@ -151,6 +152,16 @@ async fn seen_by_uid(caller: &Caller, uid: NodeUid) -> Result<(NodeUid, Vec<Othe
         format!("there is no node {uid} that {} may read", caller.subject()),
     )
     .with_hint("`enginehouse show` and `enginehouse history` say the uids of nodes"))
+}
+
+/// What a node was called when the last entry of its history was written; `None`: it has no history.
+async fn last_name(house: &House, uid: NodeUid) -> Result<Option<FullName>, Problem> {
+    let rows = house
+        .store
+        .history(uid.to_string(), None, 1)
+        .await
+        .map_err(|error| unreadable(&error))?;
+    Ok(rows.first().and_then(|row| row.row.name.parse().ok()))
 }
 
 fn read_entry(row: &Stored) -> Result<Entry, Problem> {

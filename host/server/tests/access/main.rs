@@ -5,6 +5,8 @@ mod bounds;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod orders;
