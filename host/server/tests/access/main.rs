@@ -7,6 +7,8 @@ mod headers;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod orders;

@@ -152,31 +152,36 @@ struct Deciding<'d> {
 
 impl Deciding<'_> {
     /// What a node's file says; `None` where it says nothing, or something is wrong with it.
-    ///
-    /// # Errors
-    /// When a password cannot be encrypted.
-    fn definition(
-        &mut self,
-        wanted: &Wanted,
-        before: Option<&Node>,
-    ) -> Result<Option<Definition>, Problem> {
-        let mut definition = match &wanted.says {
-            Source::Nothing => return Ok(None),
-            Source::Definition(definition) => Definition::clone(definition),
+    fn definition(&mut self, wanted: &Wanted, before: Option<&Node>) -> Option<Definition> {
+        match &wanted.says {
+            Source::Nothing => None,
+            Source::Definition(definition) => Some(Definition::clone(definition)),
             Source::Hidden(members) => {
                 let file = wanted.file.as_deref().unwrap_or_default();
                 let before = before.map(|node| &node.local);
                 match secrets_missing(file, self.import.bytes(file), members, before) {
-                    Ok(definition) => definition,
+                    Ok(definition) => Some(definition),
                     Err(problems) => {
                         for problem in &problems {
                             self.refusals.of_file(&wanted.node, problem);
                         }
-                        return Ok(None);
+                        None
                     }
                 }
             }
-        };
+        }
+    }
+
+    /// Passwords in it become references. Who may change what is asked before: of a reference of the
+    /// file's own, and without telling whether a password is the one that is kept.
+    ///
+    /// # Errors
+    /// When a password cannot be encrypted.
+    fn sealed(
+        &mut self,
+        wanted: &Wanted,
+        mut definition: Definition,
+    ) -> Result<Definition, Problem> {
         seal_definition(
             self.state,
             &mut self.scratch,
@@ -185,13 +190,14 @@ impl Deciding<'_> {
             self.caller.who(),
             self.now,
         )?;
-        Ok(Some(definition))
+        Ok(definition)
     }
 
     fn make(&mut self, wanted: &Wanted) -> Result<(), Problem> {
-        let definition = self.definition(wanted, None)?.unwrap_or_default();
+        let definition = self.definition(wanted, None).unwrap_or_default();
         self.caller
             .must_govern_keys(self.state, self.anchor, &governed_keys(&definition))?;
+        let definition = self.sealed(wanted, definition)?;
         self.decided.answer.made.push(ImportNode {
             path: wanted.node.clone(),
             kind: kind(wanted.is_folder),
@@ -229,19 +235,20 @@ impl Deciding<'_> {
             self.refusals.of_file(&wanted.node, &problem);
             return Ok(());
         }
-        let Some(definition) = self.definition(wanted, Some(node))? else {
+        let Some(definition) = self.definition(wanted, Some(node)) else {
             self.decided.answer.unchanged += 1;
             return Ok(());
         };
-        if node.local == definition {
-            self.decided.answer.unchanged += 1;
-            return Ok(());
-        }
         self.caller.must_govern_keys(
             self.state,
             uid,
             &governed_difference(&node.local, &definition),
         )?;
+        let definition = self.sealed(wanted, definition)?;
+        if node.local == definition {
+            self.decided.answer.unchanged += 1;
+            return Ok(());
+        }
         let file = wanted.file.as_deref();
         if self.is_busy(uid, &wanted.node, file) {
             return Ok(());
