@@ -6,6 +6,8 @@ mod deep;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod hypervisors;
+#[cfg(test)]
 mod moves;
 #[cfg(test)]
 mod refused;

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::house::State;
 use crate::orders::Order;
+use crate::orders::hypervisors::must_keep_machines;
 
 pub(crate) fn new_definition(order: &Order) -> Result<Definition, Problem> {
     let document = serde_json::Value::Object(order.params.definition.clone().unwrap_or_default());
@@ -40,6 +41,7 @@ pub(super) fn changed_definition(tree: &Tree, order: &Order) -> Result<Definitio
 /// Refuses at once what could not be written when its turn comes.
 pub(super) fn check_edit(state: &State, order: &Order) -> Result<(), Problem> {
     let definition = edit_definition(state, order)?;
+    must_keep_machines(state, order.node, &definition)?;
     state
         .tree
         .check_definition(order.node, definition, &mut Uuid::now_v7)

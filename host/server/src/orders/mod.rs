@@ -6,6 +6,7 @@
 
 mod definition;
 mod grants;
+mod hypervisors;
 mod import;
 mod limits;
 mod machine;
@@ -26,6 +27,7 @@ use crate::access::{Caller, check_order};
 use crate::house::State;
 
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
+pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use settings::{check_settings, check_settings_now};

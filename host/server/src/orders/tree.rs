@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::access::{Caller, check_order};
 use crate::house::{Staged, State};
 use crate::orders::definition::{changed_definition, check_edit, new_definition};
+use crate::orders::hypervisors::must_keep_machines;
 use crate::orders::projected::check_projected;
 use crate::orders::settings;
 use crate::orders::{Order, check_params, check_revision, find, moving, spec};
@@ -83,6 +84,7 @@ pub(crate) fn apply_to_tree(
         Some(definition) => Some(without_literals(state, staged, order, definition, now)?),
         None => None,
     };
+    takes_no_hypervisor(state, order, definition.as_ref())?;
     let change = edit(&mut state.tree, order, definition)?;
     staged.nodes(&state.tree, &change);
     Ok(())
@@ -128,6 +130,7 @@ fn target(state: &State, request: &OperationRequest) -> Result<NodeUid, Problem>
 /// Those of the order; and when it changes nothing but machines.
 pub(crate) fn look_at(state: &mut State, order: &Order) -> Result<Preview, Problem> {
     let definition = definition_of(&state.tree, order)?;
+    takes_no_hypervisor(state, order, definition.as_ref())?;
     let looked = state
         .tree
         .preview(|tree| edit(tree, order, definition).map_err(Refusal));
@@ -152,6 +155,23 @@ fn definition_of(tree: &Tree, order: &Order) -> Result<Option<Definition>, Probl
             changed_definition(tree, order).map(Some)
         }
         _ => Ok(None),
+    }
+}
+
+/// Whether the machines on record keep their hypervisors.
+fn takes_no_hypervisor(
+    state: &State,
+    order: &Order,
+    definition: Option<&Definition>,
+) -> Result<(), Problem> {
+    match (order.kind, definition) {
+        (OperationKind::Edit | OperationKind::Reconfigure, Some(definition)) => {
+            must_keep_machines(state, order.node, definition)
+        }
+        (OperationKind::RemoveFolder | OperationKind::Deprovision, _) => {
+            must_keep_machines(state, order.node, &Definition::default())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -14,7 +14,9 @@ use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::house::House;
-use crate::orders::{Order, check_settings_now, edit_definition, without_literals};
+use crate::orders::{
+    Order, check_settings_now, edit_definition, must_keep_machines, without_literals,
+};
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
 use crate::work::plan::plan_target;
@@ -265,6 +267,7 @@ async fn write_definition(
             }
             crate::access::still_governs(state, &spec.who, order)?;
             let definition = edit_definition(state, order)?;
+            must_keep_machines(state, order.node, &definition)?;
             let definition = without_literals(state, staged, order, definition, now)?;
             let change = state
                 .tree

@@ -16,6 +16,7 @@ use super::refusals::Refusals;
 use crate::access::Caller;
 use crate::house::{Staged, State};
 use crate::orders::Order;
+use crate::orders::hypervisors::must_keep_machines;
 use crate::orders::projected::check_projected;
 use crate::secrets::{KeptChanges, seal_definition};
 
@@ -250,6 +251,11 @@ impl Deciding<'_> {
             return Ok(());
         }
         let file = wanted.file.as_deref();
+        if let Err(problem) = must_keep_machines(self.state, uid, &definition) {
+            self.refusals
+                .of_state(&wanted.node, file, problem.detail, problem.hint);
+            return Ok(());
+        }
         if self.is_busy(uid, &wanted.node, file) {
             return Ok(());
         }
@@ -350,6 +356,11 @@ impl Deciding<'_> {
                 format!("{name} {state} and is in no file: it is not removed"),
                 Some(format!("keep its file; or {}", refused.instead)),
             );
+            return Ok(());
+        }
+        if let Err(problem) = must_keep_machines(self.state, node.uid, &Definition::default()) {
+            self.refusals
+                .of_state(name, None, problem.detail, problem.hint);
             return Ok(());
         }
         self.decided.answer.removed.push(ImportNode {
