@@ -111,7 +111,7 @@ pub fn write_files(
     outcome.written = changed.len();
     let stale: BTreeSet<&String> = known
         .iter()
-        .filter(|path| !files.contains_key(*path) && dir.join(path.as_str()).is_file())
+        .filter(|path| !files.contains_key(*path) && is_file_of_its_own(dir, path))
         .collect();
     outcome.stale = stale.len();
     // Listed before they are there: an export that breaks off leaves no file that nobody wrote.
@@ -206,6 +206,21 @@ fn write(dir: &Path, path: &str, text: &str) -> Result<(), ExportFilesError> {
     file.write_all(text.as_bytes()).map_err(failed)?;
     file.persist(&full).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// Whether a file is there, and not by way of a link: the list of files may come from elsewhere, as
+/// with a repository, and what a link leads to is nobody's to remove.
+fn is_file_of_its_own(dir: &Path, path: &str) -> bool {
+    let mut full = dir.to_owned();
+    for part in path.split('/') {
+        full.push(part);
+        match fs::symlink_metadata(&full) {
+            Ok(found) if found.is_symlink() => return false,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    full.is_file()
 }
 
 /// Directories that a removed file leaves empty; what is in the way stays.
@@ -316,5 +331,22 @@ mod tests {
             assert!(matches!(error, ExportFilesError::Outside(_)), "{error}");
         }
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_removed_by_way_of_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        let theirs = outside.path().join("vm.yaml");
+        fs::write(&theirs, "mine").unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("web")).unwrap();
+        std::os::unix::fs::symlink(&theirs, dir.path().join("link.yaml")).unwrap();
+        fs::create_dir(dir.path().join(".enginehouse")).unwrap();
+        fs::write(dir.path().join(LIST_FILE), "web/vm.yaml\nlink.yaml\n").unwrap();
+        let outcome = write_files(dir.path(), &files(&["_folder.yaml"]), true, false).unwrap();
+        assert_eq!(outcome.stale, 0);
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "mine");
+        assert!(dir.path().join("link.yaml").is_symlink());
     }
 }
