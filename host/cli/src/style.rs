@@ -40,11 +40,17 @@ impl Painter {
     }
 }
 
+/// Whether a character changes how those around it are shown: a control character, or one of the
+/// marks with which text that is read from left to right is shown from right to left.
+fn steers(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || (c.is_control() && c != '\n' && c != '\t')
+}
+
 /// The text without what could steer a terminal. A provider's message is shown in its own words,
 /// not with its own escape sequences.
 #[must_use]
 pub fn clean(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
     if text.chars().any(steers) {
         let visible = |c| if steers(c) { '\u{fffd}' } else { c };
         Cow::Owned(text.chars().map(visible).collect())
@@ -70,6 +76,7 @@ mod tests {
             painter.paint(Style::Bad, "a\u{1b}[2Jb\r\n\tc\u{7}"),
             "a\u{fffd}[2Jb\u{fffd}\n\tc\u{fffd}"
         );
+        assert_eq!(clean("a\u{202e}b\u{2066}c"), "a\u{fffd}b\u{fffd}c");
         assert_eq!(one_line("a\n  b\tc"), "a b c");
     }
 

@@ -124,11 +124,15 @@ pub(super) fn push_quoted(to: &mut String, text: &str) {
     to.push('"');
 }
 
-/// What stands in a document as it is: printable for YAML, and no line break for any reader.
+/// What stands in a document as it is: printable for YAML, no line break for any reader, and nothing
+/// that shows what follows in another order than it stands in: people review these files.
 pub(super) fn is_printable(c: char) -> bool {
     match c {
         ' '..='~' => true,
         '\u{2028}' | '\u{2029}' | '\u{feff}' => false,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            false
+        }
         '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' => true,
         c => c >= '\u{10000}',
     }

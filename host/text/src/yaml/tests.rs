@@ -50,6 +50,15 @@ fn a_document_keeps_its_order_and_its_texts() {
 }
 
 #[test]
+fn a_text_that_turns_what_follows_is_written_for_reviewers_to_see() {
+    let text = "no\u{202e}se\u{2066}y";
+    let written = write_yaml(&object(json!({ "description": text, text: [text] })));
+    assert!(written.is_ascii(), "{written}");
+    let read = read_value(written.as_bytes()).unwrap();
+    assert_eq!(read, json!({ "description": text, text: [text] }));
+}
+
+#[test]
 fn json_is_read_too() {
     assert_eq!(
         read_value(b"{\"memory\": \"4GiB\", \"vcpu\": 2, \"x\": [1.5, true, null]}").unwrap(),
