@@ -1,0 +1,143 @@
+//! What the beginning and the end of an operation write, and what its end means for the descriptor
+//! and the machine's record.
+
+use enginehouse_model::OperationId;
+use enginehouse_model::documents::Config;
+use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
+use enginehouse_store::Table;
+use enginehouse_tree::Event;
+
+use crate::memory::{OperationDocument, Staged};
+use crate::orders::{Kind, operation_row};
+use crate::run::Simulation;
+use crate::violation::Violation;
+
+fn document_of(operation: &Operation, machine_id: Option<String>) -> OperationDocument {
+    let (end, problem) = match &operation.phase {
+        Phase::Ended { state, problem } => (Some(*state), problem.clone()),
+        _ => (None, None),
+    };
+    OperationDocument {
+        kind: operation.spec.kind.clone(),
+        path: operation.spec.target_name.clone(),
+        parent: operation.spec.parent,
+        end,
+        problem,
+        created: operation.created.clone(),
+        warnings: operation.warnings.clone(),
+        machine_id,
+    }
+}
+
+impl Simulation {
+    pub(crate) fn queued(
+        &mut self,
+        number: OperationId,
+        staged: &mut Staged,
+    ) -> Result<(), Violation> {
+        let operation = self.memory()?.queue.get(number).cloned();
+        if let Some(operation) = operation {
+            let spec = &operation.spec;
+            let document = document_of(&operation, None);
+            operation_row(staged, number, &document, spec.target, spec.queued_at, None);
+        }
+        Ok(())
+    }
+
+    /// The end of an operation.
+    pub(crate) fn conclude(
+        &mut self,
+        operation: &Operation,
+        staged: &mut Staged,
+    ) -> Result<(), Violation> {
+        let Phase::Ended { state: end, .. } = &operation.phase else {
+            return Ok(());
+        };
+        self.release(operation, staged)?;
+        let node = operation.spec.target;
+        let machine_id = self
+            .memory()?
+            .record_of(node)
+            .and_then(|record| Some(record.identity.as_ref()?.machine_id.clone()));
+        if operation.spec.children.is_empty()
+            && let Some(kind) = Kind::of(&operation.spec)
+        {
+            self.check_end(operation, kind, *end)?;
+            self.settle_machine(staged, operation, kind, *end)?;
+        }
+        let now = self.now();
+        let number = operation.number();
+        let queued_at = operation.spec.queued_at;
+        let document = document_of(operation, machine_id);
+        operation_row(staged, number, &document, node, queued_at, Some(now));
+        Ok(())
+    }
+
+    fn release(&mut self, operation: &Operation, staged: &mut Staged) -> Result<(), Violation> {
+        let number = operation.number();
+        let memory = self.memory()?;
+        let held: Vec<_> = memory
+            .reservations
+            .iter()
+            .filter(|(_, holder)| **holder == number)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in held {
+            memory.reservations.remove(&key);
+            staged.delete(Table::Reservation, format!("{}/{}", key.0, key.1));
+        }
+        Ok(())
+    }
+
+    fn settle_machine(
+        &mut self,
+        staged: &mut Staged,
+        operation: &Operation,
+        kind: Kind,
+        end: Final,
+    ) -> Result<(), Violation> {
+        let node = operation.spec.target;
+        let now = self.now();
+        let memory = self.memory()?;
+        match (kind, end) {
+            (Kind::Deploy, Final::Succeeded) => {
+                if let Ok(change) = memory.tree.transition(node, Event::Deploy) {
+                    staged.nodes(&memory.tree, &change, now, "deploy");
+                }
+            }
+            (Kind::Undeploy, Final::Succeeded) => {
+                let machine = memory.tree.descriptor(node).ok().and_then(|b| b.machine);
+                if let Ok(change) = memory.tree.transition(node, Event::Undeploy) {
+                    staged.nodes(&memory.tree, &change, now, "undeploy");
+                }
+                if let Some(machine) = machine {
+                    memory.records.remove(&machine);
+                    staged.delete(Table::Machine, machine.to_string());
+                }
+            }
+            (Kind::Deploy, Final::Failed | Final::Cancelled) => {
+                let never_was = memory.record_of(node).filter(|record| {
+                    record.identity.is_none()
+                        && record.deployed == Config::default()
+                        && operation.created.is_empty()
+                        && made_nothing(&operation.state)
+                });
+                if let Some(uid) = never_was.map(|record| record.uid) {
+                    memory.forget_machine(staged, node, uid, now);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Nothing of the step is at the provider: it sent nothing, or the answer was read and said so.
+fn made_nothing(step: &StepState) -> bool {
+    !step.touched
+        && match step.once {
+            Once::None => true,
+            Once::Sending { .. } => false,
+            Once::Answered { .. } => step.broken.is_none(),
+        }
+}

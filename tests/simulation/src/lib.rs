@@ -1,0 +1,52 @@
+//! The host in virtual time, from a seed.
+//!
+//! The real tree, planner and queue, and the store's own rows, run against simulated providers that
+//! delay, fail, refuse as busy, lose requests and answers, show effects late, forget tasks, go down
+//! and come back. People order, cancel, edit and move in a random tree, decide what is in doubt, and
+//! meddle with machines; the host is killed at any moment and comes back from what was durable.
+//!
+//! The provider knows what the host cannot: it counts effects, and whose machine each is. What must
+//! hold is in [`Rule`]. A run is a function of its seed and its [`Settings`]; a failing one is run
+//! again with a trace.
+//!
+//! What the host's shell does between the pure parts (`host/server`) is done here by code of its
+//! own, in the order in which the shell does it; the shell itself is proven by the tests that kill
+//! the real binary.
+//!
+//! | file | idea |
+//! | --- | --- |
+//! | `run`, `work` | the loop, commits, kills |
+//! | `settings`, `random` | what a run is like |
+//! | `disk`, `memory` | what is durable, and what follows from it |
+//! | `orders`, `prepare`, `call`, `settle`, `conclude` | an operation's way |
+//! | `engine`, `provider` | what is outside of the host |
+//! | `people` | the world of a seed |
+//! | `check`, `violation` | what must hold |
+//! | `seeds` | many runs, and one again |
+
+mod call;
+mod check;
+mod conclude;
+mod disk;
+mod engine;
+mod memory;
+mod orders;
+mod people;
+mod prepare;
+mod provider;
+mod random;
+mod run;
+mod seeds;
+mod settings;
+mod settle;
+mod violation;
+mod work;
+
+pub use disk::Disk;
+pub use memory::{LIMITS, Memory, OperationDocument};
+pub use orders::{Kind, Order, Params};
+pub use provider::{Naming, Provider, Request, Temper, Vm};
+pub use run::{Ledger, Outside, Simulation};
+pub use seeds::{Failure, Totals, run_seed, run_seeds, trace_seed};
+pub use settings::{Fault, Kill, Settings, Weather};
+pub use violation::{Rule, Violation};

@@ -1,0 +1,438 @@
+//! The beginning of an operation: look, then plan, then journal the plan as its steps.
+
+use std::collections::BTreeMap;
+
+use enginehouse_model::documents::{Action, Code, Config, Machine, Problem};
+use enginehouse_model::{
+    FullName, HypervisorUid, Identity, InstallationId, MachineRecord, MachineUid, Mark, NodeUid,
+    OperationId, Timestamp,
+};
+use enginehouse_queue::{Event, StepPlan, StepSpec};
+use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject, adopt, plan_one, recognise};
+use enginehouse_store::Table;
+use enginehouse_tree::{Event as TreeEvent, Status, next};
+use uuid::Uuid;
+
+use crate::engine::{self, description};
+use crate::memory::Staged;
+use crate::orders::{Kind, Order, Params, changed, hypervisor_of, params_of};
+use crate::run::Simulation;
+use crate::violation::Violation;
+use crate::work::{HostWork, Prepared};
+
+pub(crate) fn installation() -> InstallationId {
+    InstallationId::from_uuid(Uuid::from_u128(0xe1))
+}
+
+/// Milliseconds that a guest is given.
+const SHUTDOWN: u64 = 10_000;
+
+/// A descriptor with what a plan of it needs.
+pub(crate) struct Target {
+    pub node: NodeUid,
+    pub name: FullName,
+    pub desired: Config,
+    pub hypervisor: HypervisorUid,
+    /// Its place among the providers.
+    pub provider: usize,
+    pub record: Option<MachineRecord>,
+}
+
+pub(crate) fn subject<'a>(
+    target: &'a Target,
+    intent: Intent,
+    record: Option<&'a MachineRecord>,
+    observed: Option<&'a Machine>,
+    rules: &'a Rules,
+) -> Subject<'a> {
+    Subject {
+        name: &target.name,
+        node: target.node,
+        machine: record.map(|record| record.uid),
+        hypervisor: target.hypervisor,
+        hypervisor_name: "h",
+        intent,
+        shutdown_timeout_ms: Some(SHUTDOWN),
+        desired: Some(&target.desired),
+        record,
+        observed,
+        rules,
+        assessment: None,
+    }
+}
+
+impl Simulation {
+    pub(crate) fn prepare(&mut self, number: OperationId) -> Result<(), Violation> {
+        let Some(operation) = self.memory()?.queue.get(number).cloned() else {
+            return Ok(());
+        };
+        let Some(kind) = Kind::of(&operation.spec) else {
+            return Ok(());
+        };
+        let params = params_of(&operation.spec);
+        let node = operation.spec.target;
+        if !kind.works_on_machine() {
+            return self.change_tree(number, node, kind, params);
+        }
+        if let (Kind::Reconfigure, Some(change)) = (kind, &params.change) {
+            let now = self.now();
+            let mut uids = self.outside.uids;
+            let memory = self.memory()?;
+            let mut uid = || {
+                uids += 1;
+                Uuid::from_u128(uids)
+            };
+            let written = changed(memory, node, change).and_then(|definition| {
+                memory
+                    .tree
+                    .apply_reconfigure(node, definition, None, &mut uid)
+                    .map_err(|error| error.to_string())
+            });
+            match written {
+                Ok(change) => {
+                    let mut staged = Staged::default();
+                    staged.nodes(&memory.tree, &change, now, "reconfigure");
+                    self.outside.uids = uids;
+                    return self.commit(staged, vec![HostWork::Look(number)]);
+                }
+                Err(reason) => {
+                    let problem = Problem::new(Code::Invalid, reason);
+                    let staged = self.handle(number, Event::Prepared(Err(problem)))?;
+                    return self.commit(staged, Vec::new());
+                }
+            }
+        }
+        self.look(number)
+    }
+
+    fn change_tree(
+        &mut self,
+        number: OperationId,
+        node: NodeUid,
+        kind: Kind,
+        params: Params,
+    ) -> Result<(), Violation> {
+        let Some(name) = self.memory()?.tree.full_name(node).ok().cloned() else {
+            let gone = Problem::new(Code::NotFound, "the node is gone");
+            let staged = self.handle(number, Event::Prepared(Err(gone)))?;
+            return self.commit(staged, Vec::new());
+        };
+        let order = Order {
+            kind,
+            path: name,
+            params,
+        };
+        let mut also = Staged::default();
+        let result = self.apply_to_tree(&mut also, &order, node, false);
+        let event = Event::Prepared(match result {
+            Ok(()) => Ok(StepPlan::default()),
+            Err(reason) => Err(Problem::new(Code::Conflict, reason)),
+        });
+        let mut staged = self.handle(number, event)?;
+        staged.writes = also.writes;
+        self.commit(staged, Vec::new())
+    }
+
+    /// Reads and plans; what it found is reported a little later.
+    pub(crate) fn look(&mut self, number: OperationId) -> Result<(), Violation> {
+        let found = match self.mishap(40) {
+            true => Prepared::failed(Problem::new(Code::Busy, "too many calls at once")),
+            false => match self.begin(number) {
+                Ok(prepared) => prepared,
+                Err(problem) => Prepared::failed(problem),
+            },
+        };
+        let takes = self.below(300);
+        self.later(takes, HostWork::Prepared(number, Box::new(found)));
+        Ok(())
+    }
+
+    pub(crate) fn prepared(
+        &mut self,
+        number: OperationId,
+        prepared: Prepared,
+    ) -> Result<(), Violation> {
+        let mut staged = self.handle(number, Event::Prepared(prepared.result))?;
+        let now = self.now();
+        let memory = self.memory()?;
+        let node = staged
+            .output
+            .ended
+            .iter()
+            .find(|ended| ended.number() == number)
+            .or_else(|| memory.queue.get(number))
+            .map(|operation| operation.spec.target);
+        let Some(node) = node else {
+            return self.commit(staged, Vec::new());
+        };
+        if let Some(uid) = prepared.forgets {
+            memory.forget_machine(&mut staged, node, uid, now);
+        }
+        if let Some(record) = prepared.record {
+            if memory.record_of(node).is_none()
+                && let Ok(change) = memory.tree.set_machine(node, Some(record.uid))
+            {
+                staged.nodes(&memory.tree, &change, now, "linked");
+            }
+            staged.record(&record);
+            memory.records.insert(record.uid, record);
+        }
+        memory.observed.insert(number, prepared.observed);
+        self.commit(staged, Vec::new())
+    }
+
+    /// The descriptor as it is now. The machine on record decides about the hypervisor.
+    pub(crate) fn target(&mut self, node: NodeUid) -> Result<Target, Problem> {
+        let gone = |text: String| Problem::new(Code::NotFound, text);
+        let memory = self.memory().map_err(|violation| gone(violation.text))?;
+        let name = memory
+            .tree
+            .full_name(node)
+            .map_err(|e| gone(e.to_string()))?;
+        let name = name.clone();
+        let computed = memory
+            .tree
+            .computed(node)
+            .map_err(|e| gone(e.to_string()))?;
+        let record = memory.record_of(node).cloned();
+        let hypervisor = hypervisor_of(memory, node)
+            .ok_or_else(|| Problem::new(Code::Invalid, "no hypervisor"))?;
+        let mut providers = self.outside.providers.iter();
+        let provider = providers
+            .position(|provider| provider.uid == hypervisor)
+            .ok_or_else(|| Problem::new(Code::Conflict, "no such hypervisor"))?;
+        Ok(Target {
+            node,
+            name,
+            desired: computed.config(),
+            hypervisor,
+            provider,
+            record,
+        })
+    }
+
+    /// Reads the machine on record. `None`: it is not there.
+    pub(crate) fn observe(&self, provider: usize, id: &str) -> Result<Option<Machine>, Problem> {
+        let now = self.outside.now;
+        let Some(provider) = self.outside.providers.get(provider) else {
+            return Ok(None);
+        };
+        if !provider.is_up(now) {
+            return Err(engine::unreachable(provider));
+        }
+        Ok(id.parse().ok().and_then(|id| provider.read(id, now)))
+    }
+
+    fn begin(&mut self, number: OperationId) -> Result<Prepared, Problem> {
+        let operation = self
+            .memory()
+            .ok()
+            .and_then(|memory| memory.queue.get(number).cloned())
+            .ok_or_else(|| Problem::new(Code::NotFound, "the operation is gone"))?;
+        let kind =
+            Kind::of(&operation.spec).ok_or_else(|| Problem::new(Code::Invalid, "no such kind"))?;
+        let node = operation.spec.target;
+        self.check_state(node, kind)?;
+        let mut target = self.target(node)?;
+        if operation.spec.hypervisor != Some(target.hypervisor) {
+            let text = "it uses another hypervisor now than when this was ordered";
+            return Err(Problem::new(Code::Conflict, text));
+        }
+        let mut observed = None;
+        let mut forgets = None;
+        if let Some(mut record) = target.record.take() {
+            if let Some(known) = &record.identity {
+                observed = self.observe(target.provider, &known.machine_id)?;
+                if let Some(machine) = &observed {
+                    recognise(&mut record, machine);
+                }
+            }
+            target.record = Some(record);
+            let gone = observed.is_none();
+            if gone && kind == Kind::Deploy && !self.is_deployed(node) {
+                forgets = target.record.take().map(|record| record.uid);
+            }
+        }
+        if kind == Kind::Deploy && observed.is_none() {
+            observed = self.room(&mut target)?;
+            if target.record.is_none() {
+                target.record = Some(self.new_record(&target, number));
+            }
+        }
+        let rules = Rules::new(&description());
+        let intent = kind.intent(&params_of(&operation.spec));
+        let mut plan = plan_one(&subject(
+            &target,
+            intent,
+            target.record.as_ref(),
+            observed.as_ref(),
+            &rules,
+        ));
+        let mut record = target.record;
+        if let (Some(record), true) = (&mut record, kind != Kind::Undeploy) {
+            adopt(record, &plan, &target.desired, &rules);
+        }
+        if kind == Kind::Undeploy && observed.is_none() {
+            plan.refused.clear();
+            plan.actions.clear();
+        }
+        Ok(Prepared {
+            result: steps(&plan, kind),
+            record,
+            observed,
+            forgets,
+        })
+    }
+
+    fn is_deployed(&self, node: NodeUid) -> bool {
+        self.memory.as_ref().is_some_and(|memory| {
+            let body = memory.tree.descriptor(node);
+            body.is_ok_and(|body| body.status != Status::Provisioned)
+        })
+    }
+
+    /// The state may be another now than when the operation was accepted.
+    fn check_state(&mut self, node: NodeUid, kind: Kind) -> Result<(), Problem> {
+        let gone = |text: String| Problem::new(Code::NotFound, text);
+        let memory = self.memory().map_err(|violation| gone(violation.text))?;
+        let body = memory
+            .tree
+            .descriptor(node)
+            .map_err(|error| gone(error.to_string()))?;
+        let event = match kind {
+            Kind::Deploy => TreeEvent::Deploy,
+            Kind::Undeploy => TreeEvent::Undeploy,
+            _ if body.status == Status::Deployed => return Ok(()),
+            kind => {
+                let text = format!("{} is refused while {}", kind.name(), body.status);
+                return Err(Problem::new(Code::Conflict, text));
+            }
+        };
+        next(body.status, body.machine.is_some(), event)
+            .map(|_| ())
+            .map_err(|refused| Problem::new(Code::Conflict, refused.to_string()))
+    }
+
+    /// Is there room for a machine of this name, or is it there already?
+    fn room(&mut self, target: &mut Target) -> Result<Option<Machine>, Problem> {
+        let now = self.now();
+        let Some(provider) = self.outside.providers.get(target.provider) else {
+            return Ok(None);
+        };
+        if !provider.is_up(now) {
+            return Err(engine::unreachable(provider));
+        }
+        let name = target.desired.name.as_deref();
+        let list = provider.list(now);
+        let Some(machine) = list
+            .into_iter()
+            .find(|machine| machine.name.as_deref() == name)
+        else {
+            return Ok(None);
+        };
+        let mark = machine
+            .mark
+            .as_deref()
+            .and_then(|mark| mark.parse::<Mark>().ok());
+        match (&mut target.record, mark) {
+            (Some(record), Some(mark)) if mark.machine == record.uid => {
+                record.identity = Some(Identity {
+                    machine_id: machine.id.clone(),
+                    kind: machine.kind.clone(),
+                    host: machine.host.clone(),
+                    incarnation: None,
+                });
+                recognise(record, &machine);
+                Ok(Some(machine))
+            }
+            _ => Err(Problem::new(
+                Code::Conflict,
+                format!("a machine of that name is there, {}", machine.id),
+            )),
+        }
+    }
+
+    fn new_record(&mut self, target: &Target, number: OperationId) -> MachineRecord {
+        let uid = MachineUid::from_uuid(self.uid());
+        MachineRecord {
+            uid,
+            node: target.node,
+            hypervisor: target.hypervisor,
+            provider_identity: "simulated".to_owned(),
+            mark: Mark {
+                installation: installation(),
+                machine: uid,
+                operation: number,
+            },
+            created_by: number,
+            identity: None,
+            slots: BTreeMap::new(),
+            deployed: Config::default(),
+            last_step_ended: Timestamp::default(),
+            unnoted: false,
+        }
+    }
+}
+
+impl Prepared {
+    fn failed(problem: Problem) -> Self {
+        Self {
+            result: Err(problem),
+            record: None,
+            observed: None,
+            forgets: None,
+        }
+    }
+}
+
+impl crate::memory::Memory {
+    /// Takes a machine that does not exist off the record of a provisioned descriptor.
+    pub(crate) fn forget_machine(
+        &mut self,
+        staged: &mut Staged,
+        node: NodeUid,
+        machine: MachineUid,
+        now: Timestamp,
+    ) {
+        if let Ok(change) = self.tree.set_machine(node, None) {
+            staged.nodes(&self.tree, &change, now, "forgotten");
+            self.records.remove(&machine);
+            staged.delete(Table::Machine, machine.to_string());
+        }
+    }
+}
+
+/// The plan's actions as steps of the queue.
+fn steps(plan: &MachinePlan, kind: Kind) -> Result<StepPlan, Problem> {
+    if !plan.refused.is_empty() {
+        let reasons: Vec<String> = plan
+            .refused
+            .iter()
+            .map(|refusal| format!("{}: {}", refusal.subject, refusal.reason))
+            .collect();
+        return Err(Problem::new(Code::Conflict, reasons.join("; ")));
+    }
+    let steps: Result<Vec<StepSpec>, Problem> = plan
+        .actions
+        .iter()
+        .map(|planned| {
+            let action = &planned.request.action;
+            let template = match action {
+                Action::Create { desired } => desired.base_image.clone(),
+                _ => None,
+            };
+            let may_escalate =
+                kind == Kind::Undeploy && matches!(action, Action::Stop { graceful: true, .. });
+            let body = serde_json::to_value(planned)
+                .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
+            Ok(StepSpec {
+                action: action.name().to_owned(),
+                reason: planned.reason.clone(),
+                template,
+                may_escalate,
+                body,
+            })
+        })
+        .collect();
+    Ok(StepPlan::from(steps?))
+}

@@ -1,0 +1,118 @@
+//! What a run is like, beside its seed.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// When the host is killed. A moment is before and after each commit becomes durable, and before
+/// each thing that the host does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    Never,
+    /// Once, at the so many-th moment.
+    At(usize),
+    /// At one moment out of a thousand, so often.
+    PerMille(u64),
+}
+
+/// As `never`, `at:37`, `per-mille:15`.
+impl fmt::Display for Kill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::At(moment) => write!(f, "at:{moment}"),
+            Self::PerMille(rate) => write!(f, "per-mille:{rate}"),
+        }
+    }
+}
+
+impl FromStr for Kill {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is none of never, at:MOMENT, per-mille:RATE");
+        match text.split_once(':') {
+            None if text == "never" => Ok(Self::Never),
+            Some(("at", moment)) => moment.parse().map(Self::At).map_err(|_| wrong()),
+            Some(("per-mille", rate)) => rate.parse().map(Self::PerMille).map_err(|_| wrong()),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Something that the host does wrong: what the checks have to find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Requests that may take effect once are not journalled, so they are sent again blindly.
+    LosesIntents,
+    /// Clients are answered before their order is durable.
+    AnswersEarly,
+    /// What the journal is to know first is carried out before it does.
+    ActsEarly,
+    /// What cannot be seen is taken not to be there at once.
+    IgnoresLag,
+    /// A machine is destroyed without being looked at again.
+    SkipsGuards,
+    /// What a step achieved is not written on the machine's record.
+    ForgetsOutcomes,
+}
+
+impl Fault {
+    pub const ALL: [Self; 6] = [
+        Self::LosesIntents,
+        Self::AnswersEarly,
+        Self::ActsEarly,
+        Self::IgnoresLag,
+        Self::SkipsGuards,
+        Self::ForgetsOutcomes,
+    ];
+}
+
+/// How the world behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weather {
+    /// Requests arrive, answers come back, engines work, nobody meddles.
+    Fair,
+    /// Anything may happen.
+    Foul,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub kill: Kill,
+    pub weather: Weather,
+    pub fault: Option<Fault>,
+    /// Whether a trace is kept.
+    pub traced: bool,
+}
+
+impl Settings {
+    #[must_use]
+    pub fn foul(kill: Kill) -> Self {
+        Self {
+            kill,
+            weather: Weather::Foul,
+            fault: None,
+            traced: false,
+        }
+    }
+
+    /// What a seed is run with where nobody says otherwise: a quarter of the seeds without a kill, a
+    /// quarter with one at some moment, the others with a few or with many.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        Self::foul(match seed % 4 {
+            0 => Kill::Never,
+            1 => Kill::At(usize::try_from(1 + seed / 4 % 500).unwrap_or(1)),
+            2 => Kill::PerMille(10),
+            _ => Kill::PerMille(60),
+        })
+    }
+
+    #[must_use]
+    pub fn fair() -> Self {
+        Self {
+            weather: Weather::Fair,
+            ..Self::foul(Kill::Never)
+        }
+    }
+}

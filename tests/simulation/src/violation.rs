@@ -1,0 +1,63 @@
+//! What must hold, and did not.
+
+use std::fmt;
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// An acknowledged operation ends, and is on record.
+    Ends,
+    /// A `once` effect happens at most once.
+    Once,
+    /// Operations on one machine run in order; a parent ends after its parts.
+    Order,
+    /// Slots and copies stay within their limits.
+    Limits,
+    /// Nothing is done to a machine that is not ours.
+    Ours,
+    /// What an operation says it did is so, and what is on record is so.
+    Truth,
+    /// After all is applied there is nothing left to do.
+    Settled,
+    /// What is durable can be loaded, and is what memory was.
+    Load,
+    /// The queue takes what the host tells it, and asks for everything once.
+    Protocol,
+}
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub rule: Rule,
+    pub text: String,
+}
+
+impl Violation {
+    pub fn new(rule: Rule, text: impl Into<String>) -> Self {
+        Self {
+            rule,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.text)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// Fails with the rule where the condition does not hold.
+pub(crate) fn holds(
+    condition: bool,
+    rule: Rule,
+    text: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if condition {
+        Ok(())
+    } else {
+        Err(Violation::new(rule, text()))
+    }
+}

@@ -1,0 +1,125 @@
+//! Cases of the rules of operations, with their results.
+
+use std::collections::BTreeSet;
+
+use enginehouse_model::OperationId;
+use enginehouse_model::documents::PowerState;
+use enginehouse_queue::{Entry, Final};
+use enginehouse_simulation::{Kill, Kind, Naming, Params, Settings, Simulation, Temper, Violation};
+use serde_json::json;
+
+const ONE: OperationId = OperationId(1);
+
+/// A deploy of one machine at a provider that is slow and shows things late, and a kill.
+fn deploy(naming: Naming, kill: Kill) -> Result<Simulation, Violation> {
+    let settings = Settings {
+        kill,
+        ..Settings::fair()
+    };
+    let mut simulation = Simulation::quiet(7, settings, &[naming], &[("/vm1", json!({}))])?;
+    simulation.outside.providers[0].temper = Temper {
+        slow: 12_000,
+        lag: 2_500,
+        ..Temper::GOOD
+    };
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run_out()?;
+    Ok(simulation)
+}
+
+fn was_settled(simulation: &Simulation) -> bool {
+    let rows = simulation.disk.journal.get(&ONE);
+    let mut entries = rows.into_iter().flatten();
+    entries.any(|row| matches!(row.document.read(), Ok(Entry::Settling { .. })))
+}
+
+/// Case 13, first half: wherever the host is killed, a provider that takes an id, and shows whose a
+/// machine is only when its first disk is copied, has one machine in the end.
+#[test]
+fn a_clone_whose_answer_is_lost_is_found_by_its_id() {
+    let moments = deploy(Naming::ChosenId, Kill::Never)
+        .unwrap()
+        .outside
+        .moments;
+    let mut settled = 0;
+    for moment in 1..=moments {
+        let simulation = deploy(Naming::ChosenId, Kill::At(moment)).unwrap();
+        let provider = &simulation.outside.providers[0];
+        let ours = provider.vms.values().filter(|vm| vm.made_for.is_some());
+        if simulation.disk.operations.is_empty() {
+            // Killed before anybody was told a number.
+            assert!(simulation.outside.ledger.acknowledged.is_empty());
+            continue;
+        }
+        assert_eq!(simulation.end_of(ONE), Some(Final::Succeeded), "{moment}");
+        assert_eq!(ours.count(), 1, "{moment}");
+        assert_eq!(provider.effects["1/0/clone"], 1, "{moment}");
+        settled += usize::from(was_settled(&simulation));
+    }
+    assert!(settled > 1, "{settled}");
+}
+
+/// Case 13, second half: one that can neither be given an id nor asked leaves the operation in
+/// doubt, and nothing is sent a second time.
+#[test]
+fn a_clone_that_cannot_be_found_again_is_in_doubt() {
+    let moments = deploy(Naming::Blind, Kill::Never).unwrap().outside.moments;
+    let mut doubts = BTreeSet::new();
+    for moment in 1..=moments {
+        let simulation = deploy(Naming::Blind, Kill::At(moment)).unwrap();
+        if simulation.disk.operations.is_empty() {
+            continue;
+        }
+        let provider = &simulation.outside.providers[0];
+        let requests = provider.arrived.get("clone").copied().unwrap_or_default();
+        assert!(requests <= 1, "{moment}: {requests} requests");
+        if simulation.is_in_doubt(ONE) {
+            doubts.insert(requests);
+        } else {
+            assert_eq!(simulation.end_of(ONE), Some(Final::Succeeded), "{moment}");
+            assert_eq!(requests, 1, "{moment}");
+        }
+    }
+    // Killed before it left, and after: nobody can tell the two apart.
+    assert_eq!(doubts, BTreeSet::from([0, 1]));
+}
+
+/// Case 11: a deployment of machine, disk, nic, initialize whose nic fails, `on_failure: keep`.
+#[test]
+fn what_was_made_before_a_failure_stays_and_is_never_switched_on() {
+    let definition = json!({
+        "on_failure": "keep",
+        "disks": {"data": {"size": "4GiB"}},
+        "nics": {"lan": {"network": "vmbr0"}},
+        "guest": {"hostname": "vm1"},
+    });
+    let machines = [("/vm1", definition)];
+    let namings = [Naming::ChosenId];
+    let mut simulation = Simulation::quiet(1, Settings::fair(), &namings, &machines).unwrap();
+    simulation.outside.providers[0].refuses = Some("nics");
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run().unwrap();
+    simulation.check_over().unwrap();
+
+    let result = simulation.document(ONE).unwrap();
+    assert_eq!(result.end, Some(Final::Failed));
+    assert_eq!(result.problem.unwrap().message, "not that");
+    assert_eq!(result.created, ["machine 100", "disk 100/data"]);
+    assert_eq!(result.machine_id.as_deref(), Some("100"));
+    let provider = &simulation.outside.providers[0];
+    let vm = &provider.vms[&100];
+    assert!(vm.slots.contains_key("data"));
+    assert!(!vm.initialized);
+    assert_eq!(vm.power, PowerState::Stopped);
+    assert_eq!(provider.arrived.get("initialize"), None);
+    assert_eq!(provider.arrived.get("start"), None);
+
+    // It is still on record, so that it can be finished or removed.
+    simulation.outside.providers[0].refuses = None;
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run().unwrap();
+    assert_eq!(simulation.end_of(OperationId(2)), Some(Final::Succeeded));
+    let provider = &simulation.outside.providers[0];
+    assert_eq!(provider.arrived["clone"], 1);
+    assert_eq!(provider.vms[&100].power, PowerState::Running);
+}
