@@ -276,7 +276,8 @@ async fn fill(
         .live
         .get(&number)
         .and_then(|live| live.observed.clone());
-    let guarded = planned.class >= Class::Destructive;
+    // The plug is pulled long after the machine was last looked at: another may have its id by then.
+    let guarded = planned.class >= Class::Destructive || operation.state.escalated;
     if let Some(identity) = &record.identity
         && (guarded || observed.is_none())
     {

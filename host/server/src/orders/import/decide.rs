@@ -91,7 +91,6 @@ pub(super) fn decide(
                 plan: None,
                 not_planned: None,
                 operation: None,
-                replayed: false,
             },
         },
     };
