@@ -169,7 +169,10 @@ impl Host {
 }
 
 /// The binary as the sources are now: `cargo test` alone does not build it.
-async fn binary() -> Result<&'static Path> {
+///
+/// # Errors
+/// When it does not build.
+pub async fn binary() -> Result<&'static Path> {
     static BINARY: OnceCell<PathBuf> = OnceCell::const_new();
     let build = || async {
         if let Some(path) = std::env::var_os("ENGINEHOUSE_BINARY") {

@@ -24,7 +24,7 @@ mod site;
 pub use estate::{Estate, Planted};
 pub use exchange::{Exchange, counts};
 pub use fakepve::{FakePve, FakePveOptions, PveMachine, TEMPLATE};
-pub use host::{Host, HostOptions};
+pub use host::{Host, HostOptions, binary};
 pub use paths::{engines_dir, target_dir, test_engine, workspace_dir};
 pub use proxy::{HidingProxy, Moment, Rule, Trouble};
 pub use requirement::skip_or_fail;

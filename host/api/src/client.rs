@@ -2,18 +2,20 @@
 
 use std::time::Duration;
 
-use enginehouse_model::{FullName, NodeUid, OperationId, SecretName};
+use enginehouse_model::{FullName, NodeUid, OperationId, SecretName, Timestamp};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
 
 use crate::{
-    Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, Export,
-    GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer, ImportRequest, Info, LogPage,
-    Node, Operation, OperationPage, OperationRequest, OperationState, Plan, PlanId, PlanRequest,
-    Preview, Problem, RequestPage, ResolveAs, ResolveRequest, RotatedToken, SecretList,
-    SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
+    ExecutedPage, Export, GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer,
+    ImportRequest, Info, LogPage, Node, Operation, OperationKind, OperationPage, OperationRequest,
+    OperationState, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage, ResolveAs,
+    ResolveRequest, ResultPage, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -25,6 +27,18 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// The same for an export or import of a large tree.
 const IMPORT: Duration = Duration::from_secs(600);
+
+/// Pauses before an order is sent again whose connection was lost: a server that is started again is
+/// there within them.
+const RETRIES: [Duration; 7] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+    Duration::from_millis(3200),
+    Duration::from_millis(3200),
+];
 
 /// Speaks to one server. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -42,6 +56,24 @@ pub struct OperationFilter {
     pub path: Option<FullName>,
     /// Those with a lower number.
     pub before: Option<OperationId>,
+    pub limit: Option<u32>,
+}
+
+/// Which lines of the executed log. Default: the newest of all.
+#[derive(Clone, Debug, Default)]
+pub struct ExecutedFilter {
+    /// Those about this node or what is, or was, below it.
+    pub path: Option<FullName>,
+    /// Those that this subject ordered.
+    pub who: Option<String>,
+    pub kind: Option<OperationKind>,
+    pub outcome: Option<OperationState>,
+    /// Those that ended then or later.
+    pub since: Option<Timestamp>,
+    /// Those that ended before.
+    pub until: Option<Timestamp>,
+    /// [`ExecutedPage::next`] of the page before.
+    pub before: Option<String>,
     pub limit: Option<u32>,
 }
 
@@ -116,8 +148,9 @@ impl Client {
 
     /// Orders something. The operation is on disk when this returns; a quick one has ended.
     ///
-    /// `key`: see [`routes::IDEMPOTENCY_KEY`]. `revision`: refused as `stale` when the node has
-    /// another by now.
+    /// When the connection is lost before the answer is there, it is sent again: what was taken in is
+    /// not taken in twice. `key`: see [`routes::IDEMPOTENCY_KEY`]; `None`: one is drawn. `revision`:
+    /// refused as `stale` when the node has another by now.
     pub async fn order(
         &self,
         order: &OperationRequest,
@@ -125,13 +158,10 @@ impl Client {
         revision: Option<u64>,
     ) -> Result<Operation, ClientError> {
         let mut request = self.request(Method::POST, routes::OPERATIONS, ANSWER)?;
-        if let Some(key) = key {
-            request = request.header(routes::IDEMPOTENCY_KEY, key);
-        }
         if let Some(revision) = revision {
             request = request.header(IF_MATCH, format!("\"{revision}\""));
         }
-        self.send(request.json(order)).await
+        self.send_order(request.json(order), key).await
     }
 
     pub async fn operations(&self, filter: &OperationFilter) -> Result<OperationPage, ClientError> {
@@ -168,6 +198,46 @@ impl Client {
             .request(Method::GET, &path, ANSWER + timeout)?
             .query(&[("timeout_ms", timeout.as_millis().to_string())]);
         self.send(request).await
+    }
+
+    /// Operations in the order in which they ended, after a cursor, or from the oldest that is kept.
+    /// Where there is none, it waits for the first one, `wait` at most (and
+    /// [`routes::WAIT_MAX_MS`]).
+    pub async fn results(
+        &self,
+        after: Option<&str>,
+        limit: Option<u32>,
+        wait: Duration,
+    ) -> Result<ResultPage, ClientError> {
+        let wait = wait.min(Duration::from_millis(routes::WAIT_MAX_MS));
+        let mut query: Vec<(&str, String)> = Vec::new();
+        query.extend(after.map(|after| ("after", after.to_owned())));
+        query.extend(limit.map(|limit| ("limit", limit.to_string())));
+        if !wait.is_zero() {
+            query.push(("wait_ms", wait.as_millis().to_string()));
+        }
+        let request = self.request(Method::GET, routes::RESULTS, ANSWER + wait)?;
+        self.send(request.query(&query)).await
+    }
+
+    /// A page of the executed log.
+    pub async fn executed(&self, filter: &ExecutedFilter) -> Result<ExecutedPage, ClientError> {
+        let kind = filter.kind.map(OperationKind::as_str);
+        let outcome = filter.outcome.map(OperationState::as_str);
+        let query: Vec<(&str, String)> = [
+            ("path", filter.path.as_ref().map(ToString::to_string)),
+            ("who", filter.who.clone()),
+            ("kind", kind.map(str::to_owned)),
+            ("outcome", outcome.map(str::to_owned)),
+            ("since", filter.since.map(|at| at.0.to_string())),
+            ("until", filter.until.map(|at| at.0.to_string())),
+            ("before", filter.before.clone()),
+            ("limit", filter.limit.map(|limit| limit.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        self.get(routes::EXECUTED, &query).await
     }
 
     /// Lines of the operation's log with a `seq` above `after`; of a parent, those of its children
@@ -238,7 +308,7 @@ impl Client {
     /// Brings a folder to what files say, or says what that would change.
     pub async fn import(&self, import: &ImportRequest) -> Result<ImportAnswer, ClientError> {
         let request = self.request(Method::POST, routes::IMPORTS, IMPORT)?;
-        self.send(request.json(import)).await
+        self.send_order(request.json(import), None).await
     }
 
     /// Makes a plan and stores it; nothing is carried out.
@@ -312,20 +382,21 @@ impl Client {
         value: &SecretValue,
     ) -> Result<Operation, ClientError> {
         let url = self.named(routes::SECRETS, name.as_str())?;
-        self.send(self.http.put(url).timeout(ANSWER).json(value))
+        self.send_order(self.http.put(url).timeout(ANSWER).json(value), None)
             .await
     }
 
     /// Removes a secret that nothing uses.
     pub async fn remove_secret(&self, name: &SecretName) -> Result<Operation, ClientError> {
         let url = self.named(routes::SECRETS, name.as_str())?;
-        self.send(self.http.delete(url).timeout(ANSWER)).await
+        self.send_order(self.http.delete(url).timeout(ANSWER), None)
+            .await
     }
 
     /// Encrypts all secrets with a new key.
     pub async fn rotate_key(&self) -> Result<Operation, ClientError> {
         let request = self.request(Method::POST, routes::SECRET_KEY_ROTATE, ANSWER)?;
-        self.send(request).await
+        self.send_order(request, None).await
     }
 
     async fn get<T: DeserializeOwned>(
@@ -387,6 +458,45 @@ impl Client {
     fn no_url(&self) -> ClientError {
         ClientError::Url {
             url: self.url().to_owned(),
+        }
+    }
+
+    /// Sends an order, and again when the connection is lost after it may have arrived. A server that
+    /// was not there to begin with is not asked again.
+    async fn send_order<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        key: Option<&str>,
+    ) -> Result<T, ClientError> {
+        let drawn;
+        let key = match key {
+            Some(key) => key,
+            None => {
+                drawn = Uuid::now_v7().to_string();
+                &drawn
+            }
+        };
+        let request = request.header(routes::IDEMPOTENCY_KEY, key);
+        let mut pauses = RETRIES.iter();
+        let mut lost = false;
+        loop {
+            let Some(again) = request.try_clone() else {
+                return self.send(request).await;
+            };
+            let error = match self.send(again).await {
+                Err(ClientError::Unreachable { url, source }) => {
+                    if source.is_timeout() || (source.is_connect() && !lost) {
+                        return Err(ClientError::Unreachable { url, source });
+                    }
+                    ClientError::Unreachable { url, source }
+                }
+                other => return other,
+            };
+            lost = true;
+            match pauses.next() {
+                Some(pause) => tokio::time::sleep(*pause).await,
+                None => return Err(error),
+            }
         }
     }
 

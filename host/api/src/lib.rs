@@ -22,13 +22,14 @@ mod order;
 mod plan;
 mod preview;
 mod problem;
+mod results;
 pub mod routes;
 mod secrets;
 mod text;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
-pub use client::{Client, HistoryOf, OperationFilter};
+pub use client::{Client, ExecutedFilter, HistoryOf, OperationFilter};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use grants::{Grant, GrantChange, GrantList, Role};
@@ -55,6 +56,7 @@ pub use preview::{
     KeyChange, PendingChange, Preview, PreviewCounts, PreviewNode, RightsChange, TracedValue,
 };
 pub use problem::{ErrorCode, FieldError, Problem};
+pub use results::{EndedOperation, ExecutedLine, ExecutedPage, ResultPage};
 pub use secrets::{SecretInfo, SecretList, SecretValue};
 pub use text::{
     DefinitionChange, Export, ImportAnswer, ImportCounts, ImportMachine, ImportNode, ImportRequest,

@@ -23,6 +23,12 @@ pub enum ErrorCode {
     NeedsConfirmation,
     /// The node, or what the plan was made from, has changed since.
     Stale,
+    /// It was there and is no longer kept.
+    Gone,
+    /// A cursor points before what is still kept; `cursor` is where to go on.
+    Expired,
+    /// The idempotency key was used for another order.
+    KeyReused,
     /// The body is too large.
     TooLarge,
     /// Too many at once, or shutting down: try again.
@@ -41,9 +47,10 @@ impl ErrorCode {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Conflict | Self::WrongState | Self::NeedsConfirmation => 409,
+            Self::Gone | Self::Expired => 410,
             Self::Stale => 412,
             Self::TooLarge => 413,
-            Self::Invalid => 422,
+            Self::Invalid | Self::KeyReused => 422,
             Self::Internal => 500,
             Self::Busy => 503,
         }
@@ -62,6 +69,9 @@ impl ErrorCode {
             Self::WrongState => "not possible in this state",
             Self::NeedsConfirmation => "needs confirmation",
             Self::Stale => "changed meanwhile",
+            Self::Gone => "no longer kept",
+            Self::Expired => "cursor expired",
+            Self::KeyReused => "idempotency key used for another order",
             Self::TooLarge => "too large",
             Self::Busy => "busy",
             Self::Internal => "internal error",
@@ -83,6 +93,9 @@ pub struct Problem {
     /// The way out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Of `expired`: the cursor before the oldest that is still kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// What is wrong with a definition, all of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
@@ -102,6 +115,7 @@ impl Problem {
             detail: detail.into(),
             code,
             hint: None,
+            cursor: None,
             errors: Vec::new(),
         }
     }

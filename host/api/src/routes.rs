@@ -16,8 +16,10 @@
 //! | `GET /v1/operations/{number}/requests` | | | [`RequestPage`](crate::RequestPage) |
 //! | `POST /v1/operations/{number}/cancel` | | | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
+//! | `GET /v1/results` | `after`, `limit`, `wait_ms` | | [`ResultPage`](crate::ResultPage), in the order of the ends; waits for the first one |
+//! | `GET /v1/executed` | `path`, `who`, `kind`, `outcome`, `since`, `until`, `before`, `limit` | | [`ExecutedPage`](crate::ExecutedPage), the last to end first |
 //! | `GET /v1/export` | `path` | | [`Export`](crate::Export) |
-//! | `POST /v1/imports` | | [`ImportRequest`](crate::ImportRequest), up to [`IMPORT_MAX`] bytes | 200 or 202 [`ImportAnswer`](crate::ImportAnswer) |
+//! | `POST /v1/imports` | | [`ImportRequest`](crate::ImportRequest), up to [`IMPORT_MAX`] bytes; `Idempotency-Key` | 200 or 202 [`ImportAnswer`](crate::ImportAnswer) |
 //! | `POST /v1/plans` | | [`PlanRequest`](crate::PlanRequest) | [`Plan`](crate::Plan) |
 //! | `GET /v1/plans/{id}` | | | [`Plan`](crate::Plan) |
 //! | `GET /v1/engines` | | | [`EngineList`](crate::EngineList) |
@@ -31,9 +33,9 @@
 //! | `DELETE /v1/tokens/{id}` | | | [`Token`](crate::Token), revoked |
 //! | `POST /v1/tokens/rotate` | | | [`RotatedToken`](crate::RotatedToken) |
 //! | `GET /v1/secrets` | | | [`SecretList`](crate::SecretList) |
-//! | `PUT /v1/secrets/{name}`, `/` in it as `%2F` | | [`SecretValue`](crate::SecretValue) | [`Operation`](crate::Operation) |
-//! | `DELETE /v1/secrets/{name}` | | | [`Operation`](crate::Operation) |
-//! | `POST /v1/secret-key/rotate` | | | [`Operation`](crate::Operation) |
+//! | `PUT /v1/secrets/{name}`, `/` in it as `%2F` | | [`SecretValue`](crate::SecretValue), `Idempotency-Key` | [`Operation`](crate::Operation) |
+//! | `DELETE /v1/secrets/{name}` | | `Idempotency-Key` | [`Operation`](crate::Operation) |
+//! | `POST /v1/secret-key/rotate` | | `Idempotency-Key` | [`Operation`](crate::Operation) |
 //!
 //! Errors: [`Problem`](crate::Problem) as `application/problem+json`. An `ETag` is the node's
 //! revision in quotes; `If-Match` on an order makes it fail with `stale` when the node has another.
@@ -51,6 +53,8 @@ pub const OPERATION_LOG: &str = "/v1/operations/{number}/log";
 pub const OPERATION_REQUESTS: &str = "/v1/operations/{number}/requests";
 pub const OPERATION_CANCEL: &str = "/v1/operations/{number}/cancel";
 pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";
+pub const RESULTS: &str = "/v1/results";
+pub const EXECUTED: &str = "/v1/executed";
 pub const EXPORT: &str = "/v1/export";
 pub const IMPORTS: &str = "/v1/imports";
 pub const PLANS: &str = "/v1/plans";
@@ -68,14 +72,21 @@ pub const SECRETS: &str = "/v1/secrets";
 pub const SECRET: &str = "/v1/secrets/{name}";
 pub const SECRET_KEY_ROTATE: &str = "/v1/secret-key/rotate";
 
-/// Header with a key of the client's choice, by which an order that is sent again is known. A server
-/// that does not keep such keys refuses it.
+/// Header with a key of the client's choice, by which an order that is sent again is known: the same
+/// key with the same order is answered with the operation that the first one became, with another
+/// order it is refused as `key-reused`. Keys are those of a subject: others have others.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Longest key; visible ASCII characters without spaces.
+pub const IDEMPOTENCY_KEY_MAX: usize = 255;
+
+/// Header of an answer to an order that was taken in before: `true`.
+pub const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
 
 /// Media type of errors (RFC 9457).
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Longest time that `wait` takes; a longer one asked for is cut to it. Milliseconds.
+/// Longest time that `wait` takes, and `wait_ms` of results; a longer one asked for is cut to it. Milliseconds.
 pub const WAIT_MAX_MS: u64 = 60_000;
 
 /// Operations or log lines in a page when the request does not say, and at most.

@@ -77,6 +77,10 @@ pub struct ImportAnswer {
     /// The import; absent for a dry run, and where there is nothing to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<Operation>,
+    /// The import was taken in before, with the same idempotency key: only the operation is answered
+    /// again, not what it changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 /// A node that an import makes, changes or removes.
@@ -121,6 +125,28 @@ pub struct ImportCounts {
 }
 
 impl ImportAnswer {
+    /// The answer to an import that was taken in before.
+    #[must_use]
+    pub fn replayed(path: FullName, operation: Operation) -> Self {
+        Self {
+            path,
+            dry_run: false,
+            digest: String::new(),
+            made: Vec::new(),
+            edited: Vec::new(),
+            reconfigured: Vec::new(),
+            removed: Vec::new(),
+            unchanged: 0,
+            left: 0,
+            ignored: 0,
+            machines: Vec::new(),
+            plan: None,
+            not_planned: None,
+            operation: Some(operation),
+            replayed: true,
+        }
+    }
+
     /// Whether the tree is as the files say already.
     #[must_use]
     pub fn is_empty(&self) -> bool {

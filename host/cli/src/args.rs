@@ -123,7 +123,7 @@ pub enum Command {
     /// Show what a command would do, and do nothing
     Plan(plan::PlanArgs),
 
-    /// Operations: list, show, log, wait, cancel, resolve
+    /// Operations: list, show, log, wait, cancel, resolve, results, executed
     #[command(subcommand)]
     Ops(ops::OpsCommand),
     /// Engines that are loaded, and files that were refused

@@ -14,6 +14,30 @@ use thiserror::Error;
 use crate::export_files::ExportFilesError;
 use crate::input::{ChangeError, DefinitionFileError, DirectoryError};
 
+/// How several operations did not all end well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAllWell {
+    pub all: usize,
+    /// Ended otherwise than well.
+    pub failed: usize,
+    /// Not over: they wait for a person, or go on.
+    pub left: usize,
+}
+
+impl std::fmt::Display for NotAllWell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { all, failed, left } = *self;
+        match (failed, left) {
+            (failed, 0) => write!(f, "{failed} of {all} operations did not end well"),
+            (0, left) => write!(f, "{left} of {all} operations are not over"),
+            _ => write!(
+                f,
+                "{failed} of {all} operations did not end well, and {left} are not over"
+            ),
+        }
+    }
+}
+
 #[derive(Debug, Error)]
 pub enum CommandError {
     #[error(transparent)]
@@ -41,6 +65,10 @@ pub enum CommandError {
     Duration { text: String },
     #[error("`{text}` is no time for a token to be good")]
     Lifetime { text: String },
+    #[error("`{text}` is no moment")]
+    Moment { text: String },
+    #[error("`{text}` does not say what is kept for how long")]
+    Keep { text: String },
 
     /// It would destroy something, and there is nobody to ask.
     #[error("{what} {path} destroys machines, and standard input is no terminal to ask on")]
@@ -79,6 +107,16 @@ pub enum CommandError {
     /// It did not end in the time given.
     #[error("operation {0} is not over yet")]
     StillRunning(OperationId),
+    /// Of several, some ended otherwise than well, or have not ended.
+    #[error("{0}")]
+    NotAllWell(NotAllWell),
+    /// The server could not be asked for more results.
+    #[error("no more results come")]
+    LostResults {
+        cursor: String,
+        #[source]
+        source: ClientError,
+    },
     #[error("the history of this node has no entry #{entry}")]
     NoEntry { entry: u64 },
     /// Some hypervisors have a problem; the output said which.

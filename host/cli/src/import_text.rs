@@ -122,6 +122,10 @@ fn counts(answer: &ImportAnswer) -> String {
 pub fn summary(answer: &ImportAnswer) -> String {
     match &answer.operation {
         None => format!("{} is as the files say: {}", answer.path, counts(answer)),
+        Some(operation) if answer.replayed => format!(
+            "imported {} with operation {}; the connection was lost before the server had said what changed",
+            answer.path, operation.number
+        ),
         Some(operation) => {
             let mut text = format!(
                 "imported {}: {} (operation {})",

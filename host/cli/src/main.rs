@@ -14,6 +14,7 @@ mod export_files;
 mod follow;
 mod import_text;
 mod input;
+mod keep;
 mod operation_text;
 mod output;
 mod preview_text;

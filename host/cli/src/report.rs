@@ -141,6 +141,16 @@ fn describe(error: &CommandError) -> Report {
             Exit::Usage,
             Some("write it as 90d, 2w or 12h; at most ten years"),
         ),
+        CommandError::Moment { .. } => plain(
+            Exit::Usage,
+            Some("write it as 2h, 7d, 2026-11-21 or 2026-11-21T08:00:00Z"),
+        ),
+        CommandError::Keep { .. } => plain(
+            Exit::Usage,
+            Some(
+                "write it as operations=30d, executed=1000000, plans=7d,500 or keys=all; see `enginehouse serve --help`",
+            ),
+        ),
         CommandError::NobodyToAsk { what, path } => Report {
             hint: Some(format!(
                 "look at the plan with `enginehouse plan {path} --{what}`, then repeat the command with --yes"
@@ -175,6 +185,32 @@ fn describe(error: &CommandError) -> Report {
             hint: Some(format!("see `enginehouse ops show {number}`")),
             ..plain(Exit::NotOver, None)
         },
+        CommandError::NotAllWell(count) => {
+            let exit = if count.failed > 0 {
+                Exit::Failed
+            } else {
+                Exit::NotOver
+            };
+            plain(
+                exit,
+                Some("`enginehouse ops show NUMBER` says more of each"),
+            )
+        }
+        CommandError::LostResults { cursor, source } => {
+            let (message, hint) = match source {
+                ClientError::Refused(problem) => (problem.detail.clone(), problem.hint.clone()),
+                other => (
+                    format!("{error}: {}", client_message(other)),
+                    Some(format!("go on later with --after {cursor}")),
+                ),
+            };
+            Report {
+                message,
+                details: Vec::new(),
+                hint,
+                exit: client_exit(source),
+            }
+        }
         CommandError::Unhealthy { .. } => plain(Exit::Failed, None),
         CommandError::NoHypervisor { .. } => plain(
             Exit::Usage,
@@ -302,6 +338,9 @@ fn refusal_exit(code: ErrorCode) -> Exit {
         | ErrorCode::Conflict
         | ErrorCode::WrongState
         | ErrorCode::Stale
+        | ErrorCode::Gone
+        | ErrorCode::Expired
+        | ErrorCode::KeyReused
         | ErrorCode::Busy
         | ErrorCode::Internal => Exit::Failed,
     }

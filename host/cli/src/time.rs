@@ -106,9 +106,60 @@ pub fn parse_lifetime(text: &str) -> Result<Duration, CommandError> {
     }
 }
 
+/// A moment: `2h` or `7d` before `now`, a day, or date and time with a zone.
+///
+/// # Errors
+/// When it is none of these.
+pub fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, CommandError> {
+    let trimmed = text.trim();
+    if let Ok(before) = parse_lifetime(trimmed) {
+        let ms = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);
+        return Ok(Timestamp(now.0.saturating_sub(ms)));
+    }
+    let day = || trimmed.parse::<jiff::civil::Date>().ok();
+    let at = match trimmed.parse::<jiff::Timestamp>() {
+        Ok(at) => Some(at),
+        Err(_) => day()
+            .and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC).ok())
+            .map(|zoned| zoned.timestamp()),
+    };
+    at.and_then(|at| u64::try_from(at.as_millisecond()).ok())
+        .map(Timestamp)
+        .ok_or_else(|| CommandError::Moment {
+            text: text.to_owned(),
+        })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn moments_are_ago_or_a_date_or_a_time_with_its_zone() {
+        let now = Timestamp(1_795_261_642_130);
+        for (text, shown) in [
+            ("2h", "2026-11-21 09:47:22Z"),
+            (" 7d ", "2026-11-14 11:47:22Z"),
+            ("2026-11-20", "2026-11-20 00:00:00Z"),
+            ("2026-11-20T08:00:00Z", "2026-11-20 08:00:00Z"),
+            ("2026-11-20T08:00:00+02:00", "2026-11-20 06:00:00Z"),
+        ] {
+            assert_eq!(date_time(parse_moment(text, now).unwrap()), shown, "{text}");
+        }
+        assert_eq!(parse_moment("3000w", Timestamp(5)).ok(), None);
+        assert_eq!(parse_moment("9w", Timestamp(5)).unwrap(), Timestamp(0));
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01",
+            "2026-11-20 08:00",
+            "1960-01-01",
+            "2",
+        ] {
+            let error = parse_moment(text, now).unwrap_err();
+            assert!(matches!(error, CommandError::Moment { .. }), "{text}");
+        }
+    }
 
     #[test]
     fn times_are_readable() {

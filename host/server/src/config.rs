@@ -34,6 +34,55 @@ pub struct ServeConfig {
     /// How long one call of an engine may take. Long, because some providers answer only when they
     /// are done; an engine in an endless loop is ended by it, and its step fails on the second time.
     pub call_deadline: Duration,
+    /// How long what is over is kept.
+    pub keep: Keep,
+}
+
+/// How long what is over is kept. What is unfinished, or shown by a node as the last that happened to
+/// it, is kept whatever this says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Operations with their steps, logs and requests.
+    pub operations: Kept,
+    /// Lines of the executed log, which have the results.
+    pub executed: Kept,
+    /// Plans.
+    pub plans: Kept,
+    /// Idempotency keys: for how long an order that is sent again is known.
+    pub keys: Kept,
+}
+
+/// A bound by age and one by number. What is beyond either of them goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// `None`: for ever.
+    pub age: Option<Duration>,
+    /// `None`: any number of them.
+    pub most: Option<u64>,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Kept {
+    #[must_use]
+    pub const fn new(age: Duration, most: u64) -> Self {
+        Self {
+            age: Some(age),
+            most: Some(most),
+        }
+    }
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        let days = |days: u32, most| Kept::new(DAY * days, most);
+        Self {
+            operations: days(90, 100_000),
+            executed: days(365, 1_000_000),
+            plans: days(30, 10_000),
+            keys: days(1, 100_000),
+        }
+    }
 }
 
 impl ServeConfig {
@@ -52,6 +101,7 @@ impl ServeConfig {
             shutdown_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(15 * 60),
             call_deadline: Duration::from_secs(240),
+            keep: Keep::default(),
         }
     }
 }

@@ -22,7 +22,9 @@ use enginehouse_model::{
     HypervisorUid, InstallationId, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
 use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue, StepPlan};
-use enginehouse_store::{Commit, CommitError, Document, Fence, JournalRow, Store, Table, Write};
+use enginehouse_store::{
+    Commit, CommitError, CommitTicket, Document, Fence, JournalRow, Store, Table, Write,
+};
 use enginehouse_tree::{Change, Tree};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,7 @@ use crate::access::{Token, TokenId};
 use crate::config::ServeConfig;
 use crate::connections::Connections;
 use crate::history::{Cause, Notes};
+use crate::idempotency::Idempotency;
 use crate::inventory::Inventories;
 use crate::live::{JOURNAL_VERSION, Live};
 use crate::secrets::{KeptChanges, Secrets};
@@ -62,6 +65,7 @@ pub(crate) struct State {
     pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
     pub tokens: BTreeMap<TokenId, Token>,
     pub secrets: Secrets,
+    pub idempotency: Idempotency,
     pub defaults: crate::defaults::Defaults,
     pub queue: Queue,
     pub live: BTreeMap<OperationId, Live>,
@@ -162,6 +166,13 @@ impl Staged {
     }
 }
 
+/// What follows from a commit, once it stands.
+struct Follows {
+    commands: Vec<Command>,
+    /// Operations ended with it.
+    ended: bool,
+}
+
 /// The host.
 pub(crate) struct House {
     pub config: ServeConfig,
@@ -179,6 +190,8 @@ pub(crate) struct House {
     pub state: Mutex<State>,
     /// Counts commits; whoever waits for an operation looks again when it moves.
     pub changed: watch::Sender<u64>,
+    /// Counts commits in which operations ended: who waits for results looks again.
+    pub ended: watch::Sender<u64>,
     /// Held while the key of the secrets is exchanged.
     pub rotating: tokio::sync::Mutex<()>,
     /// The queue's next time may have become earlier.
@@ -202,27 +215,63 @@ impl House {
         decide: impl FnOnce(&mut State, &mut Staged, Timestamp) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let now = self.now();
-        let (value, ticket, commands) = {
+        let (value, ticket, follows) = {
             let mut state = self.state.lock();
             let mut staged = Staged::default();
             let value = decide(&mut state, &mut staged, now)?;
             let (writes, commands) = seal(&mut state, staged, now);
+            let ended = writes.iter().any(|w| matches!(w, Write::Executed(_)));
             let ticket = (!writes.is_empty()).then(|| {
                 let mut commit = Commit::new(state.fence);
                 commit.writes = writes;
                 self.store.submit(commit)
             });
-            (value, ticket, commands)
+            (value, ticket, Follows { commands, ended })
         };
+        // A caller that goes away meanwhile, as one does whose client hangs up, must not take with
+        // it what follows from a commit that stands.
+        let settling = tokio::spawn(Arc::clone(self).settle(ticket, follows));
+        settling
+            .await
+            .map_err(|_| Problem::new(ErrorCode::Internal, "the host is ending"))??;
+        Ok(value)
+    }
+
+    /// Waits for the commit, and carries out what follows from it.
+    async fn settle(
+        self: Arc<Self>,
+        ticket: Option<CommitTicket>,
+        follows: Follows,
+    ) -> Result<(), Problem> {
         if let Some(ticket) = ticket
             && let Err(error) = ticket.await
         {
             return Err(self.commit_failed(error));
         }
-        crate::work::carry_out(self, commands);
+        crate::work::carry_out(&self, follows.commands);
         self.changed.send_modify(|count| *count += 1);
+        if follows.ended {
+            self.ended.send_modify(|count| *count += 1);
+        }
         self.wake.notify_one();
-        Ok(value)
+        Ok(())
+    }
+
+    /// Waits until all that was decided before, by who held this fence, is on disk.
+    ///
+    /// # Errors
+    /// When some of it is not and never will be.
+    pub(crate) async fn settled(self: &Arc<Self>, fence: Fence) -> Result<(), Problem> {
+        // Commits are written in their order: one that changes nothing comes after all before it.
+        match self.store.commit(Commit::new(fence)).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Fenced) => Err(Problem::new(
+                ErrorCode::Busy,
+                "the host has just loaded its state again",
+            )
+            .with_hint("send the order again")),
+            Err(error) => Err(self.commit_failed(error)),
+        }
     }
 
     /// Tells the queue what happened to an operation; `also` adds to the same commit.

@@ -168,6 +168,7 @@ impl Server {
             checks: crate::work::Checks::default(),
             state: Mutex::new(state),
             changed: watch::channel(0).0,
+            ended: watch::channel(0).0,
             rotating: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             reloading: AtomicBool::new(false),
@@ -201,12 +202,13 @@ impl Server {
             }
         });
         let timer = tokio::spawn(crate::work::run_timer(Arc::clone(&house)));
+        let retention = tokio::spawn(crate::retention::run(Arc::clone(&house)));
         Ok(Running {
             house,
             url,
             token: token.as_str().to_owned(),
             address_file,
-            tasks: vec![serving, timer],
+            tasks: vec![serving, timer, retention],
         })
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::ServeConfig;
 use crate::access::{Token, TokenId};
 use crate::house::{Staged, State};
+use crate::idempotency::Idempotency;
 use crate::live::{JournalDocument, Live};
 use crate::secrets::{Secrets, seal_nodes, unlock};
 
@@ -92,7 +93,8 @@ pub(crate) async fn rebuild(
     now: Timestamp,
 ) -> Result<(State, Output), RebuildError> {
     let nodes: BTreeMap<NodeUid, Node> = rows(Table::Node, loaded.nodes)?;
-    let mut unlocked = unlock(config, loaded.secrets)?;
+    let hashes_key = crate::idempotency::sealed(&loaded.meta);
+    let mut unlocked = unlock(config, loaded.secrets, hashes_key.as_ref())?;
     let mut staged = Staged::default();
     let mut nodes: Vec<Node> = if nodes.is_empty() {
         let root = Node::root(NodeUid::from_uuid(Uuid::now_v7()));
@@ -108,6 +110,13 @@ pub(crate) async fn rebuild(
     };
     seal_nodes(&mut nodes, &mut unlocked, now)?;
     staged.writes.append(&mut unlocked.writes);
+    let idempotency = Idempotency::load(
+        &loaded.meta,
+        loaded.idempotency,
+        &unlocked.keys,
+        &mut staged.writes,
+    )
+    .map_err(crate::SecretKeyError::from)?;
     if !staged.writes.is_empty() {
         let mut commit = enginehouse_store::Commit::new(loaded.fence);
         commit.writes = staged.writes;
@@ -179,6 +188,7 @@ pub(crate) async fn rebuild(
     let state = State {
         tree,
         secrets,
+        idempotency,
         defaults,
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod definition;
 pub mod demo;
+pub mod ended;
 pub mod engines;
 pub mod folder;
 pub mod history;

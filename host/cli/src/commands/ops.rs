@@ -1,4 +1,6 @@
-//! `ops list|show|log|wait|cancel|resolve`.
+//! `ops list|show|log|wait|cancel|resolve|results|executed`.
+
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use enginehouse_api::{
@@ -7,8 +9,9 @@ use enginehouse_api::{
 };
 use enginehouse_model::{FullName, OperationId};
 
+use super::ended;
 use super::order::finish;
-use crate::error::CommandError;
+use crate::error::{CommandError, NotAllWell};
 use crate::follow::follow;
 use crate::operation_text::{named, state_style, took, whole};
 use crate::output::Output;
@@ -34,7 +37,17 @@ Examples:
   enginehouse ops log 12 --follow
   enginehouse ops log 12 --requests")]
     Log(LogArgs),
-    /// Wait until an operation is over; the exit code says how it ended
+    /// Wait until operations are over; the exit code says how they ended
+    #[command(after_help = "\
+Exit codes:
+  0  all succeeded
+  1  one or more failed, were cancelled or superseded
+  3  the server cannot be reached
+  4  otherwise one or more are not over: in doubt, waiting for a person, or beyond --timeout
+
+Examples:
+  enginehouse ops wait 12
+  enginehouse ops wait 12 13 14 --timeout 10m")]
     Wait(WaitArgs),
     /// Ask an operation to end where nothing is half done
     Cancel(NumberArgs),
@@ -47,6 +60,23 @@ retry   the hypervisor did not do it: send the request again
 Example:
   enginehouse ops resolve 12 --as done")]
     Resolve(ResolveArgs),
+    /// Show how operations ended, in the order in which they did, each once
+    #[command(after_help = "\
+An answer ends with a cursor: with --after it, the next one has what ended since then. A cursor from before
+the oldest result that is kept is refused, and the refusal names the one to go on with.
+
+Examples:
+  enginehouse ops results
+  enginehouse ops results --after r1-2a
+  enginehouse ops results --follow -o json")]
+    Results(ended::ResultsArgs),
+    /// Show the log of all operations that have ended, the last one first
+    #[command(after_help = "\
+Examples:
+  enginehouse ops executed
+  enginehouse ops executed --path /web --since 7d
+  enginehouse ops executed --who ann --outcome failed -o json")]
+    Executed(ended::ExecutedArgs),
 }
 
 #[derive(Debug, Args)]
@@ -112,9 +142,10 @@ pub struct LogArgs {
 
 #[derive(Debug, Args)]
 pub struct WaitArgs {
-    /// The operation
-    number: OperationId,
-    /// Wait no longer than this, as in 90s or 5m
+    /// The operations
+    #[arg(required = true, value_name = "NUMBER")]
+    numbers: Vec<OperationId>,
+    /// Wait no longer than this for all of them, as in 90s or 5m
     #[arg(long, value_name = "TIME")]
     timeout: Option<String>,
 }
@@ -153,9 +184,14 @@ pub async fn ops(
         OpsCommand::Log(args) => log(client, args, output).await,
         OpsCommand::Wait(args) => {
             let limit = args.timeout.as_deref().map(parse_duration).transpose()?;
-            let operation = client.operation(args.number).await?;
-            finish(follow(client, operation, output, limit).await?, output)
+            if let [number] = args.numbers.as_slice() {
+                let operation = client.operation(*number).await?;
+                return finish(follow(client, operation, output, limit).await?, output);
+            }
+            wait_for_all(client, &args.numbers, limit, output).await
         }
+        OpsCommand::Results(args) => ended::results(client, args, output).await,
+        OpsCommand::Executed(args) => ended::executed(client, args, output).await,
         OpsCommand::Cancel(args) => {
             let operation = client.cancel(args.number).await?;
             output.answer(&operation, |paint| cancelled(&operation, paint))
@@ -178,6 +214,53 @@ pub async fn ops(
     }
 }
 
+/// Waits for one after the other: when the last one is over, so are all.
+async fn wait_for_all(
+    client: &Client,
+    numbers: &[OperationId],
+    limit: Option<Duration>,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let began = Instant::now();
+    let mut operations = Vec::new();
+    for number in numbers {
+        let operation = client.operation(*number).await?;
+        let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
+        operations.push(match follow(client, operation, output, left).await {
+            Err(CommandError::StillRunning(number)) => client.operation(number).await?,
+            other => other?,
+        });
+    }
+    output.answer(&operations, |paint| table(&operations, paint))?;
+    let count = |is: fn(&Operation) -> bool| operations.iter().filter(|it| is(it)).count();
+    let count = NotAllWell {
+        all: operations.len(),
+        failed: count(|it| it.state.has_ended() && it.state != OperationState::Succeeded),
+        left: count(|it| !it.state.has_ended()),
+    };
+    if count.failed + count.left > 0 {
+        return Err(CommandError::NotAllWell(count));
+    }
+    Ok(())
+}
+
+fn table(operations: &[Operation], paint: Painter) -> String {
+    let mut table =
+        Table::with_header(&["NUMBER", "QUEUED", "KIND", "PATH", "STATE", "TOOK", "NOTE"]);
+    for operation in operations {
+        table.row([
+            (Style::Plain, operation.number.to_string()),
+            (Style::Plain, date_time(operation.queued_at)),
+            (Style::Plain, operation.kind.to_string()),
+            (Style::Plain, named(operation)),
+            (state_style(operation.state), operation.state.to_string()),
+            (Style::Plain, took(operation).map(span).unwrap_or_default()),
+            (Style::Plain, note(operation)),
+        ]);
+    }
+    table.render(paint)
+}
+
 async fn list(client: &Client, args: ListArgs, output: &Output) -> Result<(), CommandError> {
     let filter = OperationFilter {
         state: args.state.map(OperationState::from),
@@ -190,20 +273,7 @@ async fn list(client: &Client, args: ListArgs, output: &Output) -> Result<(), Co
         if page.operations.is_empty() {
             return "no operations\n".to_owned();
         }
-        let mut table =
-            Table::with_header(&["NUMBER", "QUEUED", "KIND", "PATH", "STATE", "TOOK", "NOTE"]);
-        for operation in &page.operations {
-            table.row([
-                (Style::Plain, operation.number.to_string()),
-                (Style::Plain, date_time(operation.queued_at)),
-                (Style::Plain, operation.kind.to_string()),
-                (Style::Plain, named(operation)),
-                (state_style(operation.state), operation.state.to_string()),
-                (Style::Plain, took(operation).map(span).unwrap_or_default()),
-                (Style::Plain, note(operation)),
-            ]);
-        }
-        let mut text = table.render(paint);
+        let mut text = table(&page.operations, paint);
         if let Some(next) = page.next {
             text.push_str(&paint.paint(Style::Faint, &format!("older ones: --before {next}")));
             text.push('\n');
@@ -234,9 +304,7 @@ async fn log(client: &Client, args: LogArgs, output: &Output) -> Result<(), Comm
     loop {
         // Asked before the lines are read: what was written before the end is not missed.
         let over = if args.follow {
-            let operation = client
-                .wait(args.number, std::time::Duration::from_millis(500))
-                .await?;
+            let operation = client.wait(args.number, Duration::from_millis(500)).await?;
             operation.state.has_ended() || operation.state.needs_person()
         } else {
             true

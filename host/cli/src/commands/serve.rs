@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use crate::args::Global;
 use crate::connection::data_dir;
 use crate::error::CommandError;
+use crate::keep;
 use crate::output::Output;
 use crate::time::parse_duration;
 
@@ -56,6 +57,11 @@ pub struct ServeArgs {
     /// How long one call of an engine may take before it is ended, at least 1s
     #[arg(long, value_name = "TIME", default_value = "240s")]
     call_deadline: String,
+    /// How long what is over is kept: operations=90d,100000 (with their logs), executed=365d,1000000 (the
+    /// executed log with the results), plans=30d,10000, keys=1d,100000 (idempotency keys). A time bounds by age, a
+    /// number by count, `all` by neither; these are the defaults. May be given several times
+    #[arg(long, value_name = "WHAT=TIME,COUNT")]
+    keep: Vec<String>,
     /// What is logged: error, warn, info, debug, or a filter as in info,enginehouse_engines=debug
     #[arg(
         long,
@@ -92,6 +98,9 @@ pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<
     config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
     config.busy_timeout = parse_duration(&args.busy_timeout)?;
     config.call_deadline = parse_duration(&args.call_deadline)?.max(Duration::from_secs(1));
+    for text in &args.keep {
+        keep::apply(&mut config.keep, text)?;
+    }
     log_to_stderr(&args.log)?;
 
     // Before the start: a signal during it is kept, not lost.

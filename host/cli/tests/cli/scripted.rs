@@ -23,6 +23,8 @@ pub struct Seen {
     pub line: String,
     pub body: Value,
     pub if_match: Option<String>,
+    /// The idempotency key.
+    pub key: Option<String>,
 }
 
 #[derive(Default)]
@@ -113,6 +115,7 @@ async fn answer(State(play): State<Arc<Mutex<Play>>>, request: Request) -> Respo
     let line = format!("{} {}", request.method(), request.uri());
     let authorization = header(&request, &AUTHORIZATION);
     let if_match = header(&request, &IF_MATCH);
+    let key = header(&request, &HeaderName::from_static("idempotency-key"));
     let body = to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let mut play = play.lock().unwrap();
@@ -120,6 +123,7 @@ async fn answer(State(play): State<Arc<Mutex<Play>>>, request: Request) -> Respo
         line: line.clone(),
         body,
         if_match,
+        key,
     });
     if authorization.as_deref() != Some(&format!("Bearer {TOKEN}")) {
         let body = problem(401, "unauthorized", "the token is not valid", json!({}));

@@ -25,6 +25,7 @@ use enginehouse_reconcile::Intent;
 
 use crate::access::{Caller, check_order};
 use crate::house::State;
+use crate::idempotency::{OrderKey, Taken};
 
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
@@ -99,24 +100,32 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
     }
 }
 
-/// Takes an order in. The answer is durable: ended for quick kinds, pending for the others.
+/// Takes an order in. The answer is durable: ended for quick kinds, pending for the others. One with a
+/// key that was taken in before is not looked at again.
 pub(crate) async fn accept(
     caller: &Caller,
     request: OperationRequest,
     if_match: Option<u64>,
-) -> Result<Operation, Problem> {
+    key: Option<OrderKey>,
+) -> Result<Taken<Operation>, Problem> {
     check_params(&request)?;
     let (house, who) = (caller.house(), caller.who());
+    let key = key.as_ref();
     house
         .transact(|state, staged, now| {
+            if let Some(before) = state.taken_before(key, now, house.config.keep.keys)? {
+                return Ok(Taken::Before(before));
+            }
             check_order(caller, state, &request)?;
             // Before anything is stored: nothing below may see a password.
             let request = crate::secrets::seal_order(state, staged, &request, who, now)?;
-            if request.kind.works_on_machine() {
+            let operation = if request.kind.works_on_machine() {
                 machine::queue(house, state, staged, &request, who, if_match, now)
             } else {
                 tree::order(state, staged, &request, who, if_match, now)
-            }
+            }?;
+            state.keep_key(staged, key, operation.number, now);
+            Ok(Taken::New(operation))
         })
         .await
 }

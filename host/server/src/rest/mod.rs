@@ -9,6 +9,7 @@ mod hypervisors;
 mod operations;
 mod plans;
 mod previews;
+mod results;
 mod secrets;
 mod text;
 mod tokens;
@@ -25,6 +26,7 @@ use crate::house::House;
 use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
+pub(crate) use operations::find_operation;
 pub(crate) use tree::pending_of;
 
 /// Largest body of a request, bytes.
@@ -49,6 +51,8 @@ fn routes() -> Vec<Route> {
         get(routes::OPERATION_REQUESTS, On(Read), operations::requests),
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
         post(routes::OPERATION_RESOLVE, On(Operate), operations::resolve),
+        get(routes::RESULTS, On(Read), results::results),
+        get(routes::EXECUTED, On(Read), results::executed),
         get(routes::EXPORT, On(Read), text::export),
         post(routes::IMPORTS, On(Operate), text::import).with_body(routes::IMPORT_MAX),
         post(routes::PLANS, On(Read), plans::make),

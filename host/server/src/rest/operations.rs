@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enginehouse_api::{
     ErrorCode, LogLine, LogPage, Operation, OperationPage, OperationRequest, OperationState,
@@ -17,6 +17,7 @@ use enginehouse_tree::Permission;
 use serde::Deserialize;
 
 use crate::access::Caller;
+use crate::idempotency::{OrderKey, Taken, replayed};
 use crate::live::JournalDocument;
 use crate::orders::accept;
 use crate::rest::answer::{Answer, Body, InPath, Params};
@@ -33,22 +34,44 @@ pub(crate) async fn order(
     headers: HeaderMap,
     Body(request): Body<OperationRequest>,
 ) -> Answer<Response> {
-    if headers.contains_key(routes::IDEMPOTENCY_KEY) {
-        return Err(Problem::new(
-            ErrorCode::BadRequest,
-            "this version does not keep idempotency keys yet, and will not pretend to",
-        )
-        .with_hint("leave the header out, and look for the order with GET /v1/operations before you repeat it")
-        .into());
-    }
     let if_match = if_match(&headers)?;
-    let operation = accept(&caller, request, if_match).await?;
-    let status = if operation.state.has_ended() {
+    let key = OrderKey::of(&caller, &headers, "POST /v1/operations", &request)?;
+    let taken = accept(&caller, request, if_match, key).await?;
+    ordered(&caller, taken, Permission::Operate).await
+}
+
+/// The answer to an order.
+pub(super) async fn ordered(
+    caller: &Caller,
+    taken: Taken<Operation>,
+    permission: Permission,
+) -> Answer<Response> {
+    let (operation, again) = match taken {
+        Taken::New(operation) => (operation, false),
+        Taken::Before(before) => (replayed(caller, before, permission).await?, true),
+    };
+    let status = status_of(&operation);
+    let mut answer = (status, Json(operation)).into_response();
+    if again {
+        say_replayed(&mut answer);
+    }
+    Ok(answer)
+}
+
+/// 200: it is over; 202: it goes on.
+pub(super) fn status_of(operation: &Operation) -> StatusCode {
+    if operation.state.has_ended() {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
-    };
-    Ok((status, Json(operation)).into_response())
+    }
+}
+
+pub(super) fn say_replayed(answer: &mut Response) {
+    let name = HeaderName::from_static(routes::IDEMPOTENT_REPLAYED);
+    answer
+        .headers_mut()
+        .insert(name, HeaderValue::from_static("true"));
 }
 
 fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
@@ -77,12 +100,12 @@ fn missing(number: OperationId) -> Problem {
     .with_hint("see `enginehouse ops list`")
 }
 
-fn unreadable(error: &dyn std::error::Error) -> Problem {
+pub(super) fn unreadable(error: &dyn std::error::Error) -> Problem {
     Problem::new(ErrorCode::Internal, crate::problem::with_sources(error))
 }
 
 /// The operation, from memory while it lives, from the store afterwards.
-pub(super) async fn find_operation(
+pub(crate) async fn find_operation(
     caller: &Caller,
     number: OperationId,
 ) -> Result<Operation, Problem> {
@@ -97,17 +120,57 @@ pub(super) async fn find_operation(
             return Ok(crate::view::operation(&state, operation, true));
         }
     }
-    let stored = house
-        .store
-        .operation(number)
-        .await
-        .map_err(|error| unreadable(&error))?
-        .ok_or_else(|| missing(number))?;
+    let stored = house.store.operation(number).await;
+    let Some(stored) = stored.map_err(|error| unreadable(&error))? else {
+        return Err(absent(caller, number).await?);
+    };
     let operation: Operation = stored.document.read().map_err(|error| unreadable(&error))?;
     if !caller.sees(&house.state.lock(), operation.node, &operation.path) {
         return Err(missing(number));
     }
     Ok(operation)
+}
+
+/// Why there is no such operation: it never was, or it is no longer kept. Only who could have seen it is
+/// told that.
+async fn absent(caller: &Caller, number: OperationId) -> Result<Problem, Problem> {
+    let house = caller.house();
+    let was_given = (1..=house.state.lock().last_operation.0).contains(&number.0);
+    if !was_given {
+        return Ok(missing(number));
+    }
+    let line = house.store.executed_of(number).await;
+    let line = line.map_err(|error| unreadable(&error))?;
+    let state = house.state.lock();
+    let Some(entry) = line else {
+        // What it was about is not known any more.
+        return Ok(if caller.may(&state, state.tree.root(), Permission::Read) {
+            Problem::new(
+                ErrorCode::Gone,
+                format!(
+                    "operation {number} is no longer kept, nor is its line in the executed log"
+                ),
+            )
+            .with_hint("`enginehouse serve --help` says how long what is kept")
+        } else {
+            missing(number)
+        });
+    };
+    let line = crate::results::shown(&entry);
+    if !caller.sees(&state, line.node, &line.path) {
+        return Ok(missing(number));
+    }
+    Ok(Problem::new(
+        ErrorCode::Gone,
+        format!(
+            "operation {number} is no longer kept: it was `{} {}`, ordered by {}, and ended {}",
+            line.kind, line.path, line.who, line.outcome
+        ),
+    )
+    .with_hint(format!(
+        "its line in the executed log is: `enginehouse ops executed --path {}`",
+        line.path
+    )))
 }
 
 /// Whether the caller may say what becomes of an operation.

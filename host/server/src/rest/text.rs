@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use enginehouse_api::{ErrorCode, Export, ImportRequest, OperationState, Problem};
+use enginehouse_api::{ErrorCode, Export, ImportAnswer, ImportRequest, Problem};
 use enginehouse_model::FullName;
 use enginehouse_text::{Exported, SCHEMA_FILE};
+use enginehouse_tree::Permission;
 use serde::Deserialize;
 
 use crate::access::Caller;
+use crate::idempotency::{OrderKey, Taken, replayed};
 use crate::rest::answer::{Answer, Body, Params};
+use crate::rest::operations::{say_replayed, status_of};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -65,16 +68,24 @@ fn nodes(caller: &Caller, path: &FullName) -> Result<Vec<Exported>, Problem> {
     .collect()
 }
 
-pub(crate) async fn import(caller: Caller, Body(request): Body<ImportRequest>) -> Answer<Response> {
-    let answer = crate::orders::import(&caller, request).await?;
-    let pending = answer
-        .operation
-        .as_ref()
-        .is_some_and(|operation| operation.state != OperationState::Succeeded);
-    let status = if pending {
-        StatusCode::ACCEPTED
-    } else {
-        StatusCode::OK
+pub(crate) async fn import(
+    caller: Caller,
+    headers: HeaderMap,
+    Body(request): Body<ImportRequest>,
+) -> Answer<Response> {
+    let key = OrderKey::of(&caller, &headers, "POST /v1/imports", &request)?;
+    let path = request.path.clone();
+    let (answer, again) = match crate::orders::import(&caller, request, key).await? {
+        Taken::New(answer) => (answer, false),
+        Taken::Before(before) => {
+            let operation = replayed(&caller, before, Permission::Operate).await?;
+            (ImportAnswer::replayed(path, operation), true)
+        }
     };
-    Ok((status, Json(answer)).into_response())
+    let status = answer.operation.as_ref().map_or(StatusCode::OK, status_of);
+    let mut response = (status, Json(answer)).into_response();
+    if again {
+        say_replayed(&mut response);
+    }
+    Ok(response)
 }

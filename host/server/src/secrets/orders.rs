@@ -10,6 +10,7 @@ use enginehouse_tree::SECRET_MAX;
 
 use crate::access::Caller;
 use crate::house::{Staged, State};
+use crate::idempotency::{OrderKey, Taken};
 use crate::orders::Order;
 use crate::secrets::Kept;
 use crate::secrets::kept::waiting;
@@ -56,7 +57,8 @@ pub(crate) async fn set(
     caller: &Caller,
     name: SecretName,
     value: Zeroizing<String>,
-) -> Result<Operation, Problem> {
+    key: Option<OrderKey>,
+) -> Result<Taken<Operation>, Problem> {
     let (house, who) = (caller.house(), caller.who());
     caller.must_govern_all(&house.state.lock())?;
     if value.is_empty() {
@@ -80,6 +82,10 @@ pub(crate) async fn set(
         .transact(|state, staged, now| {
             // Asked again: what was so before this lock may not be so under it.
             caller.must_govern_all(state)?;
+            let keep = house.config.keep.keys;
+            if let Some(before) = state.taken_before(key.as_ref(), now, keep)? {
+                return Ok(Taken::Before(before));
+            }
             let sealed = state.secrets.keys.seal(&name, &value).map_err(|error| {
                 Problem::new(
                     ErrorCode::Internal,
@@ -95,24 +101,28 @@ pub(crate) async fn set(
                 by: who.to_owned(),
             };
             staged.secrets.kept.insert(name.clone(), Some(kept));
-            Ok(done(
-                state,
-                staged,
-                OperationKind::SetSecret,
-                Some(name.clone()),
-                who,
-                now,
-            ))
+            let kind = OperationKind::SetSecret;
+            let operation = done(state, staged, kind, Some(name.clone()), who, now);
+            state.keep_key(staged, key.as_ref(), operation.number, now);
+            Ok(Taken::New(operation))
         })
         .await
 }
 
 /// Removes a secret that nothing refers to.
-pub(crate) async fn remove(caller: &Caller, name: SecretName) -> Result<Operation, Problem> {
+pub(crate) async fn remove(
+    caller: &Caller,
+    name: SecretName,
+    key: Option<OrderKey>,
+) -> Result<Taken<Operation>, Problem> {
     let (house, who) = (caller.house(), caller.who());
     house
         .transact(|state, staged, now| {
             caller.must_govern_all(state)?;
+            let keep = house.config.keep.keys;
+            if let Some(before) = state.taken_before(key.as_ref(), now, keep)? {
+                return Ok(Taken::Before(before));
+            }
             if state.secrets.get(&name).is_none() {
                 return Err(Problem::new(
                     ErrorCode::NotFound,
@@ -144,23 +154,31 @@ pub(crate) async fn remove(caller: &Caller, name: SecretName) -> Result<Operatio
                 .with_hint("see `enginehouse ops list`; wait for it, or cancel it"));
             }
             staged.secrets.kept.insert(name.clone(), None);
-            Ok(done(
-                state,
-                staged,
-                OperationKind::RemoveSecret,
-                Some(name.clone()),
-                who,
-                now,
-            ))
+            let kind = OperationKind::RemoveSecret;
+            let operation = done(state, staged, kind, Some(name.clone()), who, now);
+            state.keep_key(staged, key.as_ref(), operation.number, now);
+            Ok(Taken::New(operation))
         })
         .await
 }
 
 /// Makes a new key, encrypts all secrets with it, and drops the old one.
-pub(crate) async fn rotate_key(caller: &Caller) -> Result<Operation, Problem> {
+pub(crate) async fn rotate_key(
+    caller: &Caller,
+    key: Option<OrderKey>,
+) -> Result<Taken<Operation>, Problem> {
     let (house, who) = (caller.house(), caller.who());
     caller.must_govern_all(&house.state.lock())?;
     let _one_at_a_time = house.rotating.lock().await;
+    // Whoever sent it before has held that lock until it was done.
+    let keep = house.config.keep.keys;
+    let before = house
+        .state
+        .lock()
+        .taken_before(key.as_ref(), house.now(), keep)?;
+    if let Some(before) = before {
+        return Ok(Taken::Before(before));
+    }
     let file = key_file(&house.config);
     if !file.is_ours() {
         return Err(Problem::new(
@@ -191,22 +209,19 @@ pub(crate) async fn rotate_key(caller: &Caller) -> Result<Operation, Problem> {
                 kept.sealed = keys.seal(name, &text).map_err(|error| io(&error))?;
                 staged.secrets.kept.insert(name.clone(), Some(kept));
             }
+            let sealed = state.idempotency.seal(&keys, &mut staged.writes);
+            sealed.map_err(|error| io(&error))?;
             staged.secrets.keys = Some(keys);
-            Ok(done(
-                state,
-                staged,
-                OperationKind::RotateKey,
-                None,
-                who,
-                now,
-            ))
+            let operation = done(state, staged, OperationKind::RotateKey, None, who, now);
+            state.keep_key(staged, key.as_ref(), operation.number, now);
+            Ok(operation)
         })
         .await?;
     // Not done, it is done at the next start.
     file.finish().map_err(|error| {
         io(&error).with_hint("the secrets are encrypted with the new key; start the host again")
     })?;
-    Ok(operation)
+    Ok(Taken::New(operation))
 }
 
 /// The ended operation.

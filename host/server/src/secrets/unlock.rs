@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use enginehouse_model::{SecretName, Timestamp};
-use enginehouse_secrets::{KeyFile, KeyFileError, KeyId, Keyring, RandomError};
+use enginehouse_secrets::{KeyFile, KeyFileError, KeyId, Keyring, RandomError, Sealed};
 use enginehouse_store::{Row, Table, Write};
 use enginehouse_tree::{Node, Tree, name_keys};
 use thiserror::Error;
@@ -104,14 +104,16 @@ impl Unlocked {
     }
 }
 
-/// Finds the key of the secrets in `rows`; makes one where there are none yet.
+/// Finds the key of the secrets in `rows`; makes one where there are none yet. `other`: what else is
+/// encrypted with it, and worth less than they.
 pub(crate) fn unlock(
     config: &ServeConfig,
     rows: Vec<Row>,
+    other: Option<&Sealed>,
 ) -> Result<Unlocked, crate::RebuildError> {
     let mut kept: BTreeMap<SecretName, Kept> = crate::start::rows(Table::Secret, rows)?;
     let file = key_file(config);
-    let (keys, exchange) = keys(config, &file, &kept)?;
+    let (keys, exchange) = keys(config, &file, &kept, other)?;
     let mut staged = Staged::default();
     if config.forget_secrets {
         kept.retain(|name, kept| {
@@ -170,8 +172,10 @@ fn keys(
     config: &ServeConfig,
     file: &KeyFile,
     kept: &BTreeMap<SecretName, Kept>,
+    other: Option<&Sealed>,
 ) -> Result<(Keyring, Exchange), SecretKeyError> {
-    let used: BTreeSet<&KeyId> = kept.values().map(|kept| &kept.sealed.key).collect();
+    let secrets = kept.values().map(|kept| &kept.sealed);
+    let used: BTreeSet<&KeyId> = secrets.chain(other).map(|sealed| &sealed.key).collect();
     let beside = file.read_beside()?;
     let present = file.read()?;
     Ok(match (present, beside) {

@@ -35,6 +35,8 @@ async fn an_empty_list_is_an_answer() {
     let site = Site::start().await;
     for list in [
         "/v1/operations",
+        "/v1/results",
+        "/v1/executed",
         "/v1/hypervisors",
         "/v1/grants",
         "/v1/secrets",

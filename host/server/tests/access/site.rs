@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use enginehouse_engines::Clock;
 use enginehouse_model::Timestamp;
-use enginehouse_server::{Running, ServeConfig, Server};
+use enginehouse_server::{Keep, Running, ServeConfig, Server};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,6 +19,8 @@ pub struct Site {
     running: Option<Running>,
     clock: Arc<AtomicU64>,
     http: reqwest::Client,
+    /// How it is run from the next start on.
+    pub keep: Keep,
 }
 
 /// An answer: its status and its JSON.
@@ -44,6 +46,7 @@ impl Site {
             running: None,
             clock: Arc::new(AtomicU64::new(BEGIN_MS)),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            keep: Keep::default(),
         };
         site.restart().await;
         site
@@ -63,6 +66,7 @@ impl Site {
         self.stop().await;
         let mut config = ServeConfig::new(self.data.path().to_owned());
         config.listen.set_port(0);
+        config.keep = self.keep;
         let clock = Arc::clone(&self.clock);
         let clock = Clock::from_fn(move || Timestamp(clock.load(Ordering::Relaxed)));
         self.running = Some(Server::start_at(config, clock).await.unwrap());

@@ -231,6 +231,8 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         operation("GET", "/v1/operations/{number}/requests"),
         operation("POST", "/v1/operations/{number}/cancel"),
         operation("POST", "/v1/operations/{number}/resolve").body(json!({"as": "failed"})),
+        probe("GET", "/v1/results"),
+        probe("GET", "/v1/executed").at("/v1/executed?path=/web/front"),
         probe("GET", "/v1/export").at("/v1/export?path=/web/front"),
         probe("GET", "/v1/export"),
         import("import, vcpu", "vm1.yaml", "vcpu: 3\n", false),

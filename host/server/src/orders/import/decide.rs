@@ -91,6 +91,7 @@ pub(super) fn decide(
                 plan: None,
                 not_planned: None,
                 operation: None,
+                replayed: false,
             },
         },
     };

@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::access::Caller;
 use crate::house::{House, Staged, State};
+use crate::idempotency::{OrderKey, Taken};
 use crate::orders::machine::slot_of;
 use crate::orders::{Order, intent, spec};
 
@@ -56,20 +57,34 @@ impl Import<'_> {
 pub(crate) async fn import(
     caller: &Caller,
     request: ImportRequest,
-) -> Result<ImportAnswer, Problem> {
+    key: Option<OrderKey>,
+) -> Result<Taken<ImportAnswer>, Problem> {
     let house = Arc::clone(caller.house());
     let caller = caller.clone();
     // Reading and comparing takes a while where there is much; other requests do not wait for it.
     let done = tokio::task::spawn_blocking(move || {
         let import = read(&request)?;
         let house = caller.house();
-        tokio::runtime::Handle::current().block_on(
-            house.transact(|state, staged, now| carry_out(&caller, state, staged, &import, now)),
-        )
+        tokio::runtime::Handle::current().block_on(house.transact(|state, staged, now| {
+            let keep = house.config.keep.keys;
+            if let Some(before) = state.taken_before(key.as_ref(), now, keep)? {
+                return Ok(Taken::Before(before));
+            }
+            let done = carry_out(&caller, state, staged, &import, now)?;
+            // One that changes nothing is no operation, and may be sent as often as one likes.
+            if let Some(operation) = &done.0.operation {
+                state.keep_key(staged, key.as_ref(), operation.number, now);
+            }
+            Ok(Taken::New(done))
+        }))
     });
-    let (mut answer, configs) = done
+    let done = done
         .await
         .map_err(|_| Problem::new(ErrorCode::Internal, "the import broke off"))??;
+    let (mut answer, configs) = match done {
+        Taken::New(done) => done,
+        Taken::Before(before) => return Ok(Taken::Before(before)),
+    };
     if answer.dry_run && !configs.is_empty() {
         let intent = intent(OperationKind::Reconfigure, &Params::default());
         match crate::work::plan_configs(&house, configs, intent).await {
@@ -78,7 +93,7 @@ pub(crate) async fn import(
             Err(problem) => answer.not_planned = Some(problem.message),
         }
     }
-    Ok(answer)
+    Ok(Taken::New(answer))
 }
 
 fn read(request: &ImportRequest) -> Result<Import<'_>, Problem> {
