@@ -18,6 +18,11 @@ impl Backoff {
         first_ms: 500,
         most_ms: 30_000,
     };
+    /// Between two looks whether a hypervisor is back: 1 s, doubling, at most 60 s.
+    pub const PROBE: Self = Self {
+        first_ms: 1_000,
+        most_ms: 60_000,
+    };
     /// Between two polls of a task: 50 ms, because many are over at once, doubling, at most 3 s.
     pub const POLL: Self = Self {
         first_ms: 50,

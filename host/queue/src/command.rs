@@ -138,19 +138,27 @@ pub enum Command {
         hypervisor: HypervisorUid,
         operations: Vec<OperationId>,
     },
+    /// All parts are over and what they did is to be taken back: number the operations that do it
+    /// and hand them to [`Queue::roll_back`](crate::Queue::roll_back).
+    RollBack { operation: OperationId },
+    /// Nothing can be reached at a hypervisor: see whether it is back, and tell
+    /// [`Queue::probed`](crate::Queue::probed).
+    Probe { hypervisor: HypervisorUid },
     /// It is over: tell who waits.
     Finish { operation: OperationId },
 }
 
 /// Entries to make durable, then commands to carry out.
 ///
-/// `ended` holds the operations that left the queue with these entries.
+/// `ended` holds the operations that left the queue with these entries, `turned` the hypervisors
+/// that were lost or found again: true is lost.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[must_use = "entries must be committed and commands carried out"]
 pub struct Output {
     pub entries: Vec<(OperationId, Entry)>,
     pub commands: Vec<Command>,
     pub ended: Vec<Operation>,
+    pub turned: Vec<(HypervisorUid, bool)>,
 }
 
 impl Output {
@@ -159,5 +167,6 @@ impl Output {
         self.entries.append(&mut other.entries);
         self.commands.append(&mut other.commands);
         self.ended.append(&mut other.ended);
+        self.turned.append(&mut other.turned);
     }
 }

@@ -125,28 +125,32 @@ fn may_end_now(operation: &Operation) -> bool {
 }
 
 fn after_plan(operation: &Operation, plan: StepPlan) -> Vec<Entry> {
-    let nothing = plan.steps.is_empty();
+    let end = plan.steps.is_empty().then(|| end(plan.shortfall.clone()));
     let mut entries = vec![Entry::Planned(plan)];
     // A change of the tree alone is done when it is planned: too late to cancel.
-    if nothing {
-        entries.push(succeeded());
+    if let Some(end) = end {
+        entries.push(end);
     } else if operation.cancel.is_some() {
         entries.push(cancelled());
     }
     entries
 }
 
-fn succeeded() -> Entry {
-    Entry::Ended {
-        state: Final::Succeeded,
-        problem: None,
+/// Everything is through, but for what could not be done at all.
+pub(crate) fn end(shortfall: Option<Problem>) -> Entry {
+    match shortfall {
+        Some(problem) => failed(problem),
+        None => Entry::Ended {
+            state: Final::Succeeded,
+            problem: None,
+        },
     }
 }
 
 /// The end, when step `next` is behind the last one, or where somebody asked for it.
 fn end_if_over(operation: &Operation, next: usize) -> Option<Entry> {
     if next >= operation.steps.len() {
-        Some(succeeded())
+        Some(end(operation.shortfall.clone()))
     } else if operation.cancel.is_some() {
         Some(cancelled())
     } else {

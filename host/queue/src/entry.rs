@@ -2,12 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use enginehouse_model::Timestamp;
 use enginehouse_model::documents::{Note, Outcome, Problem, Sent, TaskEnd};
+use enginehouse_model::{OperationId, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::operation::Spec;
+use crate::spec::Spec;
 
 /// One row of the journal. The order of the variants is the order of a life.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,7 +66,13 @@ pub enum Entry {
         created: Vec<String>,
         outcome: Box<Outcome>,
     },
-    /// A person asked to cancel; it ends where nothing is half done.
+    /// An operation that it waits for has ended: see [`Spec::after`].
+    Freed { by: OperationId },
+    /// It has another place in its lane: see [`Operation::rank`](crate::Operation::rank).
+    Ranked { rank: u64, who: String },
+    /// Of an operation with parts: these parts take back what others of it did.
+    RollingBack { parts: Vec<OperationId> },
+    /// Somebody asked to cancel; it ends where nothing is half done.
     CancelRequested { who: String },
     /// It cannot be known what happened; a person has to say.
     Doubted { reason: String },
@@ -87,6 +93,8 @@ pub enum Final {
     Succeeded,
     Failed,
     Cancelled,
+    /// A newer one does what it was to do.
+    Superseded,
 }
 
 impl Final {
@@ -97,6 +105,7 @@ impl Final {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -108,13 +117,16 @@ pub struct StepPlan {
     /// What was found while it was made and belongs into the operation's result.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// What none of the steps can do: with this the operation fails once they are through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shortfall: Option<Problem>,
 }
 
 impl From<Vec<StepSpec>> for StepPlan {
     fn from(steps: Vec<StepSpec>) -> Self {
         Self {
             steps,
-            warnings: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -132,6 +144,9 @@ pub struct StepSpec {
     /// A graceful stop that may be repeated by force.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_escalate: bool,
+    /// What goes on at the provider may be left to itself when a forced stop overtakes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_be_left: bool,
     /// The planned action whole; the queue does not look into it.
     pub body: Value,
 }

@@ -18,12 +18,19 @@
 //! crash between them is the one that nobody tested.
 
 mod backoff;
+mod breaker;
 mod command;
 mod decide;
+mod endings;
 mod entry;
+mod lanes;
 mod operation;
+mod parts;
+mod position;
 mod queue;
+mod resume;
 mod slots;
+mod spec;
 mod timers;
 mod transition;
 
@@ -31,9 +38,11 @@ mod transition;
 mod tests;
 
 pub use backoff::Backoff;
+pub use breaker::Lost;
 pub use command::{CallEnd, Command, Event, Output, PollEnd, SettleEnd};
 pub use entry::{Entry, Final, StepPlan, StepSpec, Token};
-pub use operation::{
-    EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, Spec, StepState, Then,
-};
-pub use queue::{Limits, LoadError, Queue};
+pub use operation::{EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, StepState, Then};
+pub use position::{Place, PlaceError};
+pub use queue::{Limits, Queue};
+pub use resume::LoadError;
+pub use spec::{After, OnFailure, Spec, Urgency};

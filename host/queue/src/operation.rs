@@ -1,37 +1,15 @@
 //! An operation and the state that its entries add up to.
 
 use enginehouse_model::documents::{Code, Problem, Sent, TaskEnd};
-use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
-use serde::{Deserialize, Serialize};
+use enginehouse_model::{FullName, OperationId, Timestamp};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::entry::{Entry, Final, StepSpec, Token};
+use crate::spec::{OnFailure, Spec};
 
-/// What was asked for. Never changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Spec {
-    pub number: OperationId,
-    /// `deploy`, `undeploy`, `reconfigure`, …
-    pub kind: String,
-    pub target: NodeUid,
-    /// The target's full name when it was asked for.
-    pub target_name: FullName,
-    pub who: String,
-    pub queued_at: Timestamp,
-    /// Parameters of the kind.
-    #[serde(default)]
-    pub params: Value,
-    /// The operation that this one is a part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<OperationId>,
-    /// Parts of this operation. One that has parts has no lane and no slot.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub children: Vec<OperationId>,
-    /// Where it runs; absent: it needs no slot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hypervisor: Option<HypervisorUid>,
-}
+/// Distance between the ranks of operations that follow each other, before any of them is moved.
+const RANK_STEP: u32 = 20;
 
 /// A `once` request of the current call.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -177,6 +155,14 @@ pub struct Operation {
     pub obstacle: Option<Problem>,
     /// How its parts ended so far.
     pub parts: Vec<EndedPart>,
+    /// Its place in its lane: the lower one goes first.
+    pub rank: u64,
+    /// Those of [`Spec::after`] that need not be waited for any more.
+    pub freed: Vec<OperationId>,
+    /// Parts that take back what the others did, once that has begun.
+    pub undo: Option<Vec<OperationId>>,
+    /// What none of its steps can do.
+    pub shortfall: Option<Problem>,
 }
 
 /// How a part of an operation ended.
@@ -188,6 +174,8 @@ pub struct EndedPart {
     pub state: Final,
     pub problem: Option<Problem>,
     pub warnings: Vec<String>,
+    /// Whether its own definition says that it is taken back when it fails.
+    pub on_failure: OnFailure,
 }
 
 /// An entry that does not fit the state before it.
@@ -203,6 +191,10 @@ impl Operation {
     /// The operation after its first entry.
     pub(crate) fn queued(spec: Spec) -> Self {
         Self {
+            rank: spec.number.0.saturating_mul(1 << RANK_STEP),
+            freed: Vec::new(),
+            undo: None,
+            shortfall: None,
             spec,
             phase: Phase::Pending,
             steps: Vec::new(),
@@ -306,38 +298,60 @@ impl Operation {
             state: *state,
             problem: problem.clone(),
             warnings: self.warnings.clone(),
+            on_failure: self.spec.on_failure,
         })
     }
 
-    /// How a parent ends when all its parts have: as the worst of them.
-    pub(crate) fn end_of_parts(&self) -> (Final, Option<Problem>) {
-        let unknown = self.spec.children.len().saturating_sub(self.parts.len());
-        let failed: Vec<&EndedPart> = self
-            .parts
-            .iter()
-            .filter(|part| part.state == Final::Failed)
-            .collect();
-        if let Some(first) = failed.first() {
-            let code = first.problem.as_ref().map_or(Code::Provider, |p| p.code);
-            let words = first
-                .problem
-                .as_ref()
-                .map_or("failed", |p| p.message.as_str());
-            let of = self.parts.len();
-            let message = format!(
-                "{} of {of} failed, first {}: {words}",
-                failed.len(),
-                first.target
-            );
-            return (Final::Failed, Some(Problem::new(code, message)));
-        }
-        if unknown > 0 {
-            let message = format!("how {unknown} of its parts ended is not on record");
-            return (Final::Failed, Some(Problem::new(Code::Provider, message)));
-        }
-        if self.parts.iter().any(|part| part.state == Final::Cancelled) {
-            return (Final::Cancelled, None);
-        }
-        (Final::Succeeded, None)
+    /// Whether it still waits for others to end.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.waits_for().next().is_some()
+    }
+
+    /// What it waits for: those of [`Spec::after`] that have not ended.
+    pub fn waits_for(&self) -> impl Iterator<Item = OperationId> {
+        let after = self.spec.after.iter().map(|after| after.number);
+        after.filter(|number| !self.freed.contains(number))
+    }
+
+    /// Whether a forced stop may take over from what it does now.
+    pub(crate) fn may_be_left(&self) -> bool {
+        let step = self.current_step();
+        step.is_some_and(|step| step.may_be_left)
+            && match &self.phase {
+                Phase::Waiting { .. } | Phase::Between => true,
+                Phase::Postponed { then, .. } => *then == Then::Call,
+                Phase::Pending
+                | Phase::Starting
+                | Phase::Calling
+                | Phase::Settling
+                | Phase::InDoubt { .. }
+                | Phase::Ended { .. } => false,
+            }
+    }
+
+    /// All its parts, also those that take others back.
+    pub fn all_parts(&self) -> impl Iterator<Item = OperationId> {
+        let undo = self.undo.iter().flatten();
+        self.spec.children.iter().chain(undo).copied()
+    }
+
+    /// How the parts ended that were asked for; those that take back are not among them.
+    pub fn forward_parts(&self) -> impl Iterator<Item = &EndedPart> {
+        self.parts.iter().filter(|part| !self.is_undo(part.number))
+    }
+
+    pub(crate) fn is_undo(&self, part: OperationId) -> bool {
+        self.undo.as_ref().is_some_and(|undo| undo.contains(&part))
+    }
+
+    /// Whether something has to be taken back when all its parts are over.
+    pub(crate) fn rolls_back(&self) -> bool {
+        let failed = |part: &&EndedPart| part.state == Final::Failed;
+        self.undo.is_none()
+            && self.parts.iter().filter(failed).any(|part| {
+                self.spec.on_failure == OnFailure::Rollback
+                    || part.on_failure == OnFailure::Rollback
+            })
     }
 }

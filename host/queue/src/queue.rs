@@ -1,16 +1,19 @@
-//! Lanes and slots: which operation goes on, and with what.
+//! Which operation goes on, and with what.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
+use enginehouse_model::documents::Problem;
 use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
-use thiserror::Error;
 
 use crate::backoff::Backoff;
+use crate::breaker::{Breakers, Lost, contact};
 use crate::command::{Command, Event, Output, PollEnd};
 use crate::decide::{decide, expects};
 use crate::entry::{Entry, Final};
-use crate::operation::{EndedPart, Illegal, Once, Operation, Phase, Spec, Then};
+use crate::lanes::{Lanes, behind, place};
+use crate::operation::{Illegal, Operation, Phase, Then};
 use crate::slots::Slots;
+use crate::spec::Spec;
 use crate::timers::Timers;
 
 /// Polls that fall due within this many milliseconds of each other are made together.
@@ -42,19 +45,15 @@ impl Default for Limits {
 /// All operations that have not ended.
 #[derive(Debug, Default)]
 pub struct Queue {
-    operations: BTreeMap<OperationId, Operation>,
-    lanes: BTreeMap<NodeUid, VecDeque<OperationId>>,
+    pub(crate) operations: BTreeMap<OperationId, Operation>,
+    lanes: Lanes,
     slots: Slots,
-    timers: Timers,
-}
-
-/// A journal that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum LoadError {
-    #[error("operation {0} has no first entry")]
-    NoBeginning(OperationId),
-    #[error("the journal does not add up")]
-    Illegal(#[source] Illegal),
+    pub(crate) timers: Timers,
+    breakers: Breakers,
+    /// What is due at hypervisors that are lost.
+    parked: BTreeSet<(HypervisorUid, OperationId)>,
+    /// Operation -> those that wait for its end.
+    pub(crate) dependents: BTreeMap<OperationId, BTreeSet<OperationId>>,
 }
 
 impl Queue {
@@ -64,54 +63,6 @@ impl Queue {
             slots: Slots::new(default_limits),
             ..Self::default()
         }
-    }
-
-    /// The queue that the journal adds up to, and how everything goes on: what was being called is
-    /// called again, or settled when its request may have left; tasks are polled. What waits for a
-    /// slot goes on with the first [`Queue::tick`], which is due at once: the limits can be told
-    /// before.
-    ///
-    /// `journal` has all operations that have not ended, by number; `ended_parts` how those parts
-    /// ended whose parent has not.
-    ///
-    /// # Errors
-    /// When an entry does not fit the ones before it.
-    pub fn load(
-        default_limits: Limits,
-        journal: impl IntoIterator<Item = (OperationId, Vec<Entry>)>,
-        ended_parts: impl IntoIterator<Item = EndedPart>,
-        now: Timestamp,
-    ) -> Result<(Self, Output), LoadError> {
-        let mut queue = Self::new(default_limits);
-        let mut parts = Vec::new();
-        for (number, entries) in journal {
-            let mut entries = entries.iter();
-            let Some(Entry::Queued { spec }) = entries.next() else {
-                return Err(LoadError::NoBeginning(number));
-            };
-            let mut operation = Operation::queued(spec.clone());
-            for entry in entries {
-                operation.apply(entry).map_err(LoadError::Illegal)?;
-            }
-            if operation.is_ended() {
-                parts.extend(operation.as_part());
-            } else {
-                queue.enter(operation);
-            }
-        }
-        for part in parts.into_iter().chain(ended_parts) {
-            if let Some(parent) = queue.operations.get_mut(&part.parent)
-                && parent.parts.iter().all(|other| other.number != part.number)
-            {
-                parent.parts.push(part);
-            }
-        }
-        let mut output = Output::default();
-        let numbers: Vec<OperationId> = queue.operations.keys().copied().collect();
-        for number in numbers {
-            output.append(queue.resume(number, now));
-        }
-        Ok((queue, output))
     }
 
     /// Sets the limits of a hypervisor. What runs already is not stopped; what may go on now does
@@ -132,11 +83,18 @@ impl Queue {
 
     /// Operations of one lane in their order.
     pub fn lane(&self, target: NodeUid) -> impl Iterator<Item = &Operation> {
-        self.lanes
-            .get(&target)
-            .into_iter()
-            .flatten()
-            .filter_map(|number| self.operations.get(number))
+        let numbers = self.lanes.iter(target);
+        numbers.filter_map(|number| self.operations.get(&number))
+    }
+
+    pub(crate) fn first_of(&self, target: NodeUid) -> Option<OperationId> {
+        self.lanes.first(target)
+    }
+
+    /// A hypervisor that does not answer: its operations wait until it does.
+    #[must_use]
+    pub fn lost(&self, hypervisor: HypervisorUid) -> Option<&Lost> {
+        self.breakers.lost(hypervisor)
     }
 
     /// When [`Queue::tick`] has something to do. A time that is past: at once.
@@ -145,7 +103,8 @@ impl Queue {
         if self.slots.is_stale() {
             return Some(Timestamp::default());
         }
-        self.timers.next()
+        let due = [self.timers.next(), self.breakers.next()];
+        due.into_iter().flatten().min()
     }
 
     /// Takes operations in, parts after their parents. Their numbers are the caller's: larger than
@@ -154,13 +113,73 @@ impl Queue {
         let mut output = Output::default();
         for spec in specs {
             let number = spec.number;
+            let Spec {
+                overtakes,
+                ref supersedes,
+                ..
+            } = spec;
+            let superseded = supersedes.clone();
             output
                 .entries
                 .push((number, Entry::Queued { spec: spec.clone() }));
+            let last = self.lanes.last_rank(spec.target);
             self.enter(Operation::queued(spec));
+            for older in superseded {
+                self.supersede(older, now, &mut output);
+            }
+            self.go_behind(number, last, &mut output);
+            if overtakes {
+                self.overtake(number, now, &mut output);
+            }
+            self.note_ended_before(number, &mut output);
         }
         output.append(self.schedule(now));
         output
+    }
+
+    /// The lane may end with one that was moved behind newer ones.
+    fn go_behind(&mut self, number: OperationId, last: Option<u64>, output: &mut Output) {
+        let Some(operation) = self.operations.get(&number) else {
+            return;
+        };
+        let is_part_or_single = operation.spec.children.is_empty();
+        if let Some(last) = last.filter(|last| is_part_or_single && *last >= operation.rank) {
+            let entry = Entry::Ranked {
+                rank: behind(last),
+                who: operation.spec.who.clone(),
+            };
+            output.append(self.take(number, vec![entry]).unwrap_or_default());
+        }
+    }
+
+    /// What it waits for may have ended in the moment before.
+    fn note_ended_before(&mut self, number: OperationId, output: &mut Output) {
+        let Some(operation) = self.operations.get(&number) else {
+            return;
+        };
+        let over: Vec<OperationId> = operation
+            .waits_for()
+            .filter(|before| !self.operations.contains_key(before))
+            .collect();
+        for before in &over {
+            self.dependents.remove(before);
+        }
+        let over = over.into_iter().map(|by| Entry::Freed { by }).collect();
+        output.append(self.take(number, over).unwrap_or_default());
+    }
+
+    fn supersede(&mut self, older: OperationId, now: Timestamp, output: &mut Output) {
+        let waits = self
+            .operations
+            .get(&older)
+            .is_some_and(|older| older.phase == Phase::Pending && older.spec.children.is_empty());
+        if waits {
+            let superseded = Entry::Ended {
+                state: Final::Superseded,
+                problem: None,
+            };
+            self.end_with(older, superseded, now, output);
+        }
     }
 
     /// Takes in what happened.
@@ -183,10 +202,14 @@ impl Queue {
         if !expects(operation, &event) {
             return Err(operation.illegal(event.name()));
         }
-        let limits = self.slots.limits(operation.spec.hypervisor);
+        let hypervisor = operation.spec.hypervisor;
+        let limits = self.slots.limits(hypervisor);
         let polled = matches!(event, Event::Polled(_));
         let entries = decide(operation, &event, now, &limits);
         let mut output = self.take(number, entries)?;
+        if let (Some(hypervisor), Some(contact)) = (hypervisor, contact(&event)) {
+            self.note_contact(hypervisor, contact, now, &mut output);
+        }
         if let Event::Polled(end) = &event {
             self.note_poll(number, end);
         }
@@ -231,21 +254,113 @@ impl Queue {
         }
     }
 
+    fn note_contact(
+        &mut self,
+        hypervisor: HypervisorUid,
+        contact: Result<(), &Problem>,
+        now: Timestamp,
+        output: &mut Output,
+    ) {
+        match contact {
+            Ok(()) if self.breakers.answered(hypervisor) => self.found(hypervisor, now, output),
+            Ok(()) => {}
+            Err(problem) => {
+                if self.breakers.failed(hypervisor, problem, now) {
+                    self.slots.set_lost(hypervisor, true);
+                    output.turned.push((hypervisor, true));
+                }
+            }
+        }
+    }
+
+    /// Takes a hypervisor for lost until a probe, which is due at once, says otherwise.
+    pub fn suspect(&mut self, hypervisor: HypervisorUid, problem: &Problem, now: Timestamp) {
+        if self.breakers.lost(hypervisor).is_none() {
+            self.breakers.lose(hypervisor, problem, now, now);
+            self.slots.set_lost(hypervisor, true);
+        }
+    }
+
+    /// What [`Command::Probe`] found; also told when somebody else reached the hypervisor.
+    pub fn probed(
+        &mut self,
+        hypervisor: HypervisorUid,
+        found: Result<(), Problem>,
+        now: Timestamp,
+    ) -> Output {
+        let mut output = Output::default();
+        match found {
+            Ok(()) => self.note_contact(hypervisor, Ok(()), now, &mut output),
+            Err(problem) => self.breakers.still_lost(hypervisor, problem, now),
+        }
+        output.append(self.schedule(now));
+        output
+    }
+
+    /// Everything that was due meanwhile is due now.
+    fn found(&mut self, hypervisor: HypervisorUid, now: Timestamp, output: &mut Output) {
+        self.slots.set_lost(hypervisor, false);
+        output.turned.push((hypervisor, false));
+        let parked: Vec<(HypervisorUid, OperationId)> = self
+            .parked
+            .iter()
+            .filter(|(at, _)| *at == hypervisor)
+            .copied()
+            .collect();
+        for one in parked {
+            self.parked.remove(&one);
+            self.timers.set(one.1, now);
+        }
+        // The back-off that its operations are in was for what is over now.
+        let postponed: Vec<OperationId> = self
+            .operations
+            .values()
+            .filter(|operation| operation.spec.hypervisor == Some(hypervisor))
+            .filter(|operation| {
+                let unreachable = operation.obstacle.as_ref().is_some_and(|problem| {
+                    problem.code == enginehouse_model::documents::Code::Unreachable
+                });
+                // A settlement waits for a time, not for the hypervisor.
+                unreachable
+                    && matches!(
+                        &operation.phase,
+                        Phase::Postponed {
+                            then: Then::Prepare | Then::Call,
+                            ..
+                        }
+                    )
+            })
+            .map(Operation::number)
+            .collect();
+        for number in postponed {
+            self.timers.set(number, now);
+        }
+    }
+
     /// Does what is due.
     pub fn tick(&mut self, now: Timestamp) -> Output {
         let mut output = Output::default();
+        for hypervisor in self.breakers.take_due(now) {
+            output.commands.push(Command::Probe { hypervisor });
+        }
         let mut polls: BTreeMap<Option<HypervisorUid>, Vec<OperationId>> = BTreeMap::new();
         let mut early = Vec::new();
-        for number in self.timers.take_due(now.plus_ms(POLL_TOGETHER_MS)) {
+        for (at, number) in self.timers.take_due(now.plus_ms(POLL_TOGETHER_MS)) {
             let Some(operation) = self.operations.get(&number) else {
                 continue;
             };
+            if let Some(hypervisor) = operation.spec.hypervisor
+                && self.breakers.lost(hypervisor).is_some()
+            {
+                self.parked.insert((hypervisor, number));
+                continue;
+            }
             match &operation.phase {
                 Phase::Waiting { .. } => polls
                     .entry(operation.spec.hypervisor)
                     .or_default()
                     .push(number),
-                Phase::Postponed { until, .. } if *until > now => early.push((number, *until)),
+                Phase::Postponed { .. } if at > now => early.push((number, at)),
                 Phase::Postponed { then, .. } => {
                     let then = *then;
                     output.append(self.go_on(number, then, now));
@@ -277,16 +392,19 @@ impl Queue {
         output
     }
 
-    fn enter(&mut self, operation: Operation) {
+    pub(crate) fn enter(&mut self, operation: Operation) {
         let number = operation.number();
+        for before in operation.waits_for() {
+            self.dependents.entry(before).or_default().insert(number);
+        }
+        let first_before = self.lanes.first(operation.spec.target);
         if operation.spec.children.is_empty() {
-            self.lanes
-                .entry(operation.spec.target)
-                .or_default()
-                .push_back(number);
+            self.lanes.insert(&operation);
         }
         self.operations.insert(number, operation);
-        self.count(number);
+        for number in [Some(number), first_before].into_iter().flatten() {
+            self.count(number);
+        }
     }
 
     /// Keeps the slots true to an operation.
@@ -294,13 +412,16 @@ impl Queue {
         let Some(operation) = self.operations.get(&number) else {
             return;
         };
-        let lane = self.lanes.get(&operation.spec.target);
-        let is_first = lane.and_then(VecDeque::front) == Some(&number);
+        let is_first = self.lanes.first(operation.spec.target) == Some(number);
         self.slots.update(operation, is_first);
     }
 
     /// Applies entries to an operation and hands them out.
-    fn take(&mut self, number: OperationId, entries: Vec<Entry>) -> Result<Output, Illegal> {
+    pub(crate) fn take(
+        &mut self,
+        number: OperationId,
+        entries: Vec<Entry>,
+    ) -> Result<Output, Illegal> {
         if entries.is_empty() {
             return Ok(Output::default());
         }
@@ -312,7 +433,19 @@ impl Queue {
         for entry in &entries {
             after.apply(entry)?;
         }
-        *operation = after;
+        let has_moved = place(&after) != place(operation);
+        if has_moved {
+            let target = operation.spec.target;
+            let first = self.lanes.first(target);
+            self.lanes.remove(operation);
+            self.lanes.insert(&after);
+            *operation = after;
+            for other in first.into_iter().chain(self.lanes.first(target)) {
+                self.count(other);
+            }
+        } else {
+            *operation = after;
+        }
         self.count(number);
         Ok(Output {
             entries: entries.into_iter().map(|entry| (number, entry)).collect(),
@@ -320,8 +453,21 @@ impl Queue {
         })
     }
 
+    /// Takes an end that was not asked for by an event of the operation itself.
+    pub(crate) fn end_with(
+        &mut self,
+        number: OperationId,
+        end: Entry,
+        now: Timestamp,
+        output: &mut Output,
+    ) {
+        let mut taken = self.take(number, vec![end]).unwrap_or_default();
+        self.follow(number, now, &mut taken);
+        output.append(taken);
+    }
+
     /// What the new state asks for.
-    fn follow(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {
+    pub(crate) fn follow(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {
         let Some(operation) = self.operations.get(&number) else {
             return;
         };
@@ -348,8 +494,12 @@ impl Queue {
                 if let Some(Entry::Waiting { first_poll, .. }) = last {
                     self.timers.set(number, *first_poll);
                 }
+                self.leave_to_itself(number, now, output);
             }
-            Phase::Postponed { until, .. } => self.timers.set(number, *until),
+            Phase::Postponed { until, .. } => {
+                self.timers.set(number, *until);
+                self.leave_to_itself(number, now, output);
+            }
             Phase::Ended { .. } => self.leave(number, now, output),
             Phase::Pending
             | Phase::Starting
@@ -360,61 +510,19 @@ impl Queue {
         }
     }
 
-    /// An ended operation leaves; its parent may end with it.
-    fn leave(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {
+    /// Takes an operation that has ended out of everything but the story of the others.
+    pub(crate) fn remove(&mut self, number: OperationId) -> Option<Operation> {
         self.timers.clear(number);
-        output.commands.push(Command::Finish { operation: number });
         self.slots.remove(number);
-        let Some(operation) = self.operations.remove(&number) else {
-            return;
-        };
-        let target = operation.spec.target;
-        let mut next = None;
-        if let Some(lane) = self.lanes.get_mut(&target) {
-            lane.retain(|other| *other != number);
-            next = lane.front().copied();
+        let operation = self.operations.remove(&number)?;
+        if let Some(hypervisor) = operation.spec.hypervisor {
+            self.parked.remove(&(hypervisor, number));
         }
-        match next {
-            Some(next) => self.count(next),
-            None => {
-                self.lanes.remove(&target);
-            }
+        self.lanes.remove(&operation);
+        if let Some(next) = self.lanes.first(operation.spec.target) {
+            self.count(next);
         }
-        let part = operation.as_part();
-        output.ended.push(operation);
-        let Some(part) = part else {
-            return;
-        };
-        let parent = part.parent;
-        let Some(parent_operation) = self.operations.get_mut(&parent) else {
-            return;
-        };
-        parent_operation.parts.push(part);
-        if self.parts_are_over(parent) {
-            output.append(self.end_parent(parent, now));
-        }
-    }
-
-    fn parts_are_over(&self, parent: OperationId) -> bool {
-        self.operations.get(&parent).is_some_and(|operation| {
-            operation
-                .spec
-                .children
-                .iter()
-                .all(|child| !self.operations.contains_key(child))
-        })
-    }
-
-    fn end_parent(&mut self, parent: OperationId, now: Timestamp) -> Output {
-        let Some(operation) = self.operations.get(&parent) else {
-            return Output::default();
-        };
-        let (state, problem) = operation.end_of_parts();
-        let mut output = self
-            .take(parent, vec![Entry::Ended { state, problem }])
-            .unwrap_or_default();
-        self.follow(parent, now, &mut output);
-        output
+        Some(operation)
     }
 
     /// Continues a postponed operation.
@@ -436,42 +544,9 @@ impl Queue {
         output
     }
 
-    /// After a restart.
-    fn resume(&mut self, number: OperationId, now: Timestamp) -> Output {
-        let Some(operation) = self.operations.get(&number) else {
-            return Output::default();
-        };
-        let mut output = Output::default();
-        match &operation.phase {
-            Phase::Pending if !operation.spec.children.is_empty() => {
-                if self.parts_are_over(number) {
-                    output.append(self.end_parent(number, now));
-                }
-            }
-            Phase::Starting => output.commands.push(Command::Prepare { operation: number }),
-            Phase::Calling => {
-                let entry = match &operation.state.once {
-                    Once::Sending { .. } => Entry::Settling {
-                        reason: "the host ended before the answer".to_owned(),
-                    },
-                    Once::None | Once::Answered { .. } => Entry::Called {
-                        attempt: operation.state.attempt + 1,
-                    },
-                };
-                output.append(self.take(number, vec![entry]).unwrap_or_default());
-                self.follow(number, now, &mut output);
-            }
-            Phase::Settling => output.commands.push(Command::Settle { operation: number }),
-            Phase::Waiting { .. } => self.timers.set(number, now),
-            Phase::Postponed { until, .. } => self.timers.set(number, *until),
-            Phase::Pending | Phase::Between | Phase::InDoubt { .. } | Phase::Ended { .. } => {}
-        }
-        output
-    }
-
     /// Starts what may start: the first of each lane while its hypervisor has slots, and the next
     /// step of what is between two.
-    fn schedule(&mut self, now: Timestamp) -> Output {
+    pub(crate) fn schedule(&mut self, now: Timestamp) -> Output {
         let mut output = Output::default();
         while let Some(number) = self.slots.next() {
             let Some(operation) = self.operations.get(&number) else {
@@ -482,6 +557,7 @@ impl Queue {
                 state,
                 problem: None,
             };
+            let shortfall = operation.shortfall.clone();
             let is_pending = operation.phase == Phase::Pending;
             // Ends are found here only after a journal was cut inside of a commit.
             let entry = if operation.cancel.is_some() {
@@ -491,7 +567,7 @@ impl Queue {
             } else if operation.current_step().is_some() {
                 Entry::Called { attempt: 1 }
             } else {
-                end(Final::Succeeded)
+                crate::decide::end(shortfall)
             };
             match self.take(number, vec![entry]) {
                 Ok(mut taken) => {
@@ -510,6 +586,8 @@ impl Queue {
     pub(crate) fn is_clean(&self) -> bool {
         self.operations.is_empty()
             && self.lanes.is_empty()
+            && self.dependents.is_empty()
+            && self.parked.is_empty()
             && self.timers.next().is_none()
             && self.slots.is_empty()
     }

@@ -9,6 +9,7 @@ use enginehouse_model::{HypervisorUid, OperationId};
 
 use crate::operation::{Operation, Phase};
 use crate::queue::Limits;
+use crate::spec::Urgency;
 
 /// What each operation counts for, and what that adds up to.
 #[derive(Debug, Default)]
@@ -19,14 +20,16 @@ pub(crate) struct Slots {
     shares: BTreeMap<OperationId, Share>,
     /// Places where somebody may be able to go on.
     stale: BTreeSet<Option<HypervisorUid>>,
+    /// Places where nobody can.
+    lost: BTreeSet<HypervisorUid>,
 }
 
 #[derive(Debug, Default)]
 struct Place {
     taken: usize,
     copies: BTreeMap<String, usize>,
-    /// First of their lanes, waiting for a slot.
-    pending: BTreeSet<OperationId>,
+    /// First of their lanes, waiting for a slot; people's first.
+    pending: BTreeSet<(Urgency, OperationId)>,
     /// Between two steps, with the template that the next one copies from.
     between: BTreeMap<OperationId, Option<String>>,
 }
@@ -43,14 +46,18 @@ struct Share {
 #[derive(Debug, PartialEq)]
 enum Wants {
     Nothing,
-    Slot,
+    Slot(Urgency),
     Step(Option<String>),
 }
 
 impl Share {
     fn of(operation: &Operation, is_first: bool) -> Self {
         let wants = match operation.phase {
-            Phase::Pending if is_first && operation.spec.children.is_empty() => Wants::Slot,
+            Phase::Pending
+                if is_first && operation.spec.children.is_empty() && !operation.is_blocked() =>
+            {
+                Wants::Slot(operation.spec.urgency)
+            }
             Phase::Between => Wants::Step(
                 operation
                     .current_step()
@@ -89,6 +96,15 @@ impl Slots {
         }
     }
 
+    /// While a hypervisor is lost, nobody goes on there.
+    pub(crate) fn set_lost(&mut self, hypervisor: HypervisorUid, lost: bool) {
+        if lost {
+            self.lost.insert(hypervisor);
+        } else if self.lost.remove(&hypervisor) {
+            self.stale.insert(Some(hypervisor));
+        }
+    }
+
     pub(crate) fn limits(&self, place: Option<HypervisorUid>) -> Limits {
         place
             .and_then(|uid| self.limits.get(&uid))
@@ -118,8 +134,8 @@ impl Slots {
         }
         match &share.wants {
             Wants::Nothing => {}
-            Wants::Slot => {
-                place.pending.insert(number);
+            Wants::Slot(urgency) => {
+                place.pending.insert((*urgency, number));
             }
             Wants::Step(template) => {
                 place.between.insert(number, template.clone());
@@ -150,8 +166,8 @@ impl Slots {
         }
         match share.wants {
             Wants::Nothing => {}
-            Wants::Slot => {
-                place.pending.remove(&number);
+            Wants::Slot(urgency) => {
+                place.pending.remove(&(urgency, number));
             }
             Wants::Step(_) => {
                 place.between.remove(&number);
@@ -168,7 +184,8 @@ impl Slots {
     pub(crate) fn next(&mut self) -> Option<OperationId> {
         while let Some(uid) = self.stale.first().copied() {
             let limits = self.limits(uid);
-            if let Some(place) = self.places.get(&uid) {
+            let is_lost = uid.is_some_and(|uid| self.lost.contains(&uid));
+            if !is_lost && let Some(place) = self.places.get(&uid) {
                 let next = place.next(uid.is_some(), &limits);
                 if next.is_some() {
                     return next;
@@ -199,7 +216,7 @@ impl Place {
         between.map(|(number, _)| *number).or_else(|| {
             match is_limited && self.taken >= limits.operations {
                 true => None,
-                false => self.pending.first().copied(),
+                false => self.pending.first().map(|(_, number)| *number),
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use enginehouse_model::documents::Note;
 
-use crate::entry::{Entry, Token};
+use crate::entry::{Entry, Final, Token};
 use crate::operation::{Failing, Once, Operation, Origin, Phase, StepState, Then};
 
 /// Takes `entry` into `operation`, or leaves it alone when it does not fit.
@@ -13,6 +13,9 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
     match entry {
         Entry::Queued { .. } => return Err(()),
         Entry::Started => {
+            if operation.is_blocked() || has_parts(operation) {
+                return Err(());
+            }
             fits(operation, |phase| {
                 matches!(phase, Phase::Pending)
                     || matches!(phase, Phase::Postponed { then, .. } if *then == Then::Prepare)
@@ -25,6 +28,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.steps.clone_from(&plan.steps);
             operation.tries = vec![0; plan.steps.len()];
             operation.warnings.extend(plan.warnings.iter().cloned());
+            operation.shortfall.clone_from(&plan.shortfall);
             operation.step = 0;
             operation.state = StepState::default();
             operation.obstacle = None;
@@ -203,6 +207,27 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.warnings.extend(outcome.warnings.iter().cloned());
             next_step(operation);
         }
+        Entry::Freed { by } => {
+            fits(operation, |phase| matches!(phase, Phase::Pending))?;
+            if !operation.waits_for().any(|number| number == *by) {
+                return Err(());
+            }
+            operation.freed.push(*by);
+        }
+        Entry::Ranked { rank, .. } => {
+            fits(operation, |phase| matches!(phase, Phase::Pending))?;
+            if has_parts(operation) {
+                return Err(());
+            }
+            operation.rank = *rank;
+        }
+        Entry::RollingBack { parts } => {
+            fits(operation, |phase| matches!(phase, Phase::Pending))?;
+            if !has_parts(operation) || operation.undo.is_some() {
+                return Err(());
+            }
+            operation.undo = Some(parts.clone());
+        }
         Entry::CancelRequested { who } => operation.cancel = Some(who.clone()),
         Entry::Doubted { reason } => {
             fits(operation, |phase| matches!(phase, Phase::Settling))?;
@@ -222,12 +247,20 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::Ended { state, problem } => {
             match &operation.phase {
-                Phase::Pending | Phase::Starting | Phase::Between | Phase::InDoubt { .. } => {}
+                Phase::Pending => {}
+                _ if *state == Final::Superseded => {
+                    if !operation.may_be_left() {
+                        return Err(());
+                    }
+                }
+                Phase::Starting | Phase::Between | Phase::InDoubt { .. } => {}
                 Phase::Calling => knows_its_request(operation)?,
                 Phase::Postponed {
                     then: Then::Prepare | Then::Call,
                     ..
                 } => {}
+                Phase::Waiting { .. } if *state == Final::Superseded && operation.may_be_left() => {
+                }
                 // Something goes on at the provider, or may.
                 Phase::Settling
                 | Phase::Waiting { .. }
@@ -247,6 +280,10 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
     }
     Ok(())
+}
+
+fn has_parts(operation: &Operation) -> bool {
+    !operation.spec.children.is_empty()
 }
 
 fn fits(operation: &Operation, allowed: impl Fn(&Phase) -> bool) -> Result<(), ()> {

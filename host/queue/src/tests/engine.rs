@@ -73,6 +73,7 @@ fn step(shell: &mut Shell) -> StepSpec {
         reason: String::new(),
         template: (pick == 1).then(|| "9000".to_owned()),
         may_escalate: pick == 2,
+        may_be_left: false,
         body: json!(scripts[pick]),
     }
 }

@@ -23,17 +23,18 @@ pub(super) fn hypervisor(n: u128) -> HypervisorUid {
 
 /// An operation on machine `target` of hypervisor 1.
 pub(super) fn spec(number: u64, target: u128) -> Spec {
+    let target_uid = NodeUid::from_uuid(Uuid::from_u128(target));
+    let name = format!("/vm{target}").parse().unwrap();
     Spec {
-        number: OperationId(number),
-        kind: "deploy".to_owned(),
-        target: NodeUid::from_uuid(Uuid::from_u128(target)),
-        target_name: format!("/vm{target}").parse().unwrap(),
-        who: "tester".to_owned(),
-        queued_at: T0,
-        params: Value::Null,
-        parent: None,
-        children: Vec::new(),
         hypervisor: Some(hypervisor(1)),
+        ..Spec::new(
+            OperationId(number),
+            "deploy",
+            target_uid,
+            name,
+            "tester",
+            T0,
+        )
     }
 }
 
@@ -43,6 +44,7 @@ pub(super) fn step(action: &str) -> StepSpec {
         reason: format!("{action} it"),
         template: None,
         may_escalate: action == "stop",
+        may_be_left: action == "shutdown",
         body: Value::Null,
     }
 }
@@ -132,6 +134,7 @@ pub(super) struct Bench {
     pub now: Timestamp,
     pub journal: Vec<(OperationId, Entry)>,
     pub ended: Vec<Operation>,
+    pub turned: Vec<(HypervisorUid, bool)>,
 }
 
 impl Bench {
@@ -148,6 +151,7 @@ impl Bench {
             now: T0,
             journal: Vec::new(),
             ended: Vec::new(),
+            turned: Vec::new(),
         }
     }
 
@@ -212,9 +216,21 @@ impl Bench {
         self.take(output)
     }
 
+    /// As [`Bench::wake`]; a hypervisor that is lost is found again before.
+    pub(super) fn wake_found(&mut self) -> Vec<Command> {
+        let mut commands = self.wake();
+        if let [Command::Probe { hypervisor }] = commands.as_slice() {
+            let output = self.queue.probed(*hypervisor, Ok(()), self.now);
+            assert_eq!(self.take(output), []);
+            commands = self.wake();
+        }
+        commands
+    }
+
     pub(super) fn take(&mut self, output: Output) -> Vec<Command> {
         self.journal.extend(output.entries);
         self.ended.extend(output.ended);
+        self.turned.extend(output.turned);
         output.commands
     }
 

@@ -2,19 +2,22 @@
 //!
 //! - `fixture`: short names for what every test needs
 //! - `table`: which entry may follow which state, as a text to read
-//! - `behaviour`, `cancel`, `limits`: one behaviour each
+//! - `behaviour`, `breaker`, `cancel`, `limits`, `order`, `rollback`: one behaviour each
 //! - `provider`, `engine`, `shell`: a provider, its engine and a host in virtual time, with faults
 //!   and crashes
 //! - `simulation`: what holds whatever happens
 //! - `cost`: ten thousand operations
 
 mod behaviour;
+mod breaker;
 mod cancel;
 mod cost;
 mod engine;
 mod fixture;
 mod limits;
+mod order;
 mod provider;
+mod rollback;
 mod shell;
 mod simulation;
 mod table;

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enginehouse_model::{HypervisorUid, OperationId, Timestamp};
+use enginehouse_model::documents::Code;
+use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
 
 use super::fixture::{T0, hypervisor};
 use super::provider::{Provider, Random};
-use crate::{Command, EndedPart, Entry, Event, Limits, Operation, Output, Phase, Queue, Spec};
+use crate::{
+    After, Command, EndedPart, Entry, Event, Limits, Operation, Output, Phase, Place, Queue, Spec,
+};
 
 pub(super) const LIMITS: Limits = Limits {
     operations: 2,
@@ -22,8 +25,11 @@ pub(super) enum Work {
     Settle(OperationId),
     Poll(HypervisorUid, Vec<OperationId>),
     Report(OperationId, Event),
+    Probe(HypervisorUid),
+    RollBack(OperationId),
     /// Of people: a crash does not stop them.
     Cancel(OperationId),
+    Move(OperationId, Place),
     Submit(Vec<Spec>),
     LookAround,
 }
@@ -31,11 +37,13 @@ pub(super) enum Work {
 impl Work {
     fn outlives_a_crash(&self) -> bool {
         match self {
-            Self::Cancel(_) | Self::Submit(_) | Self::LookAround => true,
+            Self::Cancel(_) | Self::Move(..) | Self::Submit(_) | Self::LookAround => true,
             Self::Prepare(_)
             | Self::Call(_)
             | Self::Settle(_)
             | Self::Poll(..)
+            | Self::Probe(_)
+            | Self::RollBack(_)
             | Self::Report(..) => false,
         }
     }
@@ -62,6 +70,10 @@ pub(super) struct Shell {
     /// Operations about which a person decided.
     pub judged: BTreeSet<OperationId>,
     pub crashes: usize,
+    /// Operations that got another place.
+    pub moved: usize,
+    /// The highest number given out.
+    pub last_number: u64,
     work: BTreeMap<(Timestamp, u64), Work>,
     seq: u64,
     kill: Kill,
@@ -82,6 +94,8 @@ impl Shell {
             ended: BTreeMap::new(),
             judged: BTreeSet::new(),
             crashes: 0,
+            moved: 0,
+            last_number: 0,
             work: BTreeMap::new(),
             seq: 0,
             kill,
@@ -142,6 +156,26 @@ impl Shell {
                     self.tell(number, Event::Cancel { who });
                 }
             }
+            Work::Move(number, place) => {
+                let moved = self.queue.reposition(number, place, "tester", self.now);
+                if let Ok(output) = moved {
+                    self.moved += 1;
+                    self.commit(output);
+                }
+            }
+            Work::Probe(uid) => {
+                let found = match self.random.chance(40) {
+                    true => Ok(()),
+                    false => Err(super::fixture::problem(Code::Unreachable)),
+                };
+                let output = self.queue.probed(uid, found, self.now);
+                self.commit(output);
+            }
+            Work::RollBack(parent) => {
+                let specs = self.undo(parent);
+                let output = self.queue.roll_back(parent, specs, self.now);
+                self.commit(output);
+            }
             Work::Submit(specs) => {
                 let output = self.queue.submit(specs.clone(), self.now);
                 if !self.commit(output) && self.queue.get(specs[0].number).is_none() {
@@ -151,6 +185,39 @@ impl Shell {
             }
             Work::LookAround => super::engine::judge(self),
         }
+    }
+
+    /// The parts of `parent` that ended, the last first, each to be taken back after the one before.
+    fn undo(&mut self, parent: OperationId) -> Vec<Spec> {
+        let operation = self.queue.get(parent).expect("it is rolled back");
+        let mut parts: Vec<OperationId> = operation.parts.iter().map(|part| part.number).collect();
+        parts.sort();
+        let mut specs: Vec<Spec> = Vec::new();
+        for part in parts.into_iter().rev() {
+            self.last_number += 1;
+            let done = &self.ended[&part].spec;
+            specs.push(Spec {
+                parent: Some(parent),
+                hypervisor: done.hypervisor,
+                after: specs
+                    .last()
+                    .map(|before| After {
+                        number: before.number,
+                        however_it_ends: true,
+                    })
+                    .into_iter()
+                    .collect(),
+                ..Spec::new(
+                    OperationId(self.last_number),
+                    "undo",
+                    done.target,
+                    done.target_name.clone(),
+                    "rollback",
+                    self.now,
+                )
+            });
+        }
+        specs
     }
 
     /// Reports what happened. False: the host was killed over it.
@@ -201,6 +268,8 @@ impl Shell {
                     hypervisor,
                     operations,
                 } => (operations.clone(), Work::Poll(hypervisor, operations)),
+                Command::Probe { hypervisor } => (Vec::new(), Work::Probe(hypervisor)),
+                Command::RollBack { operation } => (Vec::new(), Work::RollBack(operation)),
                 Command::Finish { operation } => {
                     assert_eq!(self.queue.get(operation), None);
                     continue;
@@ -219,10 +288,10 @@ impl Shell {
     /// How many of these entries reach the disk. Orders are numbered in one commit, whole or not.
     fn survives(&mut self, entries: &[(OperationId, Entry)]) -> usize {
         let all = entries.len();
-        let queued = entries
+        let last_queued = entries
             .iter()
-            .filter(|(_, entry)| matches!(entry, Entry::Queued { .. }))
-            .count();
+            .rposition(|(_, entry)| matches!(entry, Entry::Queued { .. }))
+            .map_or(0, |at| at + 1);
         let durable = match self.kill {
             Kill::Never => all,
             Kill::After(n) if n > self.journal.len() => all.min(n - self.journal.len()),
@@ -233,7 +302,7 @@ impl Shell {
             }
             Kill::PerCent(_) => all,
         };
-        if durable < queued { 0 } else { durable }
+        if durable < last_queued { 0 } else { durable }
     }
 
     fn restart(&mut self) {
@@ -290,13 +359,12 @@ impl Shell {
     fn check(&self) {
         let mut slots: BTreeMap<HypervisorUid, usize> = BTreeMap::new();
         let mut copies: BTreeMap<(HypervisorUid, String), usize> = BTreeMap::new();
-        let mut lanes: BTreeMap<_, Vec<&Operation>> = BTreeMap::new();
+        let mut lanes: BTreeSet<NodeUid> = BTreeSet::new();
         for operation in self.queue.iter() {
             if !operation.spec.children.is_empty() {
                 continue;
             }
-            let target = operation.spec.target;
-            lanes.entry(target).or_default().push(operation);
+            lanes.insert(operation.spec.target);
             // A person's retry does not wait for a slot.
             let Some(place) = operation.spec.hypervisor else {
                 continue;
@@ -313,10 +381,11 @@ impl Shell {
         }
         assert!(slots.values().all(|taken| *taken <= LIMITS.operations));
         assert!(copies.values().all(|n| *n <= LIMITS.copies_per_template));
-        for lane in lanes.values() {
-            let behind = lane.iter().skip(1);
-            for operation in behind {
-                assert_eq!(operation.phase, Phase::Pending, "overtook its lane");
+        for lane in lanes {
+            for operation in self.queue.lane(lane).skip(1) {
+                let behind = operation.phase == Phase::Pending;
+                let lane: Vec<&Operation> = self.queue.lane(lane).collect();
+                assert!(behind, "overtook its lane: {lane:#?}");
             }
         }
     }

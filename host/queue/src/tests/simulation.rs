@@ -8,7 +8,7 @@ use super::engine::{digest, phases};
 use super::fixture::{hypervisor, spec};
 use super::provider::Random;
 use super::shell::{Kill, Shell, Work};
-use crate::{Entry, Final, Operation, Phase, Spec};
+use crate::{After, EndedPart, Entry, Final, OnFailure, Operation, Phase, Place, Spec, Urgency};
 
 /// Orders of one run: up to ten operations on four machines of two hypervisors, and one operation
 /// with parts.
@@ -19,6 +19,13 @@ fn orders(random: &mut Random) -> Vec<Vec<Spec>> {
         let target = 1 + u128::from(random.below(4));
         let mut spec = spec(number, target);
         spec.hypervisor = Some(hypervisor(1 + target / 4));
+        spec.overtakes = random.chance(10);
+        if random.chance(30) {
+            spec.urgency = Urgency::Automatic;
+        }
+        if number > 1 && random.chance(20) {
+            spec.supersedes = vec![OperationId(1 + random.below(number - 1))];
+        }
         spec
     };
     let mut orders: Vec<Vec<Spec>> = (0..2 + random.below(6))
@@ -27,12 +34,31 @@ fn orders(random: &mut Random) -> Vec<Vec<Spec>> {
     let mut parent = one(random);
     parent.target = spec(0, 100).target;
     parent.hypervisor = None;
-    let parts: Vec<Spec> = (0..1 + random.below(3))
-        .map(|_| Spec {
+    parent.overtakes = false;
+    parent.supersedes = Vec::new();
+    let rolls_back = |random: &mut Random| match random.chance(50) {
+        true => OnFailure::Rollback,
+        false => OnFailure::Keep,
+    };
+    parent.on_failure = rolls_back(random);
+    let mut parts: Vec<Spec> = Vec::new();
+    for _ in 0..1 + random.below(4) {
+        let before = parts.iter().filter(|_| random.chance(40));
+        let after = before
+            .map(|before| After {
+                number: before.number,
+                however_it_ends: false,
+            })
+            .collect();
+        let part = Spec {
             parent: Some(parent.number),
+            after,
+            overtakes: false,
+            on_failure: rolls_back(random),
             ..one(random)
-        })
-        .collect();
+        };
+        parts.push(part);
+    }
     parent.children = parts.iter().map(|part| part.number).collect();
     orders.push(std::iter::once(parent).chain(parts).collect());
     orders
@@ -48,10 +74,21 @@ fn simulate(seed: u64, kill: Kill) -> Shell {
         at += random.below(2_000);
         shell.later(at, Work::Submit(order));
     }
+    shell.last_number = specs.len() as u64;
     for spec in &specs {
         if random.chance(25) {
             let ms = random.below(60_000);
             shell.later(ms, Work::Cancel(spec.number));
+        }
+        if random.chance(25) {
+            let other = OperationId(1 + random.below(specs.len() as u64));
+            let place = match random.below(4) {
+                0 => Place::First,
+                1 => Place::Last,
+                2 => Place::Before(other),
+                _ => Place::After(other),
+            };
+            shell.later(random.below(8_000), Work::Move(spec.number, place));
         }
     }
     shell.later(60_000, Work::LookAround);
@@ -71,7 +108,17 @@ fn check(shell: &Shell, specs: &[Spec]) {
         let ended = ended.unwrap_or_else(|| panic!("{} did not end", spec.number));
         check_truth(shell, ended);
     }
-    check_order(shell, specs);
+    let taken_back = shell
+        .ended
+        .values()
+        .filter(|ended| ended.spec.kind == "undo");
+    let mut all = specs.to_vec();
+    for ended in taken_back {
+        check_truth(shell, ended);
+        all.push(ended.spec.clone());
+    }
+    check_rollback(shell, specs);
+    check_order(shell, &all);
 }
 
 /// The final state is true.
@@ -110,8 +157,13 @@ fn check_truth(shell: &Shell, ended: &Operation) {
             );
         }
         Final::Failed => assert!(problem.is_some(), "{number} failed without a reason"),
+        Final::Superseded => assert!(ended.steps.is_empty(), "{number} was left half done"),
         Final::Cancelled => {
-            assert!(ended.cancel.is_some(), "nobody cancelled {number}");
+            let after_one = problem.is_some() && !ended.spec.after.is_empty();
+            assert!(
+                ended.cancel.is_some() || after_one,
+                "nobody cancelled {number}"
+            );
             if ended.current_step().is_some() {
                 let begun = done(ended.step, ended.state.escalated);
                 assert!(!begun.contains(&true), "{number} was left half done");
@@ -120,24 +172,43 @@ fn check_truth(shell: &Shell, ended: &Operation) {
     }
 }
 
-/// Lanes ran in order; parents ended after their parts.
+/// What had a failed part is taken back, every part once, the last first; nothing else is.
+fn check_rollback(shell: &Shell, specs: &[Spec]) {
+    for parent in specs.iter().filter(|spec| !spec.children.is_empty()) {
+        let ended = &shell.ended[&parent.number];
+        let own = |part: &&EndedPart| {
+            part.on_failure == OnFailure::Rollback || parent.on_failure == OnFailure::Rollback
+        };
+        let failed = ended
+            .forward_parts()
+            .filter(|part| part.state == Final::Failed)
+            .any(|part| own(&part));
+        assert_eq!(ended.undo.is_some(), failed, "{}", parent.number);
+        let undo: Vec<OperationId> = ended.undo.iter().flatten().copied().collect();
+        let targets: Vec<NodeUid> = undo.iter().map(|n| shell.ended[n].spec.target).collect();
+        let asked = parent.children.iter().rev();
+        let asked: Vec<NodeUid> = asked.map(|n| shell.ended[n].spec.target).collect();
+        assert!(!failed || targets == asked, "{}", parent.number);
+    }
+}
+
+/// Of a lane one ran at a time, and each after what it had to wait for; parents ended after their
+/// parts.
 fn check_order(shell: &Shell, specs: &[Spec]) {
-    let targets: BTreeMap<OperationId, NodeUid> = specs
-        .iter()
-        .map(|spec| (spec.number, spec.target))
-        .collect();
+    let by_number: BTreeMap<OperationId, &Spec> =
+        specs.iter().map(|spec| (spec.number, spec)).collect();
     let mut open: BTreeMap<NodeUid, OperationId> = BTreeMap::new();
     let mut ended = Vec::new();
     for (number, text) in &shell.journal {
-        let target = targets[number];
+        let spec = by_number[number];
         match serde_json::from_str(text).unwrap() {
             Entry::Started => {
-                let before = open.insert(target, *number);
-                assert!(before.is_none_or(|before| before <= *number));
+                let before = open.insert(spec.target, *number);
                 assert!(before.is_none_or(|b| b == *number || ended.contains(&b)));
+                let mut after = spec.after.iter();
+                assert!(after.all(|after| ended.contains(&after.number)));
             }
             Entry::Ended { .. } => {
-                let spec = specs.iter().find(|spec| spec.number == *number).unwrap();
                 assert!(spec.children.iter().all(|child| ended.contains(child)));
                 ended.push(*number);
             }
@@ -162,9 +233,9 @@ fn every_run_ends_truly_and_nothing_is_done_twice() {
         }
     }
     // The runs are about something: every entry and every end is in them, and often.
-    assert_eq!(states.len(), 3, "{states:?}");
-    assert!(states.values().all(|n| *n > 200), "{states:?}");
-    assert_eq!(entries.len(), 21, "{entries:?}");
+    assert_eq!(states.len(), 4, "{states:?}");
+    assert!(states.values().all(|n| *n > 150), "{states:?}");
+    assert_eq!(entries.len(), 24, "{entries:?}");
     assert!(entries.values().all(|n| *n > 20), "{entries:?}");
 }
 

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use enginehouse_model::OperationId;
 use enginehouse_model::documents::{Code, Note, Outcome, TaskEnd};
 use serde_json::json;
 
 use super::fixture::{T0, at, problem, sent, spec, step};
 use crate::transition::entry_name;
-use crate::{Entry, Final, Operation, StepPlan, Token};
+use crate::{After, Entry, Final, Operation, StepPlan, Token};
 
 fn entries() -> Vec<Entry> {
     vec![
@@ -16,6 +17,7 @@ fn entries() -> Vec<Entry> {
         Entry::Planned(StepPlan {
             steps: vec![step("stop"), step("destroy")],
             warnings: vec!["the machine was not there any more".into()],
+            shortfall: None,
         }),
         Entry::Skipped { reason: "".into() },
         Entry::Called { attempt: 1 },
@@ -57,11 +59,23 @@ fn entries() -> Vec<Entry> {
             created: vec![],
             outcome: Box::new(Outcome::default()),
         },
+        Entry::Freed { by: OperationId(3) },
+        Entry::Ranked {
+            rank: 5,
+            who: "x".into(),
+        },
+        Entry::RollingBack {
+            parts: vec![OperationId(4)],
+        },
         Entry::CancelRequested { who: "x".into() },
         Entry::Doubted { reason: "".into() },
         Entry::Resolved { who: "x".into() },
         Entry::Ended {
             state: Final::Failed,
+            problem: None,
+        },
+        Entry::Ended {
+            state: Final::Superseded,
             problem: None,
         },
     ]
@@ -103,14 +117,45 @@ fn states() -> Vec<(&'static str, Vec<&'static str>)> {
             "in doubt",
             with(&["filled", "sending", "settling", "doubted"]),
         ),
+        ("pending, after another", vec!["after 3"]),
+        ("pending, the other has ended", vec!["after 3", "freed"]),
+        ("pending, with parts", vec!["parts"]),
+        (
+            "pending, with parts that take back",
+            vec!["parts", "rolling-back"],
+        ),
+        (
+            "waiting, may be left",
+            vec!["started", "planned left", "called", "waiting"],
+        ),
         ("ended", vec!["ended"]),
     ]
 }
 
 fn reach(path: &[&str]) -> Operation {
-    let mut operation = Operation::queued(spec(1, 1));
+    let mut spec = spec(1, 1);
+    match path.first() {
+        Some(&"after 3") => {
+            spec.after = vec![After {
+                number: OperationId(3),
+                however_it_ends: false,
+            }]
+        }
+        Some(&"parts") => spec.children = vec![OperationId(2)],
+        _ => {}
+    }
+    let mut operation = Operation::queued(spec);
     for name in path {
-        let entry = entries().into_iter().find(|e| entry_name(e) == *name);
+        let name = match *name {
+            "after 3" | "parts" => continue,
+            "planned left" => {
+                let plan = StepPlan::from(vec![step("shutdown")]);
+                operation.apply(&Entry::Planned(plan)).unwrap();
+                continue;
+            }
+            name => name,
+        };
+        let entry = entries().into_iter().find(|e| entry_name(e) == name);
         operation.apply(&entry.unwrap()).unwrap();
     }
     operation
@@ -125,7 +170,15 @@ fn every_state_takes_these_entries_and_no_others() {
         for entry in entries() {
             let mut operation = before.clone();
             match operation.apply(&entry) {
-                Ok(()) => legal.push(entry_name(&entry)),
+                Ok(()) => {
+                    let superseded = operation.state_name() == "superseded";
+                    let name = if superseded {
+                        "superseded"
+                    } else {
+                        &entry_name(&entry)
+                    };
+                    legal.push(name.to_owned());
+                }
                 Err(illegal) => {
                     assert_eq!(operation, before, "{illegal}: something changed");
                     assert_eq!(illegal.entry, entry_name(&entry));

@@ -1,0 +1,90 @@
+//! The order of the operations on each resource.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use enginehouse_model::{NodeUid, OperationId};
+
+use crate::operation::{Operation, Phase};
+
+/// Distance between ranks that are given out anew.
+const STEP: u64 = 1 << 20;
+
+/// Operations by lane: what has begun first, then the lowest rank.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    lanes: BTreeMap<NodeUid, BTreeSet<(u64, OperationId)>>,
+}
+
+impl Lanes {
+    pub(crate) fn insert(&mut self, operation: &Operation) {
+        let lane = self.lanes.entry(operation.spec.target).or_default();
+        lane.insert((place(operation), operation.number()));
+    }
+
+    pub(crate) fn remove(&mut self, operation: &Operation) {
+        let target = operation.spec.target;
+        if let Some(lane) = self.lanes.get_mut(&target) {
+            lane.remove(&(place(operation), operation.number()));
+            if lane.is_empty() {
+                self.lanes.remove(&target);
+            }
+        }
+    }
+
+    pub(crate) fn first(&self, target: NodeUid) -> Option<OperationId> {
+        let lane = self.lanes.get(&target)?;
+        lane.first().map(|(_, number)| *number)
+    }
+
+    pub(crate) fn last_rank(&self, target: NodeUid) -> Option<u64> {
+        let lane = self.lanes.get(&target)?;
+        lane.last().map(|(rank, _)| *rank)
+    }
+
+    pub(crate) fn iter(&self, target: NodeUid) -> impl Iterator<Item = OperationId> {
+        let lane = self.lanes.get(&target).into_iter().flatten();
+        lane.map(|(_, number)| *number)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+}
+
+/// What its lane is sorted by.
+pub(crate) fn place(operation: &Operation) -> u64 {
+    match operation.phase {
+        Phase::Pending => operation.rank,
+        _ => 0,
+    }
+}
+
+/// A rank after all others.
+pub(crate) fn behind(last: u64) -> u64 {
+    last.saturating_add(STEP)
+}
+
+/// New ranks for the fewest of `order`: the one operation that moved, if there is room between its
+/// neighbours, else all.
+pub(crate) fn ranks(order: &[(OperationId, u64)], moved: OperationId) -> Vec<(OperationId, u64)> {
+    let Some(at) = order.iter().position(|(number, _)| *number == moved) else {
+        return Vec::new();
+    };
+    let before = match at.checked_sub(1).and_then(|at| order.get(at)) {
+        Some((_, rank)) => *rank,
+        None => 0,
+    };
+    let room = match order.get(at + 1) {
+        Some((_, after)) => after.checked_sub(before).map(|gap| gap / 2),
+        None => Some(STEP),
+    };
+    match room {
+        Some(room) if room > 0 => vec![(moved, before.saturating_add(room))],
+        _ => {
+            let numbers = order.iter().map(|(number, _)| *number);
+            let ranks = (1_u64..).map(|nth| nth.saturating_mul(STEP));
+            numbers.zip(ranks).collect()
+        }
+    }
+}
