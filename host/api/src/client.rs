@@ -12,9 +12,9 @@ use uuid::Uuid;
 use crate::{
     Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
     ExecutedPage, Export, GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer,
-    ImportRequest, Info, LogPage, Node, Operation, OperationKind, OperationPage, OperationRequest,
-    OperationState, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage, ResolveAs,
-    ResolveRequest, ResultPage, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    ImportRequest, Info, LogPage, MoveRequest, Node, Operation, OperationKind, OperationPage,
+    OperationRequest, OperationState, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage,
+    ResolveAs, ResolveRequest, ResultPage, RotatedToken, SecretList, SecretValue, Token, TokenList,
     TokenRequest, TreeNode, WhoAmI, routes,
 };
 
@@ -260,6 +260,16 @@ impl Client {
     pub async fn cancel(&self, number: OperationId) -> Result<Operation, ClientError> {
         let path = numbered(routes::OPERATION_CANCEL, number);
         self.send(self.request(Method::POST, &path, ANSWER)?).await
+    }
+
+    /// Gives an operation that has not begun another place in its lane.
+    pub async fn move_operation(
+        &self,
+        number: OperationId,
+        place: MoveRequest,
+    ) -> Result<Operation, ClientError> {
+        let path = numbered(routes::OPERATION_MOVE, number);
+        self.post(&path, &place).await
     }
 
     /// Says what became of an operation that is in doubt.

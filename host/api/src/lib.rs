@@ -48,7 +48,10 @@ pub use operation::{
     OperationError, OperationPage, OperationResult, OperationState, Progress, RequestPage,
     RequestRecord, Step, StepState,
 };
-pub use order::{Change, OperationKind, OperationRequest, Params, ResolveAs, ResolveRequest};
+pub use order::{
+    Change, MoveRequest, OnFailure, OperationKind, OperationRequest, Params, ResolveAs,
+    ResolveRequest, Undo,
+};
 pub use plan::{
     ActionClass, ClassCounts, Plan, PlanAction, PlanId, PlanMachine, PlanPreview, PlanRequest,
 };

@@ -5,7 +5,7 @@ use std::fmt;
 use enginehouse_model::{FullName, NodeUid, OperationId, SecretName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldError, OperationKind, PlanId};
+use crate::{FieldError, OnFailure, OperationKind, PlanId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,6 +118,9 @@ pub struct Operation {
     pub waiting_for: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_requested: bool,
+    /// What becomes of what was done should it fail; absent: it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
     /// Once it has ended; of a failed one, too: what exists now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<OperationResult>,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use enginehouse_model::FullName;
+use enginehouse_model::{FullName, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -32,6 +32,11 @@ pub enum OperationKind {
     Start,
     Stop,
     Restart,
+    /// Brings a machine, or all below a folder, back to an earlier deployed config: that which
+    /// operation `params.to_operation` left, or the one before the present one. The definition stays.
+    Rollback,
+    /// Takes back what a part of an operation did that is rolled back. Only the host orders it.
+    Undo,
     /// Changes who has which role on a node and all below it; `params.grants`.
     SetGrants,
     /// Gives a secret a value: `PUT /v1/secrets/{name}`.
@@ -46,7 +51,7 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -59,6 +64,8 @@ impl OperationKind {
         Self::Start,
         Self::Stop,
         Self::Restart,
+        Self::Rollback,
+        Self::Undo,
         Self::SetGrants,
         Self::SetSecret,
         Self::RemoveSecret,
@@ -81,6 +88,8 @@ impl OperationKind {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Restart => "restart",
+            Self::Rollback => "rollback",
+            Self::Undo => "undo",
             Self::SetGrants => "set-grants",
             Self::SetSecret => "set-secret",
             Self::RemoveSecret => "remove-secret",
@@ -104,7 +113,9 @@ impl OperationKind {
             | Self::Reconfigure
             | Self::Start
             | Self::Stop
-            | Self::Restart => true,
+            | Self::Restart
+            | Self::Rollback
+            | Self::Undo => true,
             Self::CreateFolder
             | Self::RemoveFolder
             | Self::Provision
@@ -167,6 +178,16 @@ pub struct Params {
     /// `import`: what it came to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportCounts>,
+    /// `deploy`, `reconfigure`, `rollback`: what becomes of what was done when one of the machines
+    /// fails; absent: what the definition of each, or of the folder, says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<OnFailure>,
+    /// `rollback`: the operation whose deployed config is wanted back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_operation: Option<OperationId>,
+    /// `undo`: what is taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Undo>,
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,
@@ -177,6 +198,37 @@ impl Params {
     pub fn is_empty(&self) -> bool {
         self == &Self::default()
     }
+}
+
+/// What becomes of what was done when an operation fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// It stays.
+    Keep,
+    /// It is taken back: of several machines the last one first.
+    Rollback,
+}
+
+/// What an `undo` takes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Undo {
+    /// The part of the operation that is rolled back.
+    pub of: OperationId,
+    /// That part made the machine: it is destroyed, with all its disks.
+    pub destroy: bool,
+}
+
+/// Body of `POST /v1/operations/{number}/move`: where in its lane an operation goes that has not
+/// begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MoveRequest {
+    First,
+    Last,
+    Before(OperationId),
+    After(OperationId),
 }
 
 /// A change of one key of a local definition. Maps on the way are made where they are missing.

@@ -15,6 +15,7 @@
 //! | `GET /v1/operations/{number}/log` | `after`, `limit` | | [`LogPage`](crate::LogPage) |
 //! | `GET /v1/operations/{number}/requests` | | | [`RequestPage`](crate::RequestPage) |
 //! | `POST /v1/operations/{number}/cancel` | | | [`Operation`](crate::Operation) |
+//! | `POST /v1/operations/{number}/move` | | [`MoveRequest`](crate::MoveRequest) | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
 //! | `GET /v1/results` | `after`, `limit`, `wait_ms` | | [`ResultPage`](crate::ResultPage), in the order of the ends; waits for the first one |
 //! | `GET /v1/executed` | `path`, `who`, `kind`, `outcome`, `since`, `until`, `before`, `limit` | | [`ExecutedPage`](crate::ExecutedPage), the last to end first |
@@ -52,6 +53,7 @@ pub const OPERATION_WAIT: &str = "/v1/operations/{number}/wait";
 pub const OPERATION_LOG: &str = "/v1/operations/{number}/log";
 pub const OPERATION_REQUESTS: &str = "/v1/operations/{number}/requests";
 pub const OPERATION_CANCEL: &str = "/v1/operations/{number}/cancel";
+pub const OPERATION_MOVE: &str = "/v1/operations/{number}/move";
 pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";
 pub const RESULTS: &str = "/v1/results";
 pub const EXECUTED: &str = "/v1/executed";

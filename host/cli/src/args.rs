@@ -120,10 +120,12 @@ pub enum Command {
     Stop(machine::StopArgs),
     /// Restart a machine, or all of a folder
     Restart(machine::RestartArgs),
+    /// Bring a machine, or all of a folder, back to an earlier deployed config
+    Rollback(machine::RollbackArgs),
     /// Show what a command would do, and do nothing
     Plan(plan::PlanArgs),
 
-    /// Operations: list, show, log, wait, cancel, resolve, results, executed
+    /// Operations: list, show, log, wait, cancel, move, resolve, results, executed
     #[command(subcommand)]
     Ops(ops::OpsCommand),
     /// Engines that are loaded, and files that were refused

@@ -43,6 +43,8 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Start => "started",
         OperationKind::Stop => "stopped",
         OperationKind::Restart => "restarted",
+        OperationKind::Rollback => "rolled back",
+        OperationKind::Undo => "took back",
         OperationKind::SetGrants => "set the grants of",
         OperationKind::SetSecret => "set",
         OperationKind::RemoveSecret => "removed",

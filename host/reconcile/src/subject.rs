@@ -62,4 +62,6 @@ pub enum KeepDisks {
     /// Those that the definition marks with `keep`.
     Marked,
     All,
+    /// None, whatever the definition says.
+    None,
 }

@@ -74,6 +74,7 @@ fn kept(draft: &mut Draft<'_>, present: Present<'_>, keep: KeepDisks) -> Kept {
         .filter(|(_, disk)| match keep {
             KeepDisks::Marked => disk.keep == Some(true),
             KeepDisks::All => true,
+            KeepDisks::None => false,
         })
         .map(|(name, _)| name)
         .filter(|name| {

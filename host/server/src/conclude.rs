@@ -108,7 +108,7 @@ fn settle_machine(
         (OperationKind::Deploy, Final::Succeeded) => {
             state.tree.transition(order.node, Event::Deploy)
         }
-        (OperationKind::Undeploy, Final::Succeeded) => {
+        (_, Final::Succeeded) if order.destroys() => {
             let machine = state
                 .tree
                 .descriptor(order.node)
@@ -134,7 +134,7 @@ fn settle_machine(
             }
             result
         }
-        (OperationKind::Deploy, Final::Failed | Final::Cancelled) => {
+        (OperationKind::Deploy, Final::Failed | Final::Cancelled | Final::Superseded) => {
             let never_was = state.record_of(order.node).filter(|record| {
                 record.identity.is_none()
                     && record.deployed == Config::default()

@@ -362,11 +362,12 @@ impl House {
             // From here on a commit that fails begins the next reload.
             self.reloading.store(false, Ordering::Release);
             let resumed = self
-                .transact(|state, staged, _| {
+                .transact(|state, staged, now| {
                     let generation = state.generation + 1;
                     *state = fresh;
                     state.generation = generation;
                     crate::orders::set_all_limits(&self.config, state);
+                    crate::reach::suspect_lost(state, now);
                     staged.output = output;
                     Ok(())
                 })
@@ -394,14 +395,23 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
         entries,
         commands,
         ended,
+        turned,
     } = output;
     let mut sealed = Staged {
         writes,
         history,
         ..Staged::default()
     };
+    for (hypervisor, is_lost) in turned {
+        crate::reach::turned(state, &mut sealed, hypervisor, is_lost);
+    }
     for (number, entry) in entries {
         explain(state, number, now, &entry);
+        if let Entry::CancelRequested { .. } = &entry
+            && let Some(live) = state.live.get(&number)
+        {
+            live.cancelling.store(true, Ordering::Relaxed);
+        }
         let live = state.live.entry(number).or_default();
         live.note_entry(now, &entry);
         if let Entry::Queued { .. } = &entry
@@ -433,7 +443,9 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
 fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry) {
     let mut say = |level: &str, text: String| state.log(number, now, level, &text);
     match entry {
-        Entry::Planned(StepPlan { steps, warnings }) => {
+        Entry::Planned(StepPlan {
+            steps, warnings, ..
+        }) => {
             for warning in warnings {
                 say("warn", warning.clone());
             }
@@ -496,6 +508,11 @@ fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry
             ),
         ),
         Entry::CancelRequested { who } => say("info", format!("{who} asked to cancel")),
+        Entry::Ranked { who, .. } => say("info", format!("{who} gave it another place")),
+        Entry::RollingBack { parts } => match parts.len() {
+            0 => say("info", "there is nothing to take back".to_owned()),
+            parts => say("warn", format!("taking back what {parts} parts did")),
+        },
         Entry::Doubted { reason } => say("warn", format!("in doubt: {reason}")),
         Entry::Resolved { who } => say("info", format!("{who} said: try again")),
         Entry::Ended {
@@ -510,7 +527,8 @@ fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry
         | Entry::Called { .. }
         | Entry::Filled { .. }
         | Entry::Sending { .. }
-        | Entry::Answered { .. } => {}
+        | Entry::Answered { .. }
+        | Entry::Freed { .. } => {}
     }
 }
 

@@ -25,6 +25,7 @@ mod live;
 mod orders;
 mod plan_view;
 mod problem;
+mod reach;
 mod rest;
 mod results;
 mod retention;

@@ -134,6 +134,9 @@ impl Live {
             | Entry::TaskEnded { .. }
             | Entry::Escalated { .. }
             | Entry::Postponed { .. }
+            | Entry::Freed { .. }
+            | Entry::Ranked { .. }
+            | Entry::RollingBack { .. }
             | Entry::CancelRequested { .. }
             | Entry::Doubted { .. }
             | Entry::Resolved { .. } => {}

@@ -174,9 +174,10 @@ impl Server {
             reloading: AtomicBool::new(false),
             stopping: watch::channel(false).0,
         });
-        crate::orders::set_all_limits(&house.config, &mut house.state.lock());
         house
-            .transact(|_, staged, _| {
+            .transact(|state, staged, now| {
+                crate::orders::set_all_limits(&house.config, state);
+                crate::reach::suspect_lost(state, now);
                 staged.output = output;
                 Ok(())
             })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
-use enginehouse_queue::{EndedPart, Entry, Final, Output, Queue};
+use enginehouse_queue::{EndedPart, Entry, Final, OnFailure, Output, Queue};
 use enginehouse_store::{Document, Loaded, Row, Store, Table};
 use enginehouse_tree::{Node, Tree};
 use thiserror::Error;
@@ -143,8 +143,13 @@ pub(crate) async fn rebuild(
             lives.replay(row.at, &document);
             entries.push(document.entry);
         }
-        if let Some(Entry::Queued { spec }) = entries.first() {
-            parents.extend(spec.children.iter().map(|child| (number, *child)));
+        for entry in &entries {
+            let parts = match entry {
+                Entry::Queued { spec } => &spec.children,
+                Entry::RollingBack { parts } => parts,
+                _ => continue,
+            };
+            parents.extend(parts.iter().map(|part| (number, *part)));
         }
         live.insert(number, lives);
         journal.push((number, entries));
@@ -207,11 +212,11 @@ fn ended_part(parent: OperationId, view: &enginehouse_api::Operation) -> EndedPa
     let state = match view.state {
         enginehouse_api::OperationState::Succeeded => Final::Succeeded,
         enginehouse_api::OperationState::Cancelled => Final::Cancelled,
+        enginehouse_api::OperationState::Superseded => Final::Superseded,
         enginehouse_api::OperationState::Failed
         | enginehouse_api::OperationState::Pending
         | enginehouse_api::OperationState::WaitingApproval
         | enginehouse_api::OperationState::Running
-        | enginehouse_api::OperationState::Superseded
         | enginehouse_api::OperationState::InDoubt => Final::Failed,
     };
     EndedPart {
@@ -230,6 +235,10 @@ fn ended_part(parent: OperationId, view: &enginehouse_api::Operation) -> EndedPa
             .as_ref()
             .map(|result| result.warnings.clone())
             .unwrap_or_default(),
+        on_failure: match view.on_failure {
+            Some(enginehouse_api::OnFailure::Rollback) => OnFailure::Rollback,
+            Some(enginehouse_api::OnFailure::Keep) | None => OnFailure::Keep,
+        },
     }
 }
 

@@ -4,8 +4,8 @@ use enginehouse_api::{
     ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationKind,
     OperationResult, OperationState, Problem, Step, StepState,
 };
-use enginehouse_model::{FullName, OperationId, Timestamp};
-use enginehouse_queue::{EndedPart, Final, Operation, Phase, Spec, Then};
+use enginehouse_model::{FullName, HypervisorUid, OperationId, Timestamp};
+use enginehouse_queue::{EndedPart, Final, OnFailure, Operation, Phase, Spec, Then};
 
 use crate::house::State;
 use crate::orders::{Order, final_state, kind_of};
@@ -40,6 +40,7 @@ pub(crate) fn quick(number: OperationId, order: &Order, who: &str, now: Timestam
         progress: None,
         waiting_for: None,
         cancel_requested: false,
+        on_failure: None,
         result: Some(OperationResult::default()),
         error: None,
         parent: None,
@@ -76,6 +77,10 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
             .filter(|_| !ended),
         waiting_for: waiting_for(state, operation),
         cancel_requested: operation.cancel.is_some(),
+        on_failure: match spec.on_failure {
+            OnFailure::Rollback => Some(enginehouse_api::OnFailure::Rollback),
+            OnFailure::Keep => None,
+        },
         result: (ended || !operation.created.is_empty()).then(|| result(state, operation)),
         error: match &operation.phase {
             Phase::Ended {
@@ -145,21 +150,48 @@ fn state_of(operation: &Operation) -> OperationState {
 }
 
 fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
+    let lost = operation.spec.hypervisor.and_then(|uid| lost(state, uid));
     match &operation.phase {
         Phase::Pending if operation.spec.children.is_empty() => {
+            if let Some(before) = operation.waits_for().next() {
+                return Some(match state.queue.get(before) {
+                    Some(other) => format!(
+                        "operation {before} ({} {}), which comes before it",
+                        other.spec.kind, other.spec.target_name
+                    ),
+                    None => format!("operation {before}, which comes before it"),
+                });
+            }
             let first = state.queue.lane(operation.spec.target).next()?;
-            Some(if first.number() == operation.number() {
-                "a free slot at the hypervisor".to_owned()
-            } else {
-                format!("operation {} on the same machine", first.number())
-            })
+            Some(
+                if let (true, Some(lost)) = (first.number() == operation.number(), &lost) {
+                    lost.clone()
+                } else if first.number() == operation.number() {
+                    "a free slot at the hypervisor".to_owned()
+                } else {
+                    format!("operation {} on the same machine", first.number())
+                },
+            )
         }
-        Phase::Between => Some("other copies of the same template".to_owned()),
+        Phase::Between => {
+            Some(lost.unwrap_or_else(|| "other copies of the same template".to_owned()))
+        }
+        Phase::Waiting { .. } | Phase::Postponed { .. } if lost.is_some() => lost,
         _ => operation
             .obstacle
             .as_ref()
             .map(std::string::ToString::to_string),
     }
+}
+
+/// That a hypervisor cannot be reached, since when and why.
+fn lost(state: &State, hypervisor: HypervisorUid) -> Option<String> {
+    let lost = state.queue.lost(hypervisor)?;
+    let name = state.tree.hypervisor(hypervisor).map_or_else(
+        || "its hypervisor".to_owned(),
+        |found| format!("`{}`", found.name),
+    );
+    Some(format!("{name} does not answer: {}", lost.problem.message))
 }
 
 fn result(state: &State, operation: &Operation) -> OperationResult {
@@ -246,7 +278,7 @@ fn step_state(operation: &Operation, at: usize) -> StepState {
         Phase::Ended { state, .. } => match state {
             Final::Succeeded => StepState::Done,
             Final::Failed => StepState::Failed,
-            Final::Cancelled => StepState::Skipped,
+            Final::Cancelled | Final::Superseded => StepState::Skipped,
         },
     }
 }
@@ -254,10 +286,8 @@ fn step_state(operation: &Operation, at: usize) -> StepState {
 fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
     let ended = operation.parts.iter();
     let mut children: Vec<ChildOperation> = operation
-        .spec
-        .children
-        .iter()
-        .filter_map(|number| state.queue.get(*number))
+        .all_parts()
+        .filter_map(|number| state.queue.get(number))
         .map(|part| {
             let view = self::operation(state, part, false);
             ChildOperation {
@@ -279,7 +309,10 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
     };
     children.extend(ended.map(|part| ChildOperation {
         number: part.number,
-        kind: kind_of_part,
+        kind: match operation.undo.as_ref() {
+            Some(undo) if undo.contains(&part.number) => OperationKind::Undo,
+            Some(_) | None => kind_of_part,
+        },
         path: part.target.clone(),
         state: final_state(part.state),
         progress: None,

@@ -6,6 +6,7 @@ use clap::Args;
 use enginehouse_api::{Change, Client, OperationKind, Params};
 use enginehouse_model::FullName;
 
+use super::machine::FailureArgs;
 use super::order::{Order, OrderArgs};
 use crate::error::CommandError;
 use crate::input::{parse_key, parse_set, read_definition};
@@ -69,6 +70,8 @@ pub struct ReconfigureArgs {
     path: FullName,
     #[command(flatten)]
     changes: ChangeArgs,
+    #[command(flatten)]
+    failure: FailureArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -194,7 +197,10 @@ pub async fn reconfigure(
         let order = Order::new(OperationKind::Reconfigure, args.path, params);
         return order.preview(client, SHOWN, output).await;
     }
-    let params = args.changes.params()?;
+    let params = Params {
+        on_failure: args.failure.on_failure(),
+        ..args.changes.params()?
+    };
     let mut order = Order::new(OperationKind::Reconfigure, args.path, params);
     order.revision = args.changes.revision();
     order.carry_out(client, &args.order, output).await

@@ -271,7 +271,9 @@ impl<'a> Stage<'a> {
             | OperationKind::Undeploy
             | OperationKind::Start
             | OperationKind::Stop
-            | OperationKind::Restart => kind.as_str(),
+            | OperationKind::Restart
+            | OperationKind::Rollback
+            | OperationKind::Undo => kind.as_str(),
             OperationKind::SetSecret => "secret set",
             OperationKind::RemoveSecret => "secret remove",
             OperationKind::RotateKey => "secret rotate-key",

@@ -1,8 +1,8 @@
-//! Commands about machines: deploy, undeploy, deprovision, start, stop, restart.
+//! Commands about machines: deploy, undeploy, deprovision, start, stop, restart, rollback.
 
-use clap::Args;
-use enginehouse_api::{Client, OperationKind, Params};
-use enginehouse_model::FullName;
+use clap::{Args, ValueEnum};
+use enginehouse_api::{Client, OnFailure, OperationKind, Params};
+use enginehouse_model::{FullName, OperationId};
 
 use super::order::{Order, OrderArgs};
 use crate::error::CommandError;
@@ -14,10 +14,13 @@ use crate::time::parse_duration;
 Examples:
   enginehouse deploy /web/vm1
   enginehouse deploy /web              all machines below /web
-  enginehouse deploy /web --no-wait    prints the operation's number")]
+  enginehouse deploy /web --no-wait    prints the operation's number
+  enginehouse deploy /web --on-failure rollback    all of them, or none")]
 pub struct DeployArgs {
     /// A machine, or a folder
     path: FullName,
+    #[command(flatten)]
+    failure: FailureArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -79,6 +82,52 @@ pub struct StopArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+The machine becomes what it was; its definition stays as it is, and shows as a pending change.
+
+Examples:
+  enginehouse rollback /web/vm1             to the config before the present one
+  enginehouse rollback /web/vm1 --to 12     to the config that operation 12 left
+  enginehouse plan /web/vm1 --rollback      what it would do")]
+pub struct RollbackArgs {
+    /// A machine, or a folder
+    path: FullName,
+    /// To the config that this operation left; the one before the present one if none is named
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<OperationId>,
+    #[command(flatten)]
+    failure: FailureArgs,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// What becomes of what was done when something fails.
+#[derive(Debug, Args)]
+pub struct FailureArgs {
+    /// What becomes of what was done when a machine fails: `keep` it, or take all of it back;
+    /// `on_failure` of the definition if not given
+    #[arg(long, value_enum, value_name = "WHAT")]
+    on_failure: Option<OnFailureArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnFailureArg {
+    Keep,
+    Rollback,
+}
+
+impl FailureArgs {
+    /// As a parameter of an order.
+    #[must_use]
+    pub fn on_failure(&self) -> Option<OnFailure> {
+        self.on_failure.map(|given| match given {
+            OnFailureArg::Keep => OnFailure::Keep,
+            OnFailureArg::Rollback => OnFailure::Rollback,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enginehouse restart /web/vm1")]
 pub struct RestartArgs {
     /// A machine, or a folder
@@ -121,7 +170,11 @@ pub async fn deploy(
     args: DeployArgs,
     output: &Output,
 ) -> Result<(), CommandError> {
-    Order::new(OperationKind::Deploy, args.path, Params::default())
+    let params = Params {
+        on_failure: args.failure.on_failure(),
+        ..Params::default()
+    };
+    Order::new(OperationKind::Deploy, args.path, params)
         .carry_out(client, &args.order, output)
         .await
 }
@@ -170,6 +223,21 @@ pub async fn restart(
 ) -> Result<(), CommandError> {
     let params = args.shutdown.params()?;
     Order::new(OperationKind::Restart, args.path, params)
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn rollback(
+    client: &Client,
+    args: RollbackArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let params = Params {
+        to_operation: args.to,
+        on_failure: args.failure.on_failure(),
+        ..Params::default()
+    };
+    Order::new(OperationKind::Rollback, args.path, params)
         .carry_out(client, &args.order, output)
         .await
 }

@@ -52,6 +52,7 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Start(args) => machine::start(&client()?, args, output).await,
         Command::Stop(args) => machine::stop(&client()?, args, output).await,
         Command::Restart(args) => machine::restart(&client()?, args, output).await,
+        Command::Rollback(args) => machine::rollback(&client()?, args, output).await,
         Command::Plan(args) => plan::plan(&client()?, args, output).await,
         Command::Ops(command) => ops::ops(&client()?, command, output).await,
         Command::Engines(command) => engines::engines(&client()?, command, output).await,

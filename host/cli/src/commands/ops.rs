@@ -1,11 +1,11 @@
-//! `ops list|show|log|wait|cancel|resolve|results|executed`.
+//! `ops list|show|log|wait|cancel|move|resolve|results|executed`.
 
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand, ValueEnum};
 use enginehouse_api::{
-    Client, LogLine, LogSource, Operation, OperationFilter, OperationState, RequestRecord,
-    ResolveAs,
+    Client, LogLine, LogSource, MoveRequest, Operation, OperationFilter, OperationState,
+    RequestRecord, ResolveAs,
 };
 use enginehouse_model::{FullName, OperationId};
 
@@ -51,6 +51,13 @@ Examples:
     Wait(WaitArgs),
     /// Ask an operation to end where nothing is half done
     Cancel(NumberArgs),
+    /// Give an operation that has not begun another place among those of its machine
+    #[command(after_help = "\
+Examples:
+  enginehouse ops list --path /web/vm1 --state pending
+  enginehouse ops move 14 --first
+  enginehouse ops move 14 --before 12")]
+    Move(MoveArgs),
     /// Say what became of an operation that is in doubt
     #[command(after_help = "\
 done    the hypervisor did it: go on after that request
@@ -151,6 +158,42 @@ pub struct WaitArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct MoveArgs {
+    /// The operation
+    number: OperationId,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PlaceArgs {
+    /// Before all that have not begun
+    #[arg(long)]
+    first: bool,
+    /// After all others
+    #[arg(long)]
+    last: bool,
+    /// Before this one
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<OperationId>,
+    /// After this one
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<OperationId>,
+}
+
+impl PlaceArgs {
+    fn place(&self) -> MoveRequest {
+        match (self.before, self.after, self.first) {
+            (Some(other), _, _) => MoveRequest::Before(other),
+            (_, Some(other), _) => MoveRequest::After(other),
+            (None, None, true) => MoveRequest::First,
+            (None, None, false) => MoveRequest::Last,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct ResolveArgs {
     /// The operation
     number: OperationId,
@@ -195,6 +238,19 @@ pub async fn ops(
         OpsCommand::Cancel(args) => {
             let operation = client.cancel(args.number).await?;
             output.answer(&operation, |paint| cancelled(&operation, paint))
+        }
+        OpsCommand::Move(args) => {
+            let operation = client
+                .move_operation(args.number, args.place.place())
+                .await?;
+            output.answer(&operation, |_| {
+                let waits = operation.waiting_for.as_deref();
+                format!(
+                    "operation {} waits for {}\n",
+                    operation.number,
+                    waits.map_or("nothing".into(), one_line)
+                )
+            })
         }
         OpsCommand::Resolve(args) => {
             let verdict = match args.verdict {

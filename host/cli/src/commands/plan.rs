@@ -2,7 +2,7 @@
 
 use clap::Args;
 use enginehouse_api::{Client, OperationKind, Params, Plan, PlanRequest};
-use enginehouse_model::FullName;
+use enginehouse_model::{FullName, OperationId};
 
 use crate::error::CommandError;
 use crate::output::Output;
@@ -22,6 +22,9 @@ pub struct PlanArgs {
     /// With --undeploy: leave all disks
     #[arg(long, requires = "undeploy")]
     keep_disks: bool,
+    /// With --rollback: to the config that this operation left
+    #[arg(long, requires = "rollback", value_name = "NUMBER")]
+    to: Option<OperationId>,
 }
 
 /// Of which command; `deploy` if none is named.
@@ -46,6 +49,9 @@ struct KindArgs {
     /// Of `restart`
     #[arg(long)]
     restart: bool,
+    /// Of `rollback`
+    #[arg(long)]
+    rollback: bool,
 }
 
 impl KindArgs {
@@ -56,6 +62,7 @@ impl KindArgs {
             (self.start, OperationKind::Start),
             (self.stop, OperationKind::Stop),
             (self.restart, OperationKind::Restart),
+            (self.rollback, OperationKind::Rollback),
         ];
         let named = named.into_iter().find(|(given, _)| *given);
         named.map_or(OperationKind::Deploy, |(_, kind)| kind)
@@ -65,6 +72,7 @@ impl KindArgs {
 pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<(), CommandError> {
     let params = Params {
         keep_disks: args.keep_disks,
+        to_operation: args.to,
         ..Params::default()
     };
     let request = PlanRequest {

@@ -13,7 +13,7 @@ mod tokens;
 
 pub(crate) use caller::Caller;
 pub(crate) use moving::{check_move, still_may_move};
-pub(crate) use orders::{check_order, still_governs};
+pub(crate) use orders::{changes_governed_keys, check_order, still_governs};
 pub(crate) use tokens::{
     Holder, NewToken, RefusedToken, Revoked, TOKEN_VERSION, Token, TokenId, TokenText,
 };

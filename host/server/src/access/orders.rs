@@ -60,7 +60,9 @@ pub(crate) fn check_order(
         | OperationKind::Undeploy
         | OperationKind::Start
         | OperationKind::Stop
-        | OperationKind::Restart => {
+        | OperationKind::Restart
+        | OperationKind::Rollback
+        | OperationKind::Undo => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Operate)
         }
@@ -105,6 +107,15 @@ pub(crate) fn still_governs(state: &State, who: &str, order: &Order) -> Result<(
         ),
     )
     .with_hint("read the definition again, and order the change anew"))
+}
+
+/// Whether an order that waits would change governed keys.
+///
+/// # Errors
+/// When its definition cannot be.
+pub(crate) fn changes_governed_keys(state: &State, order: &Order) -> Result<bool, Problem> {
+    let changes = order.changes_definition();
+    Ok(changes && !changed_keys(state, order, governed_key_difference)?.is_empty())
 }
 
 fn changed_keys(

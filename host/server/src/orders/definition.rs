@@ -26,14 +26,19 @@ pub(super) fn changed_definition(tree: &Tree, order: &Order) -> Result<Definitio
     let node = tree
         .node(order.node)
         .map_err(|error| crate::problem::of_lookup(&error))?;
+    definition_on(&node.local, order)
+}
+
+/// The definition that an order makes of another.
+pub(super) fn definition_on(before: &Definition, order: &Order) -> Result<Definition, Problem> {
     let base = match &order.params.definition {
         Some(document) => {
             let mut document = serde_json::Value::Object(document.clone());
-            keep_secrets(&mut document, &node.local.to_json());
+            keep_secrets(&mut document, &before.to_json());
             Definition::parse(&order.path, &document)
                 .map_err(|errors| crate::problem::of_definition(&errors))?
         }
-        None => node.local.clone(),
+        None => before.clone(),
     };
     edited(base, order)
 }

@@ -2,12 +2,14 @@
 
 use enginehouse_api::{ErrorCode, Operation, OperationKind, OperationRequest, Problem};
 use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
-use enginehouse_queue::Spec;
+use enginehouse_queue::{After, OnFailure, Spec};
 
 use crate::house::{House, Staged, State};
 use crate::orders::definition::check_edit;
+use crate::orders::dependencies::place;
 use crate::orders::limits::limits_of;
-use crate::orders::projected::check_projected;
+use crate::orders::projected::{check_overtaking, check_projected};
+use crate::orders::superseding::supersede;
 use crate::orders::{Order, check_revision, check_settings, find, spec};
 
 /// Puts the order into the queue, for a folder as a whole with its parts.
@@ -31,6 +33,7 @@ pub(super) fn queue(
         params: request.params.clone(),
     };
     let is_folder = state.tree.node(node).is_ok_and(|node| node.is_folder());
+    let overtakes = order.kind == OperationKind::Stop && order.params.force;
     let targets = if is_folder {
         if order.changes_definition() {
             return Err(Problem::new(
@@ -39,9 +42,9 @@ pub(super) fn queue(
             )
             .with_hint("`edit` the folder first, then `reconfigure` it"));
         }
-        folder_targets(state, &order)?
+        folder_targets(state, &order, overtakes)?
     } else {
-        check_projected(state, node, order.kind)?;
+        check_possible(state, node, order.kind, overtakes)?;
         vec![(node, order.path.clone())]
     };
     for (node, path) in &targets {
@@ -73,39 +76,100 @@ pub(super) fn queue(
             "look at the plan, then confirm with `confirm_destructive` (command line: --yes)",
         ));
     }
-    let specs = if is_folder {
-        let parent = state.number();
-        let children: Vec<Spec> = targets
-            .into_iter()
-            .map(|(node, path)| {
-                let part = Order {
-                    node,
-                    path,
-                    ..order.clone()
-                };
-                let number = state.number();
-                let hypervisor = slot_of(house, state, node);
-                let mut spec = spec(number, &part, who, now, hypervisor);
-                spec.parent = Some(parent);
-                spec
+    let placed = place(state, order.kind, targets)?;
+    let whole = on_failure(state, node, &order)?;
+    // What is taken back is taken back by a part of the same operation.
+    let has_parts = is_folder || whole == OnFailure::Rollback;
+    let parent = has_parts.then(|| state.number());
+    let mut parts: Vec<Spec> = Vec::with_capacity(placed.len());
+    for target in placed {
+        let part = Order {
+            node: target.node,
+            path: target.path,
+            ..order.clone()
+        };
+        let (params, supersedes) = match part.kind {
+            OperationKind::Reconfigure => supersede(state, &part, who)?,
+            _ => (part.params.clone(), Vec::new()),
+        };
+        let part = Order { params, ..part };
+        let after_parts = target.after.iter().filter_map(|at| parts.get(*at));
+        let after = after_parts
+            .map(|before| before.number)
+            .chain(target.after_queued)
+            .map(|number| After {
+                number,
+                however_it_ends: false,
             })
             .collect();
-        let mut whole = spec(parent, &order, who, now, None);
-        whole.children = children.iter().map(|child| child.number).collect();
-        std::iter::once(whole).chain(children).collect()
-    } else {
+        let on_failure = on_failure(state, part.node, &part)?;
         let number = state.number();
-        let hypervisor = slot_of(house, state, node);
-        vec![spec(number, &order, who, now, hypervisor)]
+        let hypervisor = slot_of(house, state, part.node);
+        parts.push(Spec {
+            parent,
+            after,
+            supersedes,
+            overtakes,
+            on_failure,
+            ..spec(number, &part, who, now, hypervisor)
+        });
+    }
+    let specs = match parent {
+        None => parts,
+        Some(parent) => {
+            let mut all = vec![Spec {
+                children: parts.iter().map(|part| part.number).collect(),
+                on_failure: whole,
+                ..spec(parent, &order, who, now, None)
+            }];
+            all.append(&mut parts);
+            all
+        }
     };
     let first = specs.first().map_or(OperationId(0), |spec| spec.number);
     staged.output = state.queue.submit(specs, now);
     crate::view::of_number(state, first)
 }
 
+fn check_possible(
+    state: &State,
+    node: NodeUid,
+    kind: OperationKind,
+    overtakes: bool,
+) -> Result<(), Problem> {
+    if overtakes {
+        check_overtaking(state, node, kind)
+    } else {
+        check_projected(state, node, kind)
+    }
+}
+
+/// What becomes of what was done: as the order says, else the definition of what it is about.
+fn on_failure(state: &State, node: NodeUid, order: &Order) -> Result<OnFailure, Problem> {
+    let undoes = matches!(
+        order.kind,
+        OperationKind::Deploy | OperationKind::Reconfigure | OperationKind::Rollback
+    );
+    if !undoes {
+        return Ok(OnFailure::Keep);
+    }
+    let defined = state
+        .tree
+        .computed(node)
+        .map_err(|error| crate::problem::of_lookup(&error))?
+        .on_failure();
+    Ok(match (order.params.on_failure, defined) {
+        (Some(enginehouse_api::OnFailure::Rollback), _)
+        | (None, enginehouse_tree::OnFailure::Rollback) => OnFailure::Rollback,
+        (Some(enginehouse_api::OnFailure::Keep), _) | (None, enginehouse_tree::OnFailure::Keep) => {
+            OnFailure::Keep
+        }
+    })
+}
+
 /// The hypervisor whose slots an operation on `node` counts against; its limits are told to the
 /// queue on the way.
-pub(super) fn slot_of(house: &House, state: &mut State, node: NodeUid) -> Option<HypervisorUid> {
+pub(crate) fn slot_of(house: &House, state: &mut State, node: NodeUid) -> Option<HypervisorUid> {
     let recorded = state.record_of(node).map(|record| record.hypervisor);
     let uid = recorded.or_else(|| {
         let computed = state.tree.computed(node).ok()?;
@@ -147,7 +211,11 @@ fn check_machine_order(
 }
 
 /// The descriptors below a folder that the order can be about, in the order of their names.
-fn folder_targets(state: &State, order: &Order) -> Result<Vec<(NodeUid, FullName)>, Problem> {
+fn folder_targets(
+    state: &State,
+    order: &Order,
+    overtakes: bool,
+) -> Result<Vec<(NodeUid, FullName)>, Problem> {
     let below: Vec<NodeUid> = state
         .tree
         .descriptors(order.node)
@@ -157,7 +225,7 @@ fn folder_targets(state: &State, order: &Order) -> Result<Vec<(NodeUid, FullName
     let all = below.len();
     let targets: Vec<(NodeUid, FullName)> = below
         .into_iter()
-        .filter(|node| check_projected(state, *node, order.kind).is_ok())
+        .filter(|node| check_possible(state, *node, order.kind, overtakes).is_ok())
         .filter_map(|node| {
             let name = state.tree.full_name(node).ok()?;
             Some((node, name.clone()))

@@ -5,6 +5,7 @@
 //! machines ([`machine`]).
 
 mod definition;
+mod dependencies;
 mod grants;
 mod hypervisors;
 mod import;
@@ -13,6 +14,7 @@ mod machine;
 mod moving;
 mod projected;
 mod settings;
+mod superseding;
 mod tree;
 
 use enginehouse_api::{
@@ -21,7 +23,7 @@ use enginehouse_api::{
 use enginehouse_documents::Code;
 use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Spec;
-use enginehouse_reconcile::Intent;
+use enginehouse_reconcile::{Intent, KeepDisks};
 
 use crate::access::{Caller, check_order};
 use crate::house::State;
@@ -31,6 +33,8 @@ pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
+pub(crate) use machine::slot_of;
+pub(crate) use projected::check_order_of_lane;
 pub(crate) use settings::{check_settings, check_settings_now};
 pub(crate) use tree::{apply_to_tree, look_at, preview, without_literals};
 
@@ -60,6 +64,11 @@ impl Order {
         })
     }
 
+    /// Whether the machine is gone afterwards.
+    pub(crate) fn destroys(&self) -> bool {
+        matches!(self.intent(), Intent::Undeploy { .. })
+    }
+
     pub(crate) fn changes_definition(&self) -> bool {
         self.params.definition.is_some() || !self.params.changes.is_empty()
     }
@@ -84,8 +93,16 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         OperationKind::Stop => Intent::Stop { graceful },
         OperationKind::Restart => Intent::Restart { graceful },
         OperationKind::Undeploy => Intent::Undeploy {
-            keep: crate::work::keep(params.keep_disks),
+            keep: match params.keep_disks {
+                true => KeepDisks::All,
+                false => KeepDisks::Marked,
+            },
         },
+        // What an operation made goes as a whole, also what a definition marks to be kept.
+        OperationKind::Undo if params.undo.is_some_and(|undo| undo.destroy) => Intent::Undeploy {
+            keep: KeepDisks::None,
+        },
+        OperationKind::Undo | OperationKind::Rollback => Intent::Reconfigure,
         OperationKind::CreateFolder
         | OperationKind::RemoveFolder
         | OperationKind::Provision
@@ -146,6 +163,13 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         )
         .with_hint(format!("send {route}")));
     }
+    if kind == OperationKind::Undo {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            "`undo` is what the host does when an operation is rolled back",
+        )
+        .with_hint("`rollback` brings a machine back to an earlier deployed config"));
+    }
     if kind == OperationKind::Import {
         return Err(
             Problem::new(ErrorCode::BadRequest, "an import is ordered with its files")
@@ -162,6 +186,10 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     let stops = matches!(
         kind,
         OperationKind::Undeploy | OperationKind::Stop | OperationKind::Restart
+    );
+    let undoes = matches!(
+        kind,
+        OperationKind::Deploy | OperationKind::Reconfigure | OperationKind::Rollback
     );
     let undeploys = kind == OperationKind::Undeploy;
     let moves = kind == OperationKind::Move;
@@ -193,6 +221,13 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         ("import", params.import.is_some(), false),
         ("keep_disks", params.keep_disks, undeploys),
         ("force", params.force, stops),
+        ("on_failure", params.on_failure.is_some(), undoes),
+        ("undo", params.undo.is_some(), false),
+        (
+            "to_operation",
+            params.to_operation.is_some(),
+            kind == OperationKind::Rollback,
+        ),
         (
             "shutdown_timeout_s",
             params.shutdown_timeout_s.is_some(),
@@ -209,7 +244,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-fn spec(
+pub(crate) fn spec(
     number: OperationId,
     order: &Order,
     who: &str,
@@ -217,16 +252,16 @@ fn spec(
     hypervisor: Option<HypervisorUid>,
 ) -> Spec {
     Spec {
-        number,
-        kind: order.kind.as_str().to_owned(),
-        target: order.node,
-        target_name: order.path.clone(),
-        who: who.to_owned(),
-        queued_at: now,
         params: serde_json::to_value(&order.params).unwrap_or_default(),
-        parent: None,
-        children: Vec::new(),
         hypervisor,
+        ..Spec::new(
+            number,
+            order.kind.as_str(),
+            order.node,
+            order.path.clone(),
+            who,
+            now,
+        )
     }
 }
 
@@ -278,5 +313,6 @@ pub(crate) fn final_state(state: enginehouse_queue::Final) -> OperationState {
         enginehouse_queue::Final::Succeeded => OperationState::Succeeded,
         enginehouse_queue::Final::Failed => OperationState::Failed,
         enginehouse_queue::Final::Cancelled => OperationState::Cancelled,
+        enginehouse_queue::Final::Superseded => OperationState::Superseded,
     }
 }

@@ -7,6 +7,7 @@ mod grants;
 mod history;
 mod hypervisors;
 mod operations;
+mod places;
 mod plans;
 mod previews;
 mod results;
@@ -50,6 +51,7 @@ fn routes() -> Vec<Route> {
         get(routes::OPERATION_LOG, On(Read), operations::log),
         get(routes::OPERATION_REQUESTS, On(Read), operations::requests),
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
+        post(routes::OPERATION_MOVE, On(Operate), places::give),
         post(routes::OPERATION_RESOLVE, On(Operate), operations::resolve),
         get(routes::RESULTS, On(Read), results::results),
         get(routes::EXECUTED, On(Read), results::executed),

@@ -174,7 +174,7 @@ async fn absent(caller: &Caller, number: OperationId) -> Result<Problem, Problem
 }
 
 /// Whether the caller may say what becomes of an operation.
-fn must_operate(caller: &Caller, operation: &Operation) -> Result<(), Problem> {
+pub(super) fn must_operate(caller: &Caller, operation: &Operation) -> Result<(), Problem> {
     let state = caller.house().state.lock();
     // Of a node that is gone, nothing can be changed any more: what follows says so.
     match operation.node.filter(|node| state.tree.node(*node).is_ok()) {
@@ -407,11 +407,8 @@ pub(crate) async fn cancel(caller: Caller, InPath(number): InPath<u64>) -> Answe
                     "say what happened: `enginehouse ops resolve {number} --as done|failed|retry`"
                 )));
             }
-            let parts = operation.spec.children.clone();
+            let parts: Vec<OperationId> = operation.all_parts().collect();
             for target in parts.into_iter().chain([number]) {
-                if let Some(live) = state.live.get(&target) {
-                    live.cancelling.store(true, Ordering::Relaxed);
-                }
                 let event = Event::Cancel {
                     who: caller.who().to_owned(),
                 };

@@ -1,12 +1,12 @@
 //! Plans: made from what is there now, stored, and readable.
 
 use axum::Json;
-use enginehouse_api::{ErrorCode, Plan, PlanId, PlanPreview, PlanRequest, Problem};
+use enginehouse_api::{ErrorCode, OperationKind, Plan, PlanId, PlanPreview, PlanRequest, Problem};
 use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
-use crate::orders::{check_settings, intent};
+use crate::orders::{Order, check_settings, intent};
 use crate::rest::answer::{Answer, Body, InPath};
 
 /// Version of a stored plan.
@@ -50,9 +50,18 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
             .map_err(|errors| crate::problem::of_settings(&errors))?;
         nodes
     };
-    let plan = crate::work::plan_nodes(house, &nodes, wanted)
-        .await
-        .map_err(|problem| crate::problem::of_engine(&problem))?;
+    let plan = if request.kind == OperationKind::Rollback {
+        let order = |node| Order {
+            kind: request.kind,
+            node,
+            path: request.path.clone(),
+            params: request.params.clone(),
+        };
+        crate::work::plan_rollback(house, &nodes, order).await
+    } else {
+        crate::work::plan_nodes(house, &nodes, wanted).await
+    };
+    let plan = plan.map_err(|problem| crate::problem::of_engine(&problem))?;
     let now = house.now();
     let view = view(&request, &plan, now);
     house

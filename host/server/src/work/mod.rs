@@ -1,6 +1,7 @@
 //! Carries out the queue's commands: the part of the host that does something.
 
 mod call;
+mod earlier;
 mod observe;
 mod observer;
 mod occasion;
@@ -8,7 +9,9 @@ mod once;
 mod plan;
 mod poll;
 mod prepare;
+mod probe;
 mod reserve;
+mod rollback;
 mod settle;
 mod target;
 mod timer;
@@ -20,8 +23,7 @@ use enginehouse_queue::Command;
 use crate::house::House;
 
 pub(crate) use call::take_as_done;
-pub(crate) use plan::{plan_configs, plan_nodes};
-pub(crate) use prepare::keep;
+pub(crate) use plan::{plan_configs, plan_nodes, plan_rollback};
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use target::{Checks, Place, Target, check, check_provider};
 pub(crate) use timer::run_timer;
@@ -47,6 +49,14 @@ pub(crate) fn carry_out(house: &Arc<House>, commands: Vec<Command>) {
             } => {
                 tokio::spawn(async move {
                     poll::poll(&house, generation, hypervisor, operations).await;
+                });
+            }
+            Command::Probe { hypervisor } => {
+                tokio::spawn(async move { probe::probe(&house, generation, hypervisor).await });
+            }
+            Command::RollBack { operation } => {
+                tokio::spawn(async move {
+                    rollback::roll_back(&house, generation, operation).await;
                 });
             }
             // Who waits for it hears of the commit itself.

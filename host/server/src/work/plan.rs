@@ -8,8 +8,9 @@ use enginehouse_model::NodeUid;
 use enginehouse_reconcile::{Intent, MachinePlan, Plan, Subject, plan_one};
 
 use crate::house::House;
-use crate::work::observe;
+use crate::orders::Order;
 use crate::work::target::{Target, check_provider};
+use crate::work::{earlier, observe};
 
 /// The plan for one machine, with the engine's assessment of what changes.
 pub(crate) async fn plan_target(
@@ -92,6 +93,21 @@ pub(crate) async fn plan_configs(
         .into_iter()
         .map(|(node, desired)| Target::of(house, node).map(|target| Target { desired, ..target }));
     plan_targets(house, targets.collect::<Result<_, _>>()?, intent).await
+}
+
+/// What a rollback would do.
+pub(crate) async fn plan_rollback(
+    house: &Arc<House>,
+    nodes: &[NodeUid],
+    order: impl Fn(NodeUid) -> Order,
+) -> Result<Plan, Problem> {
+    let mut targets = Vec::new();
+    for node in nodes {
+        let mut target = Target::of(house, *node)?;
+        target.desired = earlier::config(house, &target, &order(*node)).await?;
+        targets.push(target);
+    }
+    plan_targets(house, targets, Intent::Reconfigure).await
 }
 
 async fn plan_targets(

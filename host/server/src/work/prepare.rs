@@ -9,7 +9,7 @@ use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
 use enginehouse_queue::{Event, Spec, StepPlan, StepSpec};
-use enginehouse_reconcile::{KeepDisks, MachinePlan, recognise};
+use enginehouse_reconcile::{MachinePlan, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ use crate::house::House;
 use crate::orders::{
     Order, check_settings_now, edit_definition, must_keep_machines, without_literals,
 };
+use crate::work::earlier;
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
 use crate::work::plan::plan_target;
@@ -54,14 +55,13 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
                 &observer,
             )
             .await
-            .and_then(|prepared| Ok((steps(&prepared.plan, order.kind)?, prepared)))
+            .and_then(|prepared| Ok((steps(&prepared.plan, &order)?, prepared)))
         }
     };
     let node = operation.spec.target;
     let (event, prepared) = match result {
-        Ok((steps, mut prepared)) => {
-            let warnings = std::mem::take(&mut prepared.warnings);
-            let plan = StepPlan { steps, warnings };
+        Ok((mut plan, mut prepared)) => {
+            plan.warnings = std::mem::take(&mut prepared.warnings);
             (Event::Prepared(Ok(plan)), Some(prepared))
         }
         Err(problem) => (Event::Prepared(Err(problem)), None),
@@ -201,7 +201,7 @@ async fn begin(
         target.record = Some(record);
         let gone = observed.is_none();
         let never_reported = !is_deployed(house, order.node);
-        if gone && order.kind == OperationKind::Undeploy {
+        if gone && order.destroys() {
             // Gone is what was asked for.
             warnings.push("the machine was not there any more".to_owned());
         } else if gone && never_reported && order.kind == OperationKind::Deploy {
@@ -231,12 +231,16 @@ async fn begin(
             target.record = Some(new_record(house, &target, number, identity));
         }
     }
+    if takes_back(order) {
+        target.desired = earlier::config(house, &target, order).await?;
+        warnings.extend(earlier::restore_definition(house, spec, order).await?);
+    }
     let mut plan = plan_target(&target, order.intent(), observed.as_ref()).await?;
     let mut record = target.record;
-    if let (Some(record), true) = (&mut record, order.kind != OperationKind::Undeploy) {
+    if let (Some(record), true) = (&mut record, !order.destroys()) {
         enginehouse_reconcile::adopt(record, &plan, &target.desired, &target.rules);
     }
-    if order.kind == OperationKind::Undeploy && observed.is_none() {
+    if order.destroys() && observed.is_none() {
         plan.refused.clear();
         plan.actions.clear();
     }
@@ -247,6 +251,11 @@ async fn begin(
         forgets,
         warnings,
     })
+}
+
+/// Whether it brings a machine back to what it was.
+fn takes_back(order: &Order) -> bool {
+    matches!(order.kind, OperationKind::Rollback | OperationKind::Undo) && !order.destroys()
 }
 
 /// The definition of a `reconfigure` is written when it starts to run: what fails after that stays
@@ -304,7 +313,8 @@ fn check_state(house: &House, order: &Order) -> Result<(), Problem> {
     };
     let event = match order.kind {
         OperationKind::Deploy => TreeEvent::Deploy,
-        OperationKind::Undeploy => TreeEvent::Undeploy,
+        _ if order.destroys() => TreeEvent::Undeploy,
+        OperationKind::Undo if body.machine.is_some() => return Ok(()),
         _ if body.status == enginehouse_tree::Status::Deployed => return Ok(()),
         kind => {
             return Err(Problem::new(
@@ -345,16 +355,23 @@ fn new_record(
 }
 
 /// The plan's actions as steps of the queue.
-fn steps(plan: &MachinePlan, kind: OperationKind) -> Result<Vec<StepSpec>, Problem> {
+fn steps(plan: &MachinePlan, order: &Order) -> Result<StepPlan, Problem> {
+    let mut shortfall = None;
     if !plan.refused.is_empty() {
         let reasons: Vec<String> = plan
             .refused
             .iter()
             .map(|refusal| format!("{}: {}", refusal.subject, refusal.reason))
             .collect();
-        return Err(Problem::new(Code::Conflict, reasons.join("; ")));
+        let problem = Problem::new(Code::Conflict, reasons.join("; "));
+        // What can be taken back is, and the rest is said.
+        if !takes_back(order) {
+            return Err(problem);
+        }
+        shortfall = Some(problem);
     }
-    plan.actions
+    let steps: Result<Vec<StepSpec>, Problem> = plan
+        .actions
         .iter()
         .map(|planned| {
             let template = match &planned.request.action {
@@ -369,25 +386,22 @@ fn steps(plan: &MachinePlan, kind: OperationKind) -> Result<Vec<StepSpec>, Probl
             };
             let body = serde_json::to_value(planned)
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
-            // Who only stops a machine may not want to pull its plug; who removes it does.
-            let may_escalate = kind == OperationKind::Undeploy
-                && matches!(&planned.request.action, Action::Stop { graceful: true, .. });
+            let asks_the_guest =
+                matches!(&planned.request.action, Action::Stop { graceful: true, .. });
             Ok(StepSpec {
                 action: planned.request.action.name().to_owned(),
                 reason: planned.reason.clone(),
                 template,
-                may_escalate,
+                // Who only stops a machine may not want to pull its plug; who removes it does.
+                may_escalate: asks_the_guest && order.destroys(),
+                may_be_left: asks_the_guest && order.kind == OperationKind::Stop,
                 body,
             })
         })
-        .collect()
-}
-
-/// What an undeploy keeps.
-pub(crate) fn keep(all: bool) -> KeepDisks {
-    if all {
-        KeepDisks::All
-    } else {
-        KeepDisks::Marked
-    }
+        .collect();
+    Ok(StepPlan {
+        steps: steps?,
+        shortfall,
+        ..StepPlan::default()
+    })
 }

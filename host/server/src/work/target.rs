@@ -264,6 +264,13 @@ pub(crate) async fn check(
                 &provider,
             );
             state.providers.insert(hypervisor, provider);
+            let answered = match &result {
+                Ok(_) => true,
+                Err(problem) => problem.code != Code::Unreachable,
+            };
+            if answered && state.queue.lost(hypervisor).is_some() {
+                staged.output = state.queue.probed(hypervisor, Ok(()), now);
+            }
             Ok(())
         })
         .await;
