@@ -6,7 +6,7 @@ use enginehouse_model::documents::{Machine, Problem};
 use enginehouse_model::{
     FullName, HypervisorUid, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{EndedPart, Entry, Final, Limits, Output, Queue};
+use enginehouse_queue::{EndedPart, Entry, Final, Limits, OnFailure, Output, Queue};
 use enginehouse_store::{Document, HistoryRow, Table, Write};
 use enginehouse_tree::{Change, Node, Tree};
 use serde::de::DeserializeOwned;
@@ -176,6 +176,7 @@ fn ended_part(number: OperationId, document: &OperationDocument) -> Option<Ended
         state: document.end?,
         problem: document.problem.clone(),
         warnings: document.warnings.clone(),
+        on_failure: OnFailure::Keep,
     })
 }
 

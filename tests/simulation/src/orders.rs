@@ -349,16 +349,16 @@ fn spec(
     now: Timestamp,
 ) -> Spec {
     Spec {
-        number,
-        kind: order.kind.name(),
-        target: node,
-        target_name: path.clone(),
-        who: "client".to_owned(),
-        queued_at: now,
         params: serde_json::to_value(&order.params).unwrap_or_default(),
-        parent: None,
-        children: Vec::new(),
         hypervisor,
+        ..Spec::new(
+            number,
+            &order.kind.name(),
+            node,
+            path.clone(),
+            "client",
+            now,
+        )
     }
 }
 

@@ -430,6 +430,7 @@ fn steps(plan: &MachinePlan, kind: Kind) -> Result<StepPlan, Problem> {
                 reason: planned.reason.clone(),
                 template,
                 may_escalate,
+                may_be_left: false,
                 body,
             })
         })

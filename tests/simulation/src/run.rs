@@ -434,7 +434,13 @@ impl Simulation {
                     let at = at.unwrap_or_default();
                     (operations.clone(), HostWork::Poll(at, operations))
                 }
-                Command::Finish { .. } => continue,
+                Command::Probe { hypervisor } => {
+                    let mut providers = self.outside.providers.iter();
+                    let at = providers.position(|provider| provider.uid == hypervisor);
+                    (Vec::new(), HostWork::Probe(at.unwrap_or_default()))
+                }
+                // Nobody orders a rollback here.
+                Command::RollBack { .. } | Command::Finish { .. } => continue,
             };
             let memory = self.memory()?;
             for number in asked {
@@ -465,6 +471,7 @@ impl Simulation {
             HostWork::Settled(number, end) => self.settled(number, *end),
             HostWork::Poll(provider, numbers) => self.poll(provider, &numbers),
             HostWork::Polled(number, end) => self.polled(number, *end),
+            HostWork::Probe(provider) => self.probe(provider),
             HostWork::Acknowledge(number, what) => {
                 self.note(|| format!("a client reads: {number} is {what}"));
                 self.outside.ledger.acknowledged.insert(number, what);

@@ -6,6 +6,7 @@ use enginehouse_queue::{Event, Once, Operation, Phase, PollEnd, SettleEnd};
 
 use crate::call::filled_of;
 use crate::engine::{self, Call};
+use crate::memory::Staged;
 use crate::provider::TaskView;
 use crate::run::Simulation;
 use crate::settings::Fault;
@@ -73,6 +74,25 @@ impl Simulation {
         if let SettleEnd::Done { note, .. } | SettleEnd::Pending { note, .. } = &end {
             self.memory()?.note_machine(&mut staged, node, note);
         }
+        self.commit(staged, Vec::new())
+    }
+
+    pub(crate) fn probe(&mut self, provider: usize) -> Result<(), Violation> {
+        let fails = self.mishap(50);
+        let now = self.now();
+        let Some(provider) = self.outside.providers.get(provider) else {
+            return Ok(());
+        };
+        let hypervisor = provider.uid;
+        let found = match fails || !provider.is_up(self.outside.now) {
+            true => Err(engine::unreachable(provider)),
+            false => Ok(()),
+        };
+        let output = self.memory()?.queue.probed(hypervisor, found, now);
+        let staged = Staged {
+            output,
+            ..Staged::default()
+        };
         self.commit(staged, Vec::new())
     }
 

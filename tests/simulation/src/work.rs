@@ -32,6 +32,8 @@ pub(crate) enum HostWork {
     Settled(OperationId, Box<SettleEnd>),
     Poll(usize, Vec<OperationId>),
     Polled(OperationId, Box<PollEnd>),
+    /// Looks whether a provider that was lost is back.
+    Probe(usize),
     /// A client reads the number of its operation.
     Acknowledge(OperationId, String),
 }
