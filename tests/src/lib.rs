@@ -9,6 +9,7 @@
 //! - [`Host`]: the `enginehouse` binary on a data directory of its own; it can be killed and
 //!   started again.
 //! - [`Site`]: both, with a tree that knows the hypervisor.
+//! - [`Stage`]: a host and the simulated hypervisor.
 //! - [`Estate`]: a tree of 100,000 descriptors.
 //! - [`skip_or_fail`]: what a test does that lacks something it needs.
 
@@ -20,6 +21,7 @@ mod paths;
 mod proxy;
 mod requirement;
 mod site;
+mod stage;
 
 pub use estate::{Estate, Planted};
 pub use exchange::{Exchange, counts};
@@ -29,3 +31,4 @@ pub use paths::{engines_dir, target_dir, test_engine, workspace_dir};
 pub use proxy::{HidingProxy, Moment, Rule, Trouble};
 pub use requirement::skip_or_fail;
 pub use site::{Site, confirmed, defined};
+pub use stage::{Ran, Stage, request, to_name};

@@ -6,7 +6,7 @@ use enginehouse_tests::defined;
 use enginehouse_tree::DEFINITION_DEPTH_MAX;
 use serde_json::{Value, json};
 
-use crate::stage::Stage;
+use enginehouse_tests::Stage;
 
 /// A definition of so many levels.
 fn deep(levels: usize) -> Value {

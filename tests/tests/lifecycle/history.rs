@@ -6,7 +6,7 @@ use enginehouse_sim::{Call, Fault, FaultEffect};
 use enginehouse_tests::defined;
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, to_name};
+use enginehouse_tests::{Stage, to_name};
 
 fn set(key: &str, value: Value) -> Params {
     Params {

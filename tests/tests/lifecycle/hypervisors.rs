@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use enginehouse_api::{Change, ClientError, ErrorCode, ImportRequest, OperationKind, Params};
 use serde_json::json;
 
-use crate::stage::Stage;
+use enginehouse_tests::Stage;
 
 fn changes(changes: Vec<Change>) -> Params {
     Params {

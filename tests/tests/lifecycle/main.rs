@@ -13,5 +13,3 @@ mod moves;
 mod refused;
 #[cfg(test)]
 mod scale;
-#[cfg(test)]
-mod stage;

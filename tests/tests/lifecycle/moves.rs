@@ -6,7 +6,7 @@ use enginehouse_sim::{Call, Fault, FaultEffect};
 use enginehouse_tests::defined;
 use serde_json::json;
 
-use crate::stage::{Stage, to_name};
+use enginehouse_tests::{Stage, to_name};
 
 async fn stage() -> Result<Option<Stage>> {
     let Some(stage) = Stage::start().await? else {

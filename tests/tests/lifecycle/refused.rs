@@ -8,7 +8,7 @@ use enginehouse_tests::{confirmed, defined};
 use enginehouse_tree::{Event, Next, Status, next};
 use serde_json::json;
 
-use crate::stage::{Stage, to_name};
+use enginehouse_tests::{Stage, to_name};
 
 /// The order that asks for an event. What the host alone finds out has none.
 fn order(event: Event) -> Option<(OperationKind, Params)> {

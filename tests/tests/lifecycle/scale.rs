@@ -10,7 +10,7 @@ use enginehouse_tree::Node;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::stage::{Stage, to_name};
+use enginehouse_tests::{Stage, to_name};
 
 const MACHINES: usize = 10_000;
 

@@ -9,17 +9,23 @@ use enginehouse_api::{
 };
 use enginehouse_model::{FullName, OperationId};
 use enginehouse_sim::{Knobs, Sim, SimConfig, SimHandle};
-use enginehouse_tests::{Host, HostOptions, defined, skip_or_fail};
 use serde_json::{Value, json};
+
+use crate::{Host, HostOptions, confirmed, defined, engines_dir, skip_or_fail};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A simulated hypervisor, and a host whose tree knows it.
+///
+/// Errors of its methods: what was expected of the host did not happen; the message has the rest.
+#[expect(missing_debug_implementations, reason = "the simulation has none")]
 pub struct Stage {
     pub sim: SimHandle,
     pub host: Host,
 }
 
 /// Exit code, standard output and standard error of a command.
+#[derive(Debug)]
 pub struct Ran {
     pub code: i32,
     pub out: String,
@@ -30,7 +36,7 @@ impl Stage {
     /// The root knows the hypervisor `sim` and a prototype `small` that everything inherits. `None`
     /// where the engines are not built and that is no error.
     pub async fn start() -> Result<Option<Self>> {
-        if let Err(error) = enginehouse_tests::engines_dir() {
+        if let Err(error) = engines_dir() {
             skip_or_fail(&error.to_string());
             return Ok(None);
         }
@@ -73,7 +79,7 @@ impl Stage {
 
     pub async fn undeploy(&self, path: &str) -> Result<Operation> {
         let kind = OperationKind::Undeploy;
-        self.order(kind, path, enginehouse_tests::confirmed()).await
+        self.order(kind, path, confirmed()).await
     }
 
     pub async fn moved(&self, from: &str, to: &str) -> Result<Operation> {
