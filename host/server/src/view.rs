@@ -1,8 +1,8 @@
 //! Operations as the API shows them.
 
 use enginehouse_api::{
-    ChildOperation, CreatedObject, ErrorCode, Operation as View, OperationError, OperationKind,
-    OperationResult, OperationState, Problem, Step, StepState,
+    ChildOperation, CreatedObject, ErrorCode, FailedObject, Operation as View, OperationError,
+    OperationKind, OperationResult, OperationState, Problem, Step, StepState,
 };
 use enginehouse_model::{FullName, HypervisorUid, OperationId, Timestamp};
 use enginehouse_queue::{EndedPart, Final, OnFailure, Operation, Phase, Spec, Then};
@@ -184,6 +184,32 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
     }
 }
 
+/// What the step that failed was to make or to change.
+fn failed(operation: &Operation) -> Option<FailedObject> {
+    let Phase::Ended {
+        state: Final::Failed,
+        problem,
+    } = &operation.phase
+    else {
+        return None;
+    };
+    let step = operation.current_step()?;
+    let planned: enginehouse_reconcile::PlannedAction =
+        serde_json::from_value(step.body.clone()).ok()?;
+    let (kind, id) = match planned.disk {
+        Some(disk) => ("disk", disk),
+        None => ("machine", operation.spec.target_name.to_string()),
+    };
+    Some(FailedObject {
+        kind: kind.to_owned(),
+        id,
+        reason: problem
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+    })
+}
+
 /// That a hypervisor cannot be reached, since when and why.
 fn lost(state: &State, hypervisor: HypervisorUid) -> Option<String> {
     let lost = state.queue.lost(hypervisor)?;
@@ -212,7 +238,7 @@ fn result(state: &State, operation: &Operation) -> OperationResult {
                 }
             })
             .collect(),
-        failed: Vec::new(),
+        failed: failed(operation).into_iter().collect(),
         warnings: operation.warnings.clone(),
     }
 }

@@ -283,7 +283,7 @@ async fn an_edit_of_a_folder_shows_what_is_pending_for_machines_then() -> Result
     assert_eq!(preview.pending.len(), 1);
     assert_eq!(preview.pending[0].after, ["vcpu 2 -> 4"]);
     // A machine's own commands have plans, not previews.
-    let request = crate::stage::request(OperationKind::Stop, "/web", Params::default())?;
+    let request = enginehouse_tests::request(OperationKind::Stop, "/web", Params::default())?;
     let error = stage
         .host
         .client()
