@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use enginehouse_api::{OperationKind, OperationState, Params, Status};
+use enginehouse_model::OperationId;
 use enginehouse_tests::Stage;
 use serde_json::json;
 
@@ -18,6 +19,24 @@ async fn has_status(stage: &Stage, path: &str, status: Status) -> Result<()> {
             return Ok(());
         }
         ensure!(began.elapsed() < PATIENCE, "{node:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// What is in a call at this moment says so as soon as that has ended.
+async fn all_say_why(stage: &Stage, whole: OperationId, parts: usize) -> Result<()> {
+    let began = Instant::now();
+    loop {
+        let shown = stage.host.client().operation(whole).await?;
+        let reasons = shown
+            .children
+            .iter()
+            .filter_map(|part| part.waiting_for.as_deref())
+            .filter(|reason| reason.contains("`sim` does not answer"));
+        if reasons.count() == parts {
+            return Ok(());
+        }
+        ensure!(began.elapsed() < PATIENCE, "{shown:#?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -36,14 +55,7 @@ async fn operations_wait_and_go_on_when_it_is_back() -> Result<()> {
         .begin(OperationKind::Restart, "/", Params::default())
         .await?;
     has_status(&stage, "/vm1", Status::Unreachable).await?;
-    let shown = stage.host.client().operation(whole.number).await?;
-    let reasons: Vec<&str> = shown
-        .children
-        .iter()
-        .filter_map(|part| part.waiting_for.as_deref())
-        .filter(|reason| reason.contains("`sim` does not answer"))
-        .collect();
-    ensure!(reasons.len() == 30, "{shown:#?}");
+    all_say_why(&stage, whole.number, 30).await?;
 
     // What is ordered now is refused or waits, and costs the hypervisor nothing.
     let refused = stage
