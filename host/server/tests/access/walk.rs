@@ -135,6 +135,9 @@ fn orders() -> Vec<Probe> {
         order("start", "start", vm, json!({})),
         order("stop", "stop", vm, json!({})),
         order("restart", "restart", vm, json!({})),
+        order("rollback", "rollback", vm, json!({})),
+        // The host orders it, nobody else.
+        order("undo", "undo", vm, json!({})),
         order("set-grants", "set-grants", front, grant),
         // They have routes of their own: an order would keep the value.
         order("set-secret", "set-secret", "/", json!({})),
@@ -230,6 +233,7 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         operation("GET", "/v1/operations/{number}/log"),
         operation("GET", "/v1/operations/{number}/requests"),
         operation("POST", "/v1/operations/{number}/cancel"),
+        operation("POST", "/v1/operations/{number}/move").body(json!("last")),
         operation("POST", "/v1/operations/{number}/resolve").body(json!({"as": "failed"})),
         probe("GET", "/v1/results"),
         probe("GET", "/v1/executed").at("/v1/executed?path=/web/front"),
