@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use enginehouse_model::{FullName, NodeUid, OperationId, SecretName, Timestamp};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, IF_MATCH};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, RequestBuilder, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,9 +13,9 @@ use crate::{
     Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
     ExecutedPage, Export, GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer,
     ImportRequest, Info, LogPage, MoveRequest, Node, Operation, OperationKind, OperationPage,
-    OperationRequest, OperationState, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage,
-    ResolveAs, ResolveRequest, ResultPage, RotatedToken, SecretList, SecretValue, Token, TokenList,
-    TokenRequest, TreeNode, WhoAmI, routes,
+    OperationRequest, OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem,
+    RequestPage, ResolveAs, ResolveRequest, ResultPage, RotatedToken, SecretList, SecretValue,
+    Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -238,6 +238,45 @@ impl Client {
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
         self.get(routes::EXECUTED, &query).await
+    }
+
+    /// What happens to the operation, as it happens: how it is now, then each change, and with `log`
+    /// each line of its log from the first. The stream ends when the operation has.
+    pub async fn operation_events(
+        &self,
+        number: OperationId,
+        log: bool,
+    ) -> Result<OperationStream, ClientError> {
+        let url = self.url_of(&numbered(routes::OPERATION_EVENTS, number))?;
+        let request = self
+            .http
+            .get(url)
+            .header(ACCEPT, "text/event-stream")
+            .query(&[("log", log)]);
+        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
+            url: self.url().to_owned(),
+            source: source.without_url(),
+        };
+        let not_understood = |status: u16| ClientError::Answer {
+            url: self.url().to_owned(),
+            status,
+            source: None,
+        };
+        let Ok(answer) = tokio::time::timeout(ANSWER, request.send()).await else {
+            return Err(not_understood(0));
+        };
+        let answer = answer.map_err(unreachable)?;
+        let kind = answer.headers().get(CONTENT_TYPE);
+        let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        if answer.status().is_success() && is_stream {
+            return Ok(OperationStream::new(self.url().to_owned(), answer));
+        }
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.map_err(unreachable)?;
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
+            Err(_) => Err(not_understood(status)),
+        }
     }
 
     /// Lines of the operation's log with a `seq` above `after`; of a parent, those of its children

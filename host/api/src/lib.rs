@@ -12,6 +12,7 @@ mod access;
 mod client;
 mod engines;
 mod error;
+pub mod events;
 mod grants;
 mod history;
 mod hypervisors;
@@ -25,6 +26,8 @@ mod problem;
 mod results;
 pub mod routes;
 mod secrets;
+mod sse;
+mod stream;
 mod text;
 mod tokens;
 
@@ -32,6 +35,7 @@ pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
 pub use client::{Client, ExecutedFilter, HistoryOf, OperationFilter};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
+pub use events::{End, EndReason, NodeEvent, OperationEvent, Reset};
 pub use grants::{Grant, GrantChange, GrantList, Role};
 pub use history::{
     DefinitionVersions, HistoryChange, HistoryEntry, HistoryMachine, HistoryPage, HistoryPart,
@@ -61,6 +65,7 @@ pub use preview::{
 pub use problem::{ErrorCode, FieldError, Problem};
 pub use results::{EndedOperation, ExecutedLine, ExecutedPage, ResultPage};
 pub use secrets::{SecretInfo, SecretList, SecretValue};
+pub use stream::OperationStream;
 pub use text::{
     DefinitionChange, Export, ImportAnswer, ImportCounts, ImportMachine, ImportNode, ImportRequest,
 };

@@ -14,6 +14,8 @@
 //! | `GET /v1/operations/{number}/wait` | `timeout_ms` | | [`Operation`](crate::Operation), as soon as it has ended or waits for a person, else when the time is over |
 //! | `GET /v1/operations/{number}/log` | `after`, `limit` | | [`LogPage`](crate::LogPage) |
 //! | `GET /v1/operations/{number}/requests` | | | [`RequestPage`](crate::RequestPage) |
+//! | `GET /v1/operations/{number}/events` | `log`, `timeout_ms` | `Last-Event-ID` | [events](crate::events) of the operation and its log, until it has ended |
+//! | `GET /v1/events` | `timeout_ms` | `Last-Event-ID` | [events](crate::events) of all that the caller may read |
 //! | `POST /v1/operations/{number}/cancel` | | | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/move` | | [`MoveRequest`](crate::MoveRequest) | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
@@ -52,6 +54,8 @@ pub const OPERATION: &str = "/v1/operations/{number}";
 pub const OPERATION_WAIT: &str = "/v1/operations/{number}/wait";
 pub const OPERATION_LOG: &str = "/v1/operations/{number}/log";
 pub const OPERATION_REQUESTS: &str = "/v1/operations/{number}/requests";
+pub const OPERATION_EVENTS: &str = "/v1/operations/{number}/events";
+pub const EVENTS: &str = "/v1/events";
 pub const OPERATION_CANCEL: &str = "/v1/operations/{number}/cancel";
 pub const OPERATION_MOVE: &str = "/v1/operations/{number}/move";
 pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";

@@ -1,6 +1,7 @@
 //! Watching an operation until it is over.
 //!
-//! The server answers as soon as the operation has ended, and after [`LOOK`] with what it does now.
+//! The server tells what happens as it happens; where it does not, it is asked, and answers as soon as
+//! the operation has ended, or after [`LOOK`] with what it does now.
 //! On a terminal that is one line, drawn over again; elsewhere a line for each new message, so that
 //! a log file stays readable.
 
@@ -8,7 +9,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use enginehouse_api::{ChildOperation, Client, Operation, OperationState, Progress};
+use enginehouse_api::{
+    ChildOperation, Client, Operation, OperationEvent, OperationState, OperationStream, Progress,
+};
 use enginehouse_model::{FullName, OperationId};
 
 use crate::error::CommandError;
@@ -35,6 +38,11 @@ pub async fn follow(
     let began = Instant::now();
     let mut line = ProgressLine::new(output);
     let mut operation = operation;
+    let mut events = if is_over(&operation) || limit == Some(Duration::ZERO) {
+        None
+    } else {
+        client.operation_events(number, false).await.ok()
+    };
     loop {
         if is_over(&operation) {
             line.clear();
@@ -50,12 +58,45 @@ pub async fn follow(
             None => LOOK,
         };
         tokio::select! {
-            next = look_again(client, number, look) => operation = next?,
+            next = next(&mut events, client, number, look, limit.is_some()) => match next? {
+                Some(next) => operation = next,
+                None => events = None,
+            },
             pressed = tokio::signal::ctrl_c() => {
                 line.clear();
                 pressed.map_err(CommandError::Signal)?;
                 return Err(CommandError::Left(number));
             }
+        }
+    }
+}
+
+/// The operation when something of it has changed, or the time to look again has come. `None`: the
+/// events have ended, and it is to be asked for from now on.
+async fn next(
+    events: &mut Option<OperationStream>,
+    client: &Client,
+    number: OperationId,
+    look: Duration,
+    is_limited: bool,
+) -> Result<Option<Operation>, CommandError> {
+    let Some(stream) = events else {
+        return look_again(client, number, look).await.map(Some);
+    };
+    loop {
+        let event = if is_limited {
+            match tokio::time::timeout(look, stream.next()).await {
+                Ok(event) => event,
+                Err(_) => return look_again(client, number, Duration::ZERO).await.map(Some),
+            }
+        } else {
+            stream.next().await
+        };
+        match event {
+            Ok(Some(OperationEvent::Operation(operation))) => return Ok(Some(*operation)),
+            Ok(Some(OperationEvent::Log(_) | OperationEvent::Reset(_))) => {}
+            // Whatever the reason is, the next question finds it.
+            Ok(Some(OperationEvent::End(_)) | None) | Err(_) => return Ok(None),
         }
     }
 }

@@ -253,6 +253,7 @@ fn row(staged: &mut Staged, view: &View, node: NodeUid, ended_at: Option<Timesta
 }
 
 fn executed(staged: &mut Staged, view: &View, now: Timestamp) {
+    staged.told.ended(view);
     let row = crate::results::line(view, now);
     staged.writes.push(Write::Executed(row));
 }

@@ -36,6 +36,10 @@ pub struct ServeConfig {
     pub call_deadline: Duration,
     /// How long what is over is kept.
     pub keep: Keep,
+    /// How often a stream of events says that it is alive, and looks whether its token still is.
+    pub heartbeat: Duration,
+    /// Events that are kept for listeners that are slow, or come again.
+    pub events_kept: usize,
 }
 
 /// How long what is over is kept. What is unfinished, or shown by a node as the last that happened to
@@ -102,6 +106,8 @@ impl ServeConfig {
             busy_timeout: Duration::from_secs(15 * 60),
             call_deadline: Duration::from_secs(240),
             keep: Keep::default(),
+            heartbeat: Duration::from_secs(15),
+            events_kept: 8192,
         }
     }
 }

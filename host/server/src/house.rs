@@ -33,6 +33,7 @@ use tokio::sync::{Notify, watch};
 use crate::access::{Token, TokenId};
 use crate::config::ServeConfig;
 use crate::connections::Connections;
+use crate::events::{Batch, Feed, Told};
 use crate::history::{Cause, Notes};
 use crate::idempotency::Idempotency;
 use crate::inventory::Inventories;
@@ -102,6 +103,7 @@ pub(crate) struct Staged {
     pub secrets: KeptChanges,
     pub output: Output,
     pub history: Notes,
+    pub told: Told,
 }
 
 impl Staged {
@@ -131,6 +133,7 @@ impl Staged {
     /// Nodes that an edit changed, as they are now.
     pub(crate) fn nodes(&mut self, tree: &Tree, change: &Change) {
         self.history.nodes(tree, change);
+        self.told.nodes(tree, change);
         for uid in &change.written {
             if let Ok(node) = tree.node(*uid) {
                 self.put(Table::Node, uid.to_string(), NODE_VERSION, node);
@@ -171,6 +174,10 @@ struct Follows {
     commands: Vec<Command>,
     /// Operations ended with it.
     ended: bool,
+    /// What is told of it.
+    batch: Option<Batch>,
+    /// Operations of which something is new.
+    operations: Vec<OperationId>,
 }
 
 /// The host.
@@ -192,6 +199,7 @@ pub(crate) struct House {
     pub changed: watch::Sender<u64>,
     /// Counts commits in which operations ended: who waits for results looks again.
     pub ended: watch::Sender<u64>,
+    pub feed: Arc<Feed>,
     /// Held while the key of the secrets is exchanged.
     pub rotating: tokio::sync::Mutex<()>,
     /// The queue's next time may have become earlier.
@@ -218,15 +226,23 @@ impl House {
         let (value, ticket, follows) = {
             let mut state = self.state.lock();
             let mut staged = Staged::default();
+            staged.told.wanted = self.feed.is_wanted();
             let value = decide(&mut state, &mut staged, now)?;
-            let (writes, commands) = seal(&mut state, staged, now);
+            let (writes, commands, told) = seal(&mut state, staged, now);
             let ended = writes.iter().any(|w| matches!(w, Write::Executed(_)));
             let ticket = (!writes.is_empty()).then(|| {
                 let mut commit = Commit::new(state.fence);
                 commit.writes = writes;
                 self.store.submit(commit)
             });
-            (value, ticket, Follows { commands, ended })
+            let drafts = (!told.too_many).then_some(told.drafts);
+            let follows = Follows {
+                commands,
+                ended,
+                batch: self.feed.stage(drafts),
+                operations: told.operations,
+            };
+            (value, ticket, follows)
         };
         // A caller that goes away meanwhile, as one does whose client hangs up, must not take with
         // it what follows from a commit that stands.
@@ -246,8 +262,11 @@ impl House {
         if let Some(ticket) = ticket
             && let Err(error) = ticket.await
         {
+            self.feed.settle(follows.batch, false);
             return Err(self.commit_failed(error));
         }
+        self.feed.settle(follows.batch, true);
+        self.feed.touch(&follows.operations);
         crate::work::carry_out(&self, follows.commands);
         self.changed.send_modify(|count| *count += 1);
         if follows.ended {
@@ -382,13 +401,14 @@ impl House {
 }
 
 /// Journal rows for the entries, and what the end of an operation changes.
-fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>) {
+fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>, Told) {
     let mut staged = staged;
     crate::secrets::take_in(state, &mut staged);
     let Staged {
         writes,
         output,
         history,
+        told,
         ..
     } = staged;
     let Output {
@@ -400,11 +420,13 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     let mut sealed = Staged {
         writes,
         history,
+        told,
         ..Staged::default()
     };
     for (hypervisor, is_lost) in turned {
         crate::reach::turned(state, &mut sealed, hypervisor, is_lost);
     }
+    let mut changed: Vec<OperationId> = entries.iter().map(|(number, _)| *number).collect();
     for (number, entry) in entries {
         explain(state, number, now, &entry);
         if let Entry::CancelRequested { .. } = &entry
@@ -434,9 +456,14 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
         crate::conclude::ended(state, operation, &mut sealed, now);
         state.live.remove(&operation.number());
     }
+    changed.sort_unstable();
+    changed.dedup();
+    for number in changed {
+        sealed.told.goes_on(state, number);
+    }
     sealed.writes.extend(sealed.history.into_writes(now));
     crate::secrets::settle(state, &mut sealed.writes, &ended);
-    (sealed.writes, commands)
+    (sealed.writes, commands, sealed.told)
 }
 
 /// Says in the operation's log what an entry means, where a person wants to know it.
@@ -536,3 +563,7 @@ fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry
 pub(crate) fn operation_of(state: &State, number: OperationId) -> Option<Operation> {
     state.queue.get(number).cloned()
 }
+
+#[cfg(test)]
+#[path = "house_tests.rs"]
+mod tests;

@@ -17,6 +17,7 @@ mod conclude;
 mod config;
 mod connections;
 mod defaults;
+mod events;
 mod history;
 mod house;
 mod idempotency;

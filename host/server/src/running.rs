@@ -154,6 +154,8 @@ impl Server {
             address: config.listen,
             source,
         })?;
+        // Two lives do not begin in one millisecond: the data directory is locked.
+        let feed = Arc::new(crate::events::Feed::new(clock.now().0, config.events_kept));
         let house = Arc::new(House {
             config,
             installation,
@@ -169,6 +171,7 @@ impl Server {
             state: Mutex::new(state),
             changed: watch::channel(0).0,
             ended: watch::channel(0).0,
+            feed,
             rotating: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             reloading: AtomicBool::new(false),
@@ -204,12 +207,13 @@ impl Server {
         });
         let timer = tokio::spawn(crate::work::run_timer(Arc::clone(&house)));
         let retention = tokio::spawn(crate::retention::run(Arc::clone(&house)));
+        let pulse = tokio::spawn(crate::events::run(Arc::clone(&house)));
         Ok(Running {
             house,
             url,
             token: token.as_str().to_owned(),
             address_file,
-            tasks: vec![serving, timer, retention],
+            tasks: vec![serving, timer, retention, pulse],
         })
     }
 }

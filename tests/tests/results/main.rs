@@ -5,4 +5,6 @@ mod again;
 #[cfg(test)]
 mod command_line;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod stage;

@@ -219,6 +219,56 @@ fn start_stop_and_restart_are_ordered_with_their_parameters() {
     }
 }
 
+/// An operation as a stream of events tells it.
+fn told(operation: &Value) -> String {
+    format!("id: 0-00000000\nevent: operation\ndata: {operation}\n\n")
+}
+
+const EVENTS: &str = "GET /v1/operations/12/events?log=false";
+
+#[test]
+fn what_the_server_tells_is_shown_and_it_is_not_asked() {
+    let running = deploy("running", progress(Some(40), "cloning"));
+    let events = format!(
+        ": alive\n\n{}{}event: news\ndata: of a later version\n\n{}event: end\ndata: {{\"reason\":\"over\"}}\n\n",
+        told(&running),
+        told(&deploy("running", progress(Some(90), "starting"))),
+        told(&deploy("succeeded", ended(json!({})))),
+    );
+    let server = Scripted::new()
+        .on(ORDER, 202, deploy("pending", json!({})))
+        .on_events(EVENTS, &events);
+    let ran = server.run(&["deploy", "/web/vm1"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.err.contains("40 % cloning") && ran.err.contains("90 % starting"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.out.starts_with("deployed /web/vm1"), "{}", ran.out);
+    let asked: Vec<String> = server.seen().into_iter().map(|seen| seen.line).collect();
+    assert_eq!(asked, [ORDER, EVENTS]);
+}
+
+#[test]
+fn when_the_events_break_off_the_server_is_asked() {
+    let cut = told(&deploy("running", progress(Some(40), "cloning")));
+    for events in [
+        &cut[..],
+        &cut[..cut.len() - 9],
+        "",
+        "event: operation\ndata: {}\n\n",
+    ] {
+        let server = Scripted::new()
+            .on(ORDER, 202, deploy("pending", json!({})))
+            .on_events(EVENTS, events)
+            .on(WAIT, 200, deploy("succeeded", ended(json!({}))));
+        let ran = server.run(&["deploy", "/web/vm1"]);
+        assert_eq!(ran.code, 0, "{events:?}: {}", ran.err);
+        assert_eq!(server.seen().last().unwrap().line, WAIT);
+    }
+}
+
 #[test]
 fn a_server_that_is_lost_while_it_works_leaves_the_operation_going() {
     let server = Scripted::new()

@@ -75,6 +75,12 @@ impl Scripted {
         self
     }
 
+    /// Server-Sent Events, after which the connection ends.
+    pub fn on_events(self, line: &str, text: &str) -> Self {
+        self.push(line, 200, "text/event-stream", json!(text));
+        self
+    }
+
     fn push(&self, line: &str, status: u16, kind: &str, body: Value) {
         let mut play = self.play.lock().unwrap();
         let answers = play.answers.entry(line.to_owned()).or_default();

@@ -2,6 +2,7 @@
 
 mod answer;
 mod engines;
+mod events;
 mod gate;
 mod grants;
 mod history;
@@ -28,7 +29,7 @@ use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
 pub(crate) use operations::find_operation;
-pub(crate) use tree::pending_of;
+pub(crate) use tree::{pending_of, status};
 
 /// Largest body of a request, bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -50,6 +51,8 @@ fn routes() -> Vec<Route> {
         get(routes::OPERATION_WAIT, On(Read), operations::wait),
         get(routes::OPERATION_LOG, On(Read), operations::log),
         get(routes::OPERATION_REQUESTS, On(Read), operations::requests),
+        get(routes::OPERATION_EVENTS, On(Read), events::one),
+        get(routes::EVENTS, On(Read), events::all),
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
         post(routes::OPERATION_MOVE, On(Operate), places::give),
         post(routes::OPERATION_RESOLVE, On(Operate), operations::resolve),

@@ -120,15 +120,26 @@ pub(crate) async fn find_operation(
             return Ok(crate::view::operation(&state, operation, true));
         }
     }
-    let stored = house.store.operation(number).await;
-    let Some(stored) = stored.map_err(|error| unreadable(&error))? else {
-        return Err(absent(caller, number).await?);
-    };
+    let mut stored = stored(caller, number).await?;
+    if stored.ended_at.is_none() {
+        // It ended since it was looked for, and the commit of its end is on its way.
+        let fence = house.state.lock().fence;
+        house.settled(fence).await?;
+        stored = self::stored(caller, number).await?;
+    }
     let operation: Operation = stored.document.read().map_err(|error| unreadable(&error))?;
     if !caller.sees(&house.state.lock(), operation.node, &operation.path) {
         return Err(missing(number));
     }
     Ok(operation)
+}
+
+async fn stored(caller: &Caller, number: OperationId) -> Result<StoredOperation, Problem> {
+    let stored = caller.house().store.operation(number).await;
+    match stored.map_err(|error| unreadable(&error))? {
+        Some(stored) => Ok(stored),
+        None => Err(absent(caller, number).await?),
+    }
 }
 
 /// Why there is no such operation: it never was, or it is no longer kept. Only who could have seen it is
@@ -350,7 +361,7 @@ pub(crate) async fn requests(
 }
 
 /// Log and requests of an operation, from memory while it lives, from its journal afterwards.
-async fn evidence(
+pub(super) async fn evidence(
     caller: &Caller,
     number: OperationId,
 ) -> Result<(Vec<LogLine>, Vec<RequestRecord>), Problem> {

@@ -180,7 +180,7 @@ fn kind(node: &enginehouse_tree::Node) -> NodeKind {
     }
 }
 
-fn status(status: enginehouse_tree::Status) -> Status {
+pub(crate) fn status(status: enginehouse_tree::Status) -> Status {
     match status {
         enginehouse_tree::Status::Provisioned => Status::Provisioned,
         enginehouse_tree::Status::Deployed => Status::Deployed,

@@ -37,6 +37,9 @@ impl Observer for Listener {
             }
         }
         drop(state);
+        for (number, _) in &self.operations {
+            self.house.feed.progressed(*number);
+        }
         self.house.changed.send_modify(|count| *count += 1);
     }
 
@@ -47,6 +50,10 @@ impl Observer for Listener {
             if let Some(live) = state.live.get_mut(number) {
                 live.log(now, level, LogSource::Engine, message);
             }
+        }
+        drop(state);
+        for (number, _) in &self.operations {
+            self.house.feed.touch(&[*number]);
         }
     }
 

@@ -104,10 +104,17 @@ fn take_in(house: &House, number: OperationId, task: &TaskState) -> PollEnd {
     for line in lines {
         live.log(now, "info", LogSource::Task, line);
     }
-    live.progress = Some(Progress {
+    let progress = Progress {
         percent: percent.or_else(|| live.progress.as_ref().and_then(|progress| progress.percent)),
         message,
-    });
+    };
+    if live.progress.as_ref() != Some(&progress) {
+        live.progress = Some(progress);
+        house.feed.progressed(number);
+    }
+    if !lines.is_empty() {
+        house.feed.touch(&[number]);
+    }
     match task.state {
         TaskStateKind::Running => PollEnd::Running {
             cursor: task.cursor.clone(),

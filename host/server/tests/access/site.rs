@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use enginehouse_engines::Clock;
 use enginehouse_model::Timestamp;
@@ -21,6 +22,8 @@ pub struct Site {
     http: reqwest::Client,
     /// How it is run from the next start on.
     pub keep: Keep,
+    pub heartbeat: Duration,
+    pub events_kept: usize,
 }
 
 /// An answer: its status and its JSON.
@@ -47,6 +50,8 @@ impl Site {
             clock: Arc::new(AtomicU64::new(BEGIN_MS)),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             keep: Keep::default(),
+            heartbeat: Duration::from_secs(15),
+            events_kept: 8192,
         };
         site.restart().await;
         site
@@ -67,6 +72,8 @@ impl Site {
         let mut config = ServeConfig::new(self.data.path().to_owned());
         config.listen.set_port(0);
         config.keep = self.keep;
+        config.heartbeat = self.heartbeat;
+        config.events_kept = self.events_kept;
         let clock = Arc::clone(&self.clock);
         let clock = Clock::from_fn(move || Timestamp(clock.load(Ordering::Relaxed)));
         self.running = Some(Server::start_at(config, clock).await.unwrap());

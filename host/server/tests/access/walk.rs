@@ -232,6 +232,8 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         operation("GET", "/v1/operations/{number}/wait"),
         operation("GET", "/v1/operations/{number}/log"),
         operation("GET", "/v1/operations/{number}/requests"),
+        operation("GET", "/v1/operations/{number}/events"),
+        probe("GET", "/v1/events").at("/v1/events?timeout_ms=0"),
         operation("POST", "/v1/operations/{number}/cancel"),
         operation("POST", "/v1/operations/{number}/move").body(json!("last")),
         operation("POST", "/v1/operations/{number}/resolve").body(json!({"as": "failed"})),

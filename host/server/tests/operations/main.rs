@@ -1,6 +1,8 @@
 //! What becomes of orders and of operations that are over, over the REST API of a real host.
 
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod kept;
 #[cfg(test)]
 mod keys;
