@@ -9,7 +9,7 @@ use crate::settings::{Connection, MachineSettings};
 
 /// A daemon collects what `cluster/resources` shows every 10 seconds, and a request may wait as long for
 /// the lock of a guest before it does anything (`PVE::AbstractConfig::lock_config`).
-const VISIBILITY_LAG_MS: u64 = 12_000;
+pub(crate) const VISIBILITY_LAG_MS: u64 = 12_000;
 
 pub fn describe() -> Description {
     Description {

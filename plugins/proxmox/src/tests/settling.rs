@@ -240,6 +240,35 @@ fn a_lost_restart_is_seen_in_the_uptime() {
 }
 
 #[test]
+fn a_lost_restart_that_was_too_quick_for_the_uptime_is_seen_in_its_task() {
+    let restart = on_105(json!({"action": "restart", "graceful": true}));
+    let reboot = |hypervisor: &Hypervisor, answer| {
+        hypervisor
+            .expect("POST", &api("/nodes/pve1/qemu/105/status/reboot"))
+            .answer(answer);
+    };
+    // Whole seconds since the request left, when its deadline and the lag are over.
+    let age = 30 + crate::describe::VISIBILITY_LAG_MS / 1000;
+    let quick = scripted();
+    reboot(&quick, Answer::lost());
+    expect_status(&quick, json!({"status": "running", "uptime": age}));
+    let ended = task("UPID:pve1:2:2:2:qmreboot:105:x:", "qmreboot", json!("OK"));
+    expect_tasks(&quick, "105", json!([ended.clone()]));
+    assert_eq!(quick.run::<Proxmox>(&restart).unwrap().settles, 1);
+
+    // It ran before: the restart in the list is that of an action just before.
+    let before = scripted();
+    reboot(&before, Answer::lost());
+    expect_status(&before, json!({"status": "running", "uptime": age + 1}));
+    expect_tasks(&before, "105", json!([ended]));
+    reboot(&before, data(json!(START_UPID)));
+    before
+        .expect("GET", &task_of(START_UPID, "status"))
+        .answer(ended_well());
+    before.run::<Proxmox>(&restart).unwrap();
+}
+
+#[test]
 fn a_lost_stop_in_a_restart_is_followed_by_the_start() {
     let hypervisor = scripted();
     hypervisor
