@@ -84,9 +84,11 @@ impl Disk {
         for operation in ended {
             disk.operations.insert(operation.id, row_of(&operation));
         }
+        let mut order: Vec<(u64, OperationId)> = Vec::new();
         for unfinished in &loaded.unfinished {
             let id = unfinished.operation.id;
             disk.operations.insert(id, row_of(&unfinished.operation));
+            order.extend(unfinished.journal.iter().map(|entry| (entry.seq, id)));
             let rows = unfinished.journal.iter().map(|entry| JournalRow {
                 operation: id,
                 at: entry.at,
@@ -94,7 +96,41 @@ impl Disk {
             });
             disk.journal.insert(id, rows.collect());
         }
+        order.sort_unstable();
+        disk.order = order.into_iter().map(|(_, id)| id).collect();
         disk
+    }
+
+    /// All that a host begins with, to compare two of them: documents, operations, and the journals
+    /// of those that have not ended.
+    #[must_use]
+    pub fn picture(&self) -> String {
+        let mut text = String::new();
+        for ((table, key), document) in &self.documents {
+            text.push_str(&format!("{} {key} {}\n", table.name(), document.body));
+        }
+        for (number, row) in &self.operations {
+            text.push_str(&format!("{number} {} {}\n", row.state, row.document.body));
+            let open = row.ended_at.is_none();
+            let rows = self.journal.get(number).filter(|_| open);
+            for row in rows.into_iter().flatten() {
+                text.push_str(&format!("  {} {}\n", row.at.0, row.document.body));
+            }
+        }
+        text
+    }
+
+    /// All rows of it as one commit: what another disk needs to begin where this one is.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Write> {
+        let documents = self.documents.iter();
+        let documents = documents.map(|((table, key), document)| Write::Put {
+            table: *table,
+            key: key.clone(),
+            document: document.clone(),
+        });
+        let history = self.history.iter().cloned().map(Write::History);
+        documents.chain(history).collect()
     }
 
     /// The documents of one table, by key.

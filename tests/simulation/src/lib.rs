@@ -34,7 +34,7 @@ mod orders;
 mod people;
 mod prepare;
 mod provider;
-mod random;
+pub mod random;
 mod run;
 mod seeds;
 mod settings;
