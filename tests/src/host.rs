@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct HostOptions {
     /// Directory of its engines; `None`: those that `cargo xtask engines` built.
     pub engines: Option<PathBuf>,
+    /// Where its data directory is made; `None`: where temporary directories are.
+    pub data_in: Option<PathBuf>,
     /// More arguments of `enginehouse serve`.
     pub arguments: Vec<String>,
     /// More environment.
@@ -46,7 +48,12 @@ impl Host {
     /// # Errors
     /// When it cannot be built, or ends; the message has what it said.
     pub async fn start(options: HostOptions) -> Result<Self> {
-        let data = tempfile::Builder::new().prefix("enginehouse-").tempdir()?;
+        let mut data = tempfile::Builder::new();
+        data.prefix("enginehouse-");
+        let data = match &options.data_in {
+            Some(dir) => data.tempdir_in(dir)?,
+            None => data.tempdir()?,
+        };
         let (process, client) = launch(data.path(), &options).await?;
         Ok(Self {
             options,

@@ -48,6 +48,7 @@ impl Stage {
             arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
             // Everything that the host has to say.
             environment: vec![("ENGINEHOUSE_LOG".to_owned(), "trace".to_owned())],
+            ..HostOptions::default()
         };
         let host = Host::start(options).await?;
         let provider = Provider::start().await?;
