@@ -7,6 +7,7 @@ mod clones;
 mod engine;
 mod grpc;
 mod load;
+mod queue;
 mod sample;
 mod store;
 mod tree;
@@ -40,6 +41,11 @@ const MEASUREMENTS: &[Measurement] = &[
         name: "store",
         what: "durable commits of 32 writers, against a raw append + fdatasync log",
         run: store::measure,
+    },
+    Measurement {
+        name: "queue",
+        what: "10,000 operations that wait for tasks; durable operations at 1 to 256 clients",
+        run: queue::measure,
     },
     Measurement {
         name: "clones",

@@ -25,7 +25,7 @@ pub fn measure() -> Result<Table> {
         max_pages: None,
     };
     let (store, loaded) = Store::open(&dir.path().join("data"), &opening)?;
-    let (took, latency) = committed(&store, loaded.fence)?;
+    let (took, latency) = committed(&store, loaded.fence, WRITERS, EACH, 0)?;
     let stats = store.stats();
 
     let per_second = |count: u64, took: Duration| count as f64 / took.as_secs_f64();
@@ -44,7 +44,7 @@ pub fn measure() -> Result<Table> {
 }
 
 /// One writer that syncs every record: the plainest durable log there is.
-fn raw(log: &mut File) -> Result<(Duration, u64)> {
+pub fn raw(log: &mut File) -> Result<(Duration, u64)> {
     let record = vec![b'x'; BODY];
     let count = WRITERS * EACH / 4;
     let began = Instant::now();
@@ -55,18 +55,24 @@ fn raw(log: &mut File) -> Result<(Duration, u64)> {
     Ok((began.elapsed(), count))
 }
 
-/// Each writer waits for its operation before it orders the next.
-fn committed(store: &Store, fence: Fence) -> Result<(Duration, Samples)> {
+/// Each writer waits for its operation before it orders the next. Numbers begin after `first`.
+pub fn committed(
+    store: &Store,
+    fence: Fence,
+    writers: u64,
+    each: u64,
+    first: u64,
+) -> Result<(Duration, Samples)> {
     let began = Instant::now();
-    let writers: Vec<_> = (0..WRITERS)
+    let writers: Vec<_> = (0..writers)
         .map(|writer| {
             let store = store.clone();
             std::thread::spawn(move || -> Result<Vec<Duration>> {
                 let mut latencies = Vec::new();
-                for n in 0..EACH {
+                for n in 0..each {
                     let began = Instant::now();
                     store
-                        .submit(operation(fence, writer * EACH + n + 1)?)
+                        .submit(operation(fence, first + writer * each + n + 1)?)
                         .wait()?;
                     latencies.push(began.elapsed());
                 }
