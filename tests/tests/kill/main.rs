@@ -115,7 +115,7 @@ async fn what_was_acknowledged_is_there_after_every_kill() -> Result<()> {
     .into_iter()
     .enumerate()
     {
-        let own = Random::new(random.next());
+        let own = Random::new(random.draw());
         clients.spawn(work(
             at,
             kinds,
@@ -138,7 +138,7 @@ async fn what_was_acknowledged_is_there_after_every_kill() -> Result<()> {
         kills += 1;
         site.host.restart().await?;
         doors.send_replace(Some(Door::of(site.host.data_dir())?));
-        while let Some(ended) = clients.try_join_next() {
+        if let Some(ended) = clients.try_join_next() {
             ended??;
             anyhow::bail!("a client has ended by itself");
         }
