@@ -269,13 +269,20 @@ impl Connection {
         result
     }
 
-    /// Sends a `once` request, never twice and never over a connection that may be dead.
+    /// Sends a `once` request, never twice and never over a connection that may be dead. After
+    /// `deadline`, which the journal knows, it is not under way any more.
     pub(crate) async fn exchange_once(
         &self,
         prepared: &Prepared,
+        deadline: Instant,
         reporting: &Reporting,
     ) -> Result<Live, SendError> {
-        let deadline = Instant::now() + prepared.timeout;
+        if Instant::now() >= deadline {
+            return Err(SendError::NotSent(Problem::new(
+                Code::Unreachable,
+                "it took longer to write the request down than the request may take",
+            )));
+        }
         (self
             .attempt(prepared, &self.fresh, deadline, reporting)
             .await)

@@ -127,7 +127,8 @@ async fn perform(
         Ok(Begun::Refuse(reason)) => return OnceResult::Refused(JournalError(reason)),
         Err(error) => return OnceResult::Refused(error),
     }
-    let result = send(connection, prepared, reporting).await;
+    // What the journal says of the deadline counts from before it was written.
+    let result = send(connection, prepared, began + prepared.timeout, reporting).await;
     let (end, answer) = match &result {
         Ok(response) => (OnceEnd::Answered(response.clone()), Ok(response.status)),
         Err(error) => {
@@ -153,9 +154,10 @@ async fn perform(
 async fn send(
     connection: &Connection,
     prepared: &Prepared,
+    deadline: Instant,
     reporting: &Reporting,
 ) -> Result<StoredResponse, SendError> {
-    let mut live = connection.exchange_once(prepared, reporting).await?;
+    let mut live = (connection.exchange_once(prepared, deadline, reporting)).await?;
     // The request arrived; but without its answer nobody knows what it did.
     let max = connection.spec.limits.once_answer_max;
     let (body, truncated) = live.read_all(max).await.map_err(SendError::Lost)?;

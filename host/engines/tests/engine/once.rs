@@ -68,6 +68,23 @@ async fn a_second_once_request_of_a_call_is_refused() {
     assert_eq!(provider.posts(), 1);
 }
 
+/// Whoever asks what became of it relies on the deadline that was written down.
+#[tokio::test]
+async fn a_request_that_was_written_down_too_late_is_not_sent() {
+    let provider = Provider::start(|_| ok("vm 7")).await;
+    let (engine, trial) = (engine().await, Trial::default());
+    *trial.journal.begin_takes.lock().unwrap() = Duration::from_millis(300);
+    let mut spec = spec(provider.address, "good");
+    spec.limits.request_timeout = Duration::from_millis(200);
+    let connection = Connection::new(spec).unwrap();
+    let error = trial.run(&engine, &connection, 1).await.unwrap_err();
+    assert_eq!(error.once, OnceState::NotSent);
+    assert_eq!(problem(error).code, Code::Unreachable);
+    assert_eq!(provider.posts(), 0);
+    let end = trial.journal.end.lock().unwrap().clone();
+    assert!(matches!(end, Some(OnceEnd::NotSent(_))), "{end:?}");
+}
+
 #[tokio::test]
 async fn the_request_outlives_the_deadline_of_its_guest() {
     let late = Duration::from_millis(700);

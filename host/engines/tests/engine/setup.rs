@@ -118,6 +118,8 @@ pub struct Journal {
     /// What to say instead of doing it.
     pub begin_fails: Mutex<Option<Result<Begun, JournalError>>>,
     pub answered_fails: Mutex<bool>,
+    /// How long its disk takes.
+    pub begin_takes: Mutex<Duration>,
 }
 
 impl Journal {
@@ -132,6 +134,8 @@ impl Journal {
 impl OnceJournal for Journal {
     fn begin<'a>(&'a self, request: &'a OnceRequest) -> BoxFuture<'a, Result<Begun, JournalError>> {
         Box::pin(async move {
+            let takes = *self.begin_takes.lock().unwrap();
+            tokio::time::sleep(takes).await;
             if let Some(said) = self.begin_fails.lock().unwrap().take() {
                 return said;
             }
