@@ -37,6 +37,9 @@ pub fn still_needed(
     observed: Option<&Machine>,
     rules: &Rules,
 ) -> Needed {
+    if let Some(Ownership::NotOurs(reason)) = observed.map(|machine| owned(record, machine)) {
+        return Needed::Refused(reason);
+    }
     if let Action::Create { .. } = planned.request.action {
         return match &record.identity {
             Some(identity) if !is_unfinished(record) => {
@@ -44,9 +47,6 @@ pub fn still_needed(
             }
             Some(_) | None => Needed::Yes(planned.request.clone()),
         };
-    }
-    if let Some(Ownership::NotOurs(reason)) = observed.map(|machine| owned(record, machine)) {
-        return Needed::Refused(reason);
     }
     let machine = machine_ref(Some(record), observed).or_else(|| planned.request.machine.clone());
     if machine.is_none() {

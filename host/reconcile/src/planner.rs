@@ -112,7 +112,13 @@ fn deploy(mut draft: Draft<'_>) -> MachinePlan {
 /// Goes on with a machine that is there, although its creation was never reported as a success.
 /// What counts at creation is taken to be as defined. Where its disks cannot be told apart, the
 /// engine is asked to finish the creation: adding a disk that it has already would be wrong.
-fn resume(draft: Draft<'_>, record: &MachineRecord) -> MachinePlan {
+fn resume(mut draft: Draft<'_>, record: &MachineRecord) -> MachinePlan {
+    // What the creation had begun may be gone by now, and its id somebody else's.
+    let owned = draft.subject.observed.map(|machine| owned(record, machine));
+    if let Some(Ownership::NotOurs(reason)) = owned {
+        draft.refuse("create", Class::Benign, reason);
+        return draft.finish("");
+    }
     let desired = draft.subject.desired;
     let disks = desired.into_iter().flat_map(|desired| desired.disks.keys());
     if disks

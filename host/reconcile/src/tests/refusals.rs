@@ -5,7 +5,7 @@ use enginehouse_model::documents::{
 };
 use serde_json::json;
 
-use super::world::{GIB, World, disks};
+use super::world::{GIB, World, disks, mark};
 use crate::{
     Class, Intent, KeepDisks, MachinePlan, Ownership, Subject, changed, owned, plan_one, recognise,
 };
@@ -374,4 +374,19 @@ fn memory_that_truncates_to_nothing_is_refused() {
     };
     let world = World::unborn(9).desired(config);
     assert!(refused(&world, Intent::Deploy).contains("less than the hypervisor can hold"));
+}
+
+#[test]
+fn an_unfinished_creation_is_not_finished_on_somebody_elses_machine() {
+    let mut world = World::new(9).desired(Config {
+        disks: disks([("data", GIB)]),
+        ..Config::default()
+    });
+    // It broke off before anything but its id was known; the id belongs to another by now.
+    if let Some(identity) = &mut world.record.as_mut().unwrap().identity {
+        identity.incarnation = None;
+    }
+    world.observed.as_mut().unwrap().mark = Some(mark(8).to_string());
+    let reason = refused(&world, Intent::Deploy);
+    assert!(reason.contains("carries the mark of"), "{reason}");
 }
