@@ -268,12 +268,17 @@ impl Simulation {
         };
         let now = self.now();
         let provider = target.provider;
+        // The deadline that is journalled counts from before it was written.
+        let left = match self.operation(number)?.state.once {
+            Once::Sending { sent, .. } => sent.deadline.saturating_sub(now.0),
+            Once::None | Once::Answered { .. } => REQUEST_TIMEOUT,
+        };
         let up = self
             .outside
             .providers
             .get(provider)
             .is_some_and(|provider| provider.is_up(now));
-        if !up || self.mishap(40) {
+        if !up || left == 0 || self.mishap(40) {
             return self.not_sent(number, once);
         }
         let lives = self.outside.lives;
@@ -284,14 +289,14 @@ impl Simulation {
         };
         if self.mishap(80) {
             // It arrives as late as it can, and its answer gets lost.
-            let after = self.below(REQUEST_TIMEOUT);
+            let after = self.below(left);
             self.later_outside(after, arrive(None));
-            let gives_up = self.below(REQUEST_TIMEOUT);
+            let gives_up = self.below(left);
             self.later(gives_up, HostWork::Lost(number));
         } else if self.mishap(40) {
-            self.later(REQUEST_TIMEOUT, HostWork::Lost(number));
+            self.later(left, HostWork::Lost(number));
         } else {
-            let after = self.below(60);
+            let after = self.below(60.min(left));
             self.later_outside(after, arrive(Some(lives)));
         }
         Ok(())

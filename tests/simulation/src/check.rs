@@ -91,7 +91,10 @@ impl Simulation {
         holds(works.is_none() || judged || gave_up, Rule::Truth, || {
             format!("{number} ended {end:?} while its {works:?} goes on")
         })?;
-        if kind == Kind::Undeploy && end == Final::Failed && (judged || gave_up) {
+        if matches!(kind, Kind::Undeploy | Kind::Undo)
+            && end == Final::Failed
+            && (judged || gave_up)
+        {
             self.outside.ledger.unsure.insert(node);
         }
         if end != Final::Succeeded && (judged || gave_up) {
@@ -118,7 +121,7 @@ impl Simulation {
                 let is_so = vm.is_some_and(|vm| vm.power == wanted);
                 holds(is_so, Rule::Truth, || says("it is not so"))
             }
-            Kind::Undeploy => {
+            Kind::Undeploy | Kind::Undo => {
                 let Some(record) = record else {
                     return Ok(());
                 };

@@ -105,7 +105,7 @@ impl Simulation {
                     staged.nodes(&memory.tree, &change, now, "deploy");
                 }
             }
-            (Kind::Undeploy, Final::Succeeded) => {
+            (Kind::Undeploy | Kind::Undo, Final::Succeeded) => {
                 let machine = memory.tree.descriptor(node).ok().and_then(|b| b.machine);
                 if let Ok(change) = memory.tree.transition(node, Event::Undeploy) {
                     staged.nodes(&memory.tree, &change, now, "undeploy");

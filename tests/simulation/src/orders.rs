@@ -1,7 +1,7 @@
 //! What clients order: checked against what the queue will leave, numbered, taken in.
 
 use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
-use enginehouse_queue::{Final, Spec};
+use enginehouse_queue::{After, Final, OnFailure, Spec};
 use enginehouse_reconcile::{Intent, KeepDisks};
 use enginehouse_store::{Document, ExecutedRow, OperationRow, Write};
 use enginehouse_tree::{Definition, Event, Status, next};
@@ -26,6 +26,8 @@ pub enum Kind {
     Deprovision,
     Edit,
     Move,
+    /// Takes back what a part of an operation did. Nobody orders it.
+    Undo,
 }
 
 /// What a client asks for.
@@ -45,6 +47,9 @@ pub struct Params {
     pub to: Option<FullName>,
     #[serde(default)]
     pub force: bool,
+    /// Of a folder: when one of its parts fails, all are taken back.
+    #[serde(default)]
+    pub rollback: bool,
 }
 
 impl Kind {
@@ -66,7 +71,8 @@ impl Kind {
             | Self::Reconfigure
             | Self::Start
             | Self::Stop
-            | Self::Restart => true,
+            | Self::Restart
+            | Self::Undo => true,
             Self::Provision | Self::Deprovision | Self::Edit | Self::Move => false,
         }
     }
@@ -79,7 +85,7 @@ impl Kind {
             Self::Start => Intent::Start,
             Self::Stop => Intent::Stop { graceful },
             Self::Restart => Intent::Restart { graceful },
-            Self::Undeploy => Intent::Undeploy {
+            Self::Undeploy | Self::Undo => Intent::Undeploy {
                 keep: KeepDisks::Marked,
             },
             Self::Provision | Self::Deprovision | Self::Edit | Self::Move => Intent::Observe,
@@ -103,7 +109,9 @@ fn check_projected(memory: &Memory, node: NodeUid, kind: Kind) -> Result<(), Str
     for operation in memory.queue.lane(node) {
         match Kind::of(&operation.spec) {
             Some(Kind::Deploy) => (status, machine) = (Some(Status::Deployed), true),
-            Some(Kind::Undeploy) => (status, machine) = (Some(Status::Provisioned), false),
+            Some(Kind::Undeploy | Kind::Undo) => {
+                (status, machine) = (Some(Status::Provisioned), false);
+            }
             Some(Kind::Deprovision) => status = None,
             _ => {}
         }
@@ -122,7 +130,13 @@ fn check_projected(memory: &Memory, node: NodeUid, kind: Kind) -> Result<(), Str
         {
             return Ok(());
         }
-        Kind::Edit | Kind::Move | Kind::Reconfigure | Kind::Start | Kind::Stop | Kind::Restart => {
+        Kind::Edit
+        | Kind::Move
+        | Kind::Reconfigure
+        | Kind::Start
+        | Kind::Stop
+        | Kind::Restart
+        | Kind::Undo => {
             return Err(format!("{kind:?} is refused while {status}"));
         }
     };
@@ -278,7 +292,8 @@ impl Simulation {
             | Kind::Reconfigure
             | Kind::Start
             | Kind::Stop
-            | Kind::Restart => return Err("it is no change of the tree".to_owned()),
+            | Kind::Restart
+            | Kind::Undo => return Err("it is no change of the tree".to_owned()),
         };
         let change = change.map_err(|error| error.to_string())?;
         staged.nodes(&memory.tree, &change, now, &order.kind.name());
@@ -328,9 +343,69 @@ fn queue_on_machines(
     }
     let mut whole = spec(parent, order, &order.path, node, None, now);
     whole.children = parts.iter().map(|part| part.number).collect();
+    if order.params.rollback {
+        whole.on_failure = OnFailure::Rollback;
+    }
     let specs = std::iter::once(whole).chain(parts).collect();
     staged.output = memory.queue.submit(specs, now);
     Ok(parent)
+}
+
+impl Simulation {
+    /// Numbers what takes the parts of an operation back, the last one first, one after the other:
+    /// machines that the parts themselves made are destroyed.
+    pub(crate) fn roll_back(&mut self, parent: OperationId) -> Result<(), Violation> {
+        let now = self.now();
+        // Parts that end together may each ask for it; it is done once.
+        let operation = self.memory()?.queue.get(parent).cloned();
+        let Some(operation) = operation.filter(|operation| operation.undo.is_none()) else {
+            return Ok(());
+        };
+        let mut parts: Vec<OperationId> = operation.forward_parts().map(|p| p.number).collect();
+        parts.sort_by_key(|number| std::cmp::Reverse(*number));
+        let mut specs: Vec<Spec> = Vec::new();
+        for part in parts {
+            let made = self
+                .document(part)
+                .is_some_and(|made| !made.created.is_empty());
+            let row = self.disk.operations.get(&part);
+            let node = row.and_then(|row| row.targets.first()?.parse::<NodeUid>().ok());
+            let Some(node) = node.filter(|_| made) else {
+                continue;
+            };
+            let memory = self.memory()?;
+            let ours = memory.record_of(node);
+            let Ok(path) = memory.tree.full_name(node) else {
+                continue;
+            };
+            if ours.is_none_or(|record| record.mark.operation != part) {
+                continue;
+            }
+            let order = Order {
+                kind: Kind::Undo,
+                path: path.clone(),
+                params: Params::default(),
+            };
+            let path = order.path.clone();
+            let hypervisor = hypervisor_of(memory, node);
+            let number = memory.number();
+            let before = specs.last().map(|spec| After {
+                number: spec.number,
+                however_it_ends: true,
+            });
+            specs.push(Spec {
+                parent: Some(parent),
+                after: before.into_iter().collect(),
+                ..spec(number, &order, &path, node, hypervisor, now)
+            });
+        }
+        let output = self.memory()?.queue.roll_back(parent, specs, now);
+        let staged = Staged {
+            output,
+            ..Staged::default()
+        };
+        self.commit(staged, Vec::new())
+    }
 }
 
 fn check_deploy(memory: &Memory, node: NodeUid, kind: Kind) -> Result<(), String> {

@@ -263,6 +263,7 @@ impl Simulation {
         let is_folder = FOLDERS.contains(&path.as_str());
         let mut params = Params {
             force: random.chance(300),
+            rollback: random.chance(400),
             ..Params::default()
         };
         match kind {

@@ -269,10 +269,11 @@ impl Simulation {
             &rules,
         ));
         let mut record = target.record;
-        if let (Some(record), true) = (&mut record, kind != Kind::Undeploy) {
+        let takes_down = matches!(kind, Kind::Undeploy | Kind::Undo);
+        if let (Some(record), false) = (&mut record, takes_down) {
             adopt(record, &plan, &target.desired, &rules);
         }
-        if kind == Kind::Undeploy && observed.is_none() {
+        if takes_down && observed.is_none() {
             plan.refused.clear();
             plan.actions.clear();
         }
@@ -301,7 +302,7 @@ impl Simulation {
             .map_err(|error| gone(error.to_string()))?;
         let event = match kind {
             Kind::Deploy => TreeEvent::Deploy,
-            Kind::Undeploy => TreeEvent::Undeploy,
+            Kind::Undeploy | Kind::Undo => TreeEvent::Undeploy,
             _ if body.status == Status::Deployed => return Ok(()),
             kind => {
                 let text = format!("{} is refused while {}", kind.name(), body.status);

@@ -439,8 +439,8 @@ impl Simulation {
                     let at = providers.position(|provider| provider.uid == hypervisor);
                     (Vec::new(), HostWork::Probe(at.unwrap_or_default()))
                 }
-                // Nobody orders a rollback here.
-                Command::RollBack { .. } | Command::Finish { .. } => continue,
+                Command::RollBack { operation } => (Vec::new(), HostWork::RollBack(operation)),
+                Command::Finish { .. } => continue,
             };
             let memory = self.memory()?;
             for number in asked {
@@ -467,6 +467,7 @@ impl Simulation {
             HostWork::Answered(number, once, answer) => self.answered(number, once, answer),
             HostWork::Read(number, answer) => self.run_engine(number, None, Some(answer)),
             HostWork::Returned(number, end) => self.returned(number, *end),
+            HostWork::RollBack(number) => self.roll_back(number),
             HostWork::Settle(number) => self.settle(number),
             HostWork::Settled(number, end) => self.settled(number, *end),
             HostWork::Poll(provider, numbers) => self.poll(provider, &numbers),

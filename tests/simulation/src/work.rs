@@ -28,6 +28,8 @@ pub(crate) enum HostWork {
     /// The engine goes on with the answer.
     Read(OperationId, Answer),
     Returned(OperationId, Box<CallEnd>),
+    /// What the parts of an operation did is taken back.
+    RollBack(OperationId),
     Settle(OperationId),
     Settled(OperationId, Box<SettleEnd>),
     Poll(usize, Vec<OperationId>),

@@ -96,7 +96,7 @@ fn what_was_made_before_a_failure_stays_and_is_never_switched_on() {
     let machines = [("/vm1", definition)];
     let namings = [Naming::ChosenId];
     let mut simulation = Simulation::quiet(1, Settings::fair(), &namings, &machines).unwrap();
-    simulation.outside.providers[0].refuses = Some("nics");
+    simulation.outside.providers[0].refuses = vec![("nics", None)];
     simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
     simulation.run().unwrap();
     simulation.check_over().unwrap();
@@ -115,11 +115,52 @@ fn what_was_made_before_a_failure_stays_and_is_never_switched_on() {
     assert_eq!(provider.arrived.get("start"), None);
 
     // It is still on record, so that it can be finished or removed.
-    simulation.outside.providers[0].refuses = None;
+    simulation.outside.providers[0].refuses.clear();
     simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
     simulation.run().unwrap();
     assert_eq!(simulation.end_of(OperationId(2)), Some(Final::Succeeded));
     let provider = &simulation.outside.providers[0];
     assert_eq!(provider.arrived["clone"], 1);
     assert_eq!(provider.vms[&100].power, PowerState::Running);
+}
+
+/// Case 12: rollback of a, b, c where undoing b fails: tried c, b, a; c and a gone, b reported with the
+/// reason.
+#[test]
+fn what_cannot_be_taken_back_is_said_and_stops_nothing() {
+    let machines = ["/a/m1", "/a/m2", "/a/m3"].map(|path| (path, json!({})));
+    let namings = [Naming::ChosenId];
+    let mut simulation = Simulation::quiet(3, Settings::fair(), &namings, &machines).unwrap();
+    // Ids are given in the order of the names, one copy after the other; 101 is somebody else's.
+    simulation.outside.providers[0].refuses = vec![("start", Some(103)), ("destroy", Some(102))];
+    let rollback = Params {
+        rollback: true,
+        ..Params::default()
+    };
+    simulation.order_at(0, Kind::Deploy, "/a", rollback);
+    simulation.run().unwrap();
+    simulation.check_over().unwrap();
+
+    let undone = simulation
+        .disk
+        .executed
+        .iter()
+        .filter(|line| line.kind == "undo");
+    let tried: Vec<(&str, &str)> = undone
+        .map(|line| (line.targets[0].as_str(), line.outcome.as_str()))
+        .collect();
+    let expected = [
+        ("/a/m3", "succeeded"),
+        ("/a/m2", "failed"),
+        ("/a/m1", "succeeded"),
+    ];
+    assert_eq!(tried, expected);
+    let vms = &simulation.outside.providers[0].vms;
+    assert_eq!(vms.keys().copied().collect::<Vec<u64>>(), [101, 102]);
+    let whole = simulation.document(ONE).unwrap();
+    assert_eq!(whole.end, Some(Final::Failed));
+    assert_eq!(
+        whole.problem.unwrap().message,
+        "1 of 3 failed, first /a/m3: not that; taken back: /a/m3, /a/m1; not taken back: /a/m2: not that"
+    );
 }

@@ -196,8 +196,8 @@ pub struct Provider {
     pub effects: BTreeMap<String, u32>,
     /// All requests that arrived, by the name of what they ask for.
     pub arrived: BTreeMap<&'static str, u32>,
-    /// It refuses requests of this name.
-    pub refuses: Option<&'static str>,
+    /// It refuses requests of these names, about this machine or about any.
+    pub refuses: Vec<(&'static str, Option<u64>)>,
     /// Changes of machines that are not ours.
     pub wrongs: Vec<String>,
     /// Most copies of the template that were under way at once.
@@ -219,7 +219,7 @@ impl Provider {
             down_until: Timestamp::default(),
             effects: BTreeMap::new(),
             arrived: BTreeMap::new(),
-            refuses: None,
+            refuses: Vec::new(),
             wrongs: Vec::new(),
             copies_most: 0,
             incarnations: 0,

@@ -59,7 +59,10 @@ impl Provider {
             let locked = format!("machine {id} is locked ({})", task.flight.request.name());
             return (Answer::Busy(locked), None);
         }
-        if self.refuses == Some(flight.request.name()) {
+        let mut refuses = self.refuses.iter();
+        if refuses.any(|(name, about)| {
+            *name == flight.request.name() && about.is_none_or(|about| about == id)
+        }) {
             return (Answer::Error("not that".to_owned()), None);
         }
         if let Some(refused) = self.refusal(id, flight) {
