@@ -46,7 +46,7 @@ fn ten_thousand_runs_keep_every_promise() {
     ] {
         for end in ["succeeded", "failed", "cancelled"] {
             let times = totals.ends.get(&format!("{kind} {end}"));
-            assert!(times.is_some_and(|n| *n > 30), "{kind} {end}: {times:?}");
+            assert!(times.is_some_and(|n| *n > 10), "{kind} {end}: {times:?}");
         }
     }
     assert!(totals.crashes > runs, "{}", totals.crashes);
