@@ -20,6 +20,7 @@
 //! Which table is for what, and how it is pruned: [`schema`].
 
 mod apply;
+mod backup;
 mod commit;
 mod document;
 mod executed;
@@ -27,6 +28,7 @@ mod load;
 mod open;
 mod prune;
 mod query;
+mod restore;
 pub mod schema;
 mod store;
 mod writer;
@@ -40,10 +42,13 @@ mod open_tests;
 #[cfg(test)]
 mod query_tests;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod retention_tests;
 #[cfg(test)]
 mod store_tests;
 
+pub use backup::{BackedUp, BackupError};
 pub use commit::{
     Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, HistoryRow, IdempotencyRow, JournalRow,
     OperationRow, PlanRow, Prune, RowKey, Sequence, Table, Write,
@@ -57,4 +62,5 @@ pub use query::{
     HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor, ReadError, StoredOperation,
     StoredPlan,
 };
+pub use restore::{NUMBERS_SKIPPED, RestoreError, Restored, restore};
 pub use store::{CommitTicket, Stats, Store};

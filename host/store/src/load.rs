@@ -52,19 +52,9 @@ pub(crate) fn load(
     first: bool,
 ) -> Result<Loaded, ReadError> {
     let transaction = connection.unchecked_transaction()?;
-    let (id, epoch, sequence): (String, i64, i64) =
-        transaction.query_row("SELECT id, epoch, sequence FROM installation", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?;
-    let installation = id.parse().map_err(|_| ReadError::Value {
-        table: "installation",
-        what: "id",
-    })?;
-    let last_operation: i64 = transaction.query_row(
-        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operation'",
-        [],
-        |row| row.get(0),
-    )?;
+    let (installation, epoch, last_operation) = counters(&transaction)?;
+    let sequence: i64 =
+        transaction.query_row("SELECT sequence FROM installation", [], |row| row.get(0))?;
     let mut unfinished = Vec::new();
     for operation in query::unfinished(&transaction)? {
         let journal = query::journal(&transaction, operation.id)?;
@@ -73,12 +63,9 @@ pub(crate) fn load(
     Ok(Loaded {
         installation,
         first,
-        fence: Fence {
-            epoch: Epoch(unsigned("installation", "epoch", epoch)?),
-            generation,
-        },
+        fence: Fence { epoch, generation },
         sequence: Sequence(unsigned("installation", "sequence", sequence)?),
-        last_operation: OperationId(unsigned("operation", "number", last_operation)?),
+        last_operation,
         meta: documents(&transaction, Table::Meta)?,
         nodes: documents(&transaction, Table::Node)?,
         machines: documents(&transaction, Table::Machine)?,
@@ -89,6 +76,30 @@ pub(crate) fn load(
         idempotency: idempotency(&transaction)?,
         unfinished,
     })
+}
+
+/// Whose database it is, in which life, and the highest number that an operation ever had.
+pub(crate) fn counters(
+    connection: &Connection,
+) -> Result<(InstallationId, Epoch, OperationId), ReadError> {
+    let (id, epoch): (String, i64) =
+        connection.query_row("SELECT id, epoch FROM installation", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+    let installation = id.parse().map_err(|_| ReadError::Value {
+        table: "installation",
+        what: "id",
+    })?;
+    let last_operation: i64 = connection.query_row(
+        "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'operation'",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok((
+        installation,
+        Epoch(unsigned("installation", "epoch", epoch)?),
+        OperationId(unsigned("operation", "number", last_operation)?),
+    ))
 }
 
 fn documents(connection: &Connection, table: Table) -> Result<Vec<Row>, ReadError> {

@@ -11,7 +11,9 @@ use thiserror::Error;
 
 use crate::schema;
 
-const DATABASE: &str = "enginehouse.db";
+pub(crate) const DATABASE: &str = "enginehouse.db";
+/// A restored database that has not got its name yet: see [`crate::restore`].
+pub(crate) const RESTORED: &str = "enginehouse.db.restored";
 /// A database that is being made; it gets its name when it is complete.
 const UNFINISHED: &str = "enginehouse.db.new";
 const LOCK: &str = "lock";
@@ -33,7 +35,7 @@ pub struct Opening {
 /// Why the store cannot be opened. The data directory is left as it was.
 #[derive(Debug, Error)]
 pub enum OpenError {
-    #[error("{} is in use{}: end that one first", .dir.display(), Holder(*.pid))]
+    #[error("{} is in use{}", .dir.display(), Holder(*.pid))]
     InUse {
         dir: PathBuf,
         /// Process that holds it; absent when it has only just begun.
@@ -46,13 +48,15 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    #[error("{} can be read but not written: check owner, mode and file system", .path.display())]
+    #[error("{} can be read but not written", .path.display())]
     ReadOnly { path: PathBuf },
-    #[error("{} is damaged or no database of Enginehouse ({detail}): restore a backup, or move it away to begin anew", .path.display())]
+    #[error("{} is damaged or no database of Enginehouse ({detail})", .path.display())]
     Damaged { path: PathBuf, detail: String },
-    #[error("{} is missing but {} is there: restore both from a backup, or move the latter away to begin anew", .path.display(), .left.display())]
+    #[error("{} is missing but {} is there, which belongs to it", .path.display(), .left.display())]
     Missing { path: PathBuf, left: PathBuf },
-    #[error("{} was written by a newer Enginehouse (schema {found}, this one knows up to {known}): use that version", .path.display())]
+    #[error("a restore into {} was interrupted: {} is there", .dir.display(), .left.display())]
+    HalfRestored { dir: PathBuf, left: PathBuf },
+    #[error("{} was written by a newer Enginehouse (schema {found}, this one knows up to {known})", .path.display())]
     Newer {
         path: PathBuf,
         found: u32,
@@ -80,6 +84,46 @@ impl std::fmt::Display for Holder {
 }
 
 impl OpenError {
+    /// The way out. A database is never replaced by a new one: who wants that moves it away.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let restore = |path: &Path| {
+            let dir = path.parent().unwrap_or(path);
+            format!(
+                "`enginehouse restore BACKUP --data {}` (it keeps what is there aside)",
+                dir.display()
+            )
+        };
+        Some(match self {
+            Self::InUse { .. } => "end that one first: a data directory has one host".to_owned(),
+            Self::Directory { .. } => {
+                "the data directory must belong to the user that serves it".to_owned()
+            }
+            Self::ReadOnly { .. } => {
+                "check its owner and mode, and that its file system is not mounted read-only"
+                    .to_owned()
+            }
+            Self::Damaged { path, .. } => format!(
+                "restore a backup: {}; to begin anew without its content, move it away",
+                restore(path)
+            ),
+            Self::Missing { path, left } => format!(
+                "put the database back beside it, or restore a backup: {}; to begin anew, move {} away",
+                restore(path),
+                left.display()
+            ),
+            Self::HalfRestored { left, .. } => format!("run it again: {}", restore(left)),
+            Self::Newer { .. } => {
+                "use that version, or a newer one; or restore a backup that this one made"
+                    .to_owned()
+            }
+            Self::Full { .. } => {
+                "free some space in the data directory's file system; nothing is lost".to_owned()
+            }
+            Self::Database { .. } => return None,
+        })
+    }
+
     /// Sorts an error of SQLite by what a person can do about it.
     pub(crate) fn database(path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
@@ -113,6 +157,13 @@ pub(crate) fn open(dir: &Path, opening: &Opening) -> Result<Opened, OpenError> {
     make_dir(dir)?;
     let lock = lock(dir)?;
     let path = dir.join(DATABASE);
+    let half = dir.join(RESTORED);
+    if exists(&half)? {
+        return Err(OpenError::HalfRestored {
+            dir: dir.to_owned(),
+            left: half,
+        });
+    }
     let first = !exists(&path)?;
     if first {
         for suffix in ["-wal", "-shm"] {
@@ -123,7 +174,9 @@ pub(crate) fn open(dir: &Path, opening: &Opening) -> Result<Opened, OpenError> {
         }
         create(dir, &path, opening)?;
     }
-    check_length(dir, &path)?;
+    if !has_log(dir)? {
+        check_length(&path)?;
+    }
     let writer = connect(&path)?;
     let found = check(&writer, &path)?;
     let configured = writer
@@ -152,7 +205,7 @@ pub(crate) fn limit(writer: &Connection, max_pages: Option<u32>) -> rusqlite::Re
     writer.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
 }
 
-fn make_dir(dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn make_dir(dir: &Path) -> Result<(), OpenError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -182,7 +235,7 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join(LOCK);
     let mut file = OpenOptions::new()
         .read(true)
@@ -260,16 +313,19 @@ fn create(dir: &Path, path: &Path, opening: &Opening) -> Result<(), OpenError> {
         .map_err(failed("sync", dir))
 }
 
-/// Whether the file is as long as its header says. SQLite itself takes a last page that is cut short
-/// as filled with zeros. Where a log is left from a crash, it holds what the file may lack.
-fn check_length(dir: &Path, path: &Path) -> Result<(), OpenError> {
+/// Whether a log is left from a crash: it holds what the file may lack.
+fn has_log(dir: &Path) -> Result<bool, OpenError> {
     let log = dir.join(format!("{DATABASE}-wal"));
     match fs::metadata(&log) {
-        Ok(log) if log.len() > 0 => return Ok(()),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("look at", &log)(error)),
+        Ok(log) => Ok(log.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("look at", &log)(error)),
     }
+}
+
+/// Whether the file is as long as its header says. SQLite itself takes a last page that is cut short
+/// as filled with zeros.
+pub(crate) fn check_length(path: &Path) -> Result<(), OpenError> {
     let mut file = File::open(path).map_err(failed("open", path))?;
     let length = file.metadata().map_err(failed("look at", path))?.len();
     let damaged = |detail| {
@@ -317,7 +373,7 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Whether the file is ours and can be used; answers the version of its schema.
-fn check(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
     let failed = |source| OpenError::database(path, source);
     if connection.is_readonly("main").map_err(failed)? {
         return Err(OpenError::ReadOnly {
@@ -353,7 +409,7 @@ fn check(connection: &Connection, path: &Path) -> Result<u32, OpenError> {
 }
 
 /// Brings an older database to this version, or leaves it as it is.
-fn migrate(writer: &Connection, path: &Path, found: u32) -> Result<(), OpenError> {
+pub(crate) fn migrate(writer: &Connection, path: &Path, found: u32) -> Result<(), OpenError> {
     if found == schema::VERSION {
         return Ok(());
     }

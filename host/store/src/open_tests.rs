@@ -87,7 +87,10 @@ fn a_truncated_or_foreign_file_is_refused_and_left_alone() {
             "{}: {error:?}",
             bytes.len()
         );
-        assert!(error.to_string().contains("restore a backup"), "{error}");
+        assert!(
+            error.hint().unwrap().contains("enginehouse restore"),
+            "{error}"
+        );
         assert!(fs::read(&path).unwrap() == bytes, "{}", bytes.len());
     }
     fs::write(&path, &whole).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Sender};
@@ -14,6 +14,7 @@ use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::backup::{self, BackedUp, BackupError};
 use crate::executed::{self, ExecutedEntry, ExecutedFilter, Results};
 use crate::load::{self, Loaded};
 use crate::prune::{self, EndedAt};
@@ -34,6 +35,7 @@ struct Inner {
     writer: Option<JoinHandle<()>>,
     reader: Arc<Mutex<Connection>>,
     counters: Arc<Counters>,
+    path: PathBuf,
     /// Held until the writer has ended.
     _lock: File,
 }
@@ -84,7 +86,7 @@ impl Store {
             .spawn(move || writer.run(&messages))
             .map_err(|source| OpenError::Directory {
                 what: "start the writer thread of",
-                path,
+                path: path.clone(),
                 source,
             })?;
         let inner = Inner {
@@ -92,6 +94,7 @@ impl Store {
             writer: Some(writer),
             reader: Arc::new(Mutex::new(opened.reader)),
             counters,
+            path,
             _lock: opened.lock,
         };
         Ok((Self(Arc::new(inner)), loaded))
@@ -135,6 +138,18 @@ impl Store {
         let (answer, limited) = oneshot::channel();
         self.send(Message::LimitPages { max_pages, answer });
         limited.await.map_err(|_| ReadError::Closed)?
+    }
+
+    /// Writes all that is committed by now into a file, which must not be there yet: mode 0600, on
+    /// disk when this returns. Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// See [`BackupError`]; no file is left then.
+    pub async fn back_up(&self, to: PathBuf) -> Result<BackedUp, BackupError> {
+        let path = self.0.path.clone();
+        tokio::task::spawn_blocking(move || backup::back_up(&path, &to))
+            .await
+            .map_err(|_| BackupError::Closed)?
     }
 
     #[must_use]
