@@ -10,11 +10,11 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::{
-    Access, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
+    Access, Backup, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
     ExecutedPage, Export, GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer,
     ImportRequest, Info, LogPage, MoveRequest, Node, Operation, OperationKind, OperationPage,
     OperationRequest, OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem,
-    RequestPage, ResolveAs, ResolveRequest, ResultPage, RotatedToken, SecretList, SecretValue,
+    RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue,
     Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
@@ -27,6 +27,9 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// The same for an export or import of a large tree.
 const IMPORT: Duration = Duration::from_secs(600);
+
+/// The same for a backup, all of it.
+const BACKUP: Duration = Duration::from_secs(3600);
 
 /// Pauses before an order is sent again whose connection was lost: a server that is started again is
 /// there within them.
@@ -448,6 +451,58 @@ impl Client {
         self.send_order(request, None).await
     }
 
+    /// All that the host has to remember, as a file that comes in pieces. Reading what it holds is
+    /// reading everything: it needs the role admin on the root.
+    pub async fn backup(&self) -> Result<BackupStream, ClientError> {
+        let request = self.request(Method::GET, routes::BACKUP, BACKUP)?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|source| self.unreachable(source))?;
+        let info = answer
+            .headers()
+            .get(routes::BACKUP_HEADER)
+            .and_then(|value| serde_json::from_slice(value.as_bytes()).ok());
+        match info {
+            Some(info) if answer.status().is_success() => Ok(BackupStream {
+                info,
+                answer,
+                url: self.url().to_owned(),
+            }),
+            // A refusal, or another server's answer.
+            Some(_) | None => Err(self.refusal(answer).await),
+        }
+    }
+
+    /// Lets a host that is on hold after a restore go on.
+    pub async fn resume(&self) -> Result<Resumed, ClientError> {
+        self.send(self.request(Method::POST, routes::RESUME, ANSWER)?)
+            .await
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> ClientError {
+        ClientError::Unreachable {
+            url: self.url().to_owned(),
+            source: source.without_url(),
+        }
+    }
+
+    /// What an answer says that is not the one asked for.
+    async fn refusal(&self, answer: reqwest::Response) -> ClientError {
+        let status = answer.status().as_u16();
+        match answer.bytes().await {
+            Ok(body) => match serde_json::from_slice::<Problem>(&body) {
+                Ok(problem) => ClientError::Refused(Box::new(problem)),
+                Err(_) => ClientError::Answer {
+                    url: self.url().to_owned(),
+                    status,
+                    source: None,
+                },
+            },
+            Err(source) => self.unreachable(source),
+        }
+    }
+
     async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -569,6 +624,30 @@ impl Client {
             Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
             Err(_) => Err(not_understood(None)),
         }
+    }
+}
+
+/// A backup that is being read.
+#[derive(Debug)]
+pub struct BackupStream {
+    /// What is in it.
+    pub info: Backup,
+    answer: reqwest::Response,
+    url: String,
+}
+
+impl BackupStream {
+    /// The next piece of the file; none at its end.
+    ///
+    /// # Errors
+    /// When the connection breaks before the end.
+    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        let piece = self.answer.chunk().await;
+        let piece = piece.map_err(|source| ClientError::Unreachable {
+            url: self.url.clone(),
+            source: source.without_url(),
+        })?;
+        Ok(piece.map(Into::into))
     }
 }
 

@@ -3,6 +3,8 @@
 use enginehouse_model::InstallationId;
 use serde::{Deserialize, Serialize};
 
+use crate::OnHold;
+
 /// Answer of `GET /healthz`: it serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Healthz {
@@ -18,4 +20,7 @@ pub struct Info {
     pub installation: InstallationId,
     /// Counts the restores from a backup.
     pub epoch: u64,
+    /// Nothing runs until somebody says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_hold: Option<OnHold>,
 }

@@ -23,6 +23,7 @@ mod order;
 mod plan;
 mod preview;
 mod problem;
+mod recovery;
 mod results;
 pub mod routes;
 mod secrets;
@@ -32,7 +33,7 @@ mod text;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
-pub use client::{Client, ExecutedFilter, HistoryOf, OperationFilter};
+pub use client::{BackupStream, Client, ExecutedFilter, HistoryOf, OperationFilter};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use events::{End, EndReason, NodeEvent, OperationEvent, Reset};
@@ -63,6 +64,7 @@ pub use preview::{
     KeyChange, PendingChange, Preview, PreviewCounts, PreviewNode, RightsChange, TracedValue,
 };
 pub use problem::{ErrorCode, FieldError, Problem};
+pub use recovery::{Backup, OnHold, Resumed};
 pub use results::{EndedOperation, ExecutedLine, ExecutedPage, ResultPage};
 pub use secrets::{SecretInfo, SecretList, SecretValue};
 pub use stream::OperationStream;

@@ -39,6 +39,8 @@
 //! | `PUT /v1/secrets/{name}`, `/` in it as `%2F` | | [`SecretValue`](crate::SecretValue), `Idempotency-Key` | [`Operation`](crate::Operation) |
 //! | `DELETE /v1/secrets/{name}` | | `Idempotency-Key` | [`Operation`](crate::Operation) |
 //! | `POST /v1/secret-key/rotate` | | `Idempotency-Key` | [`Operation`](crate::Operation) |
+//! | `GET /v1/backup` | | | the database as a file, [`Backup`](crate::Backup) in [`BACKUP_HEADER`] |
+//! | `POST /v1/resume` | | | [`Resumed`](crate::Resumed) |
 //!
 //! Errors: [`Problem`](crate::Problem) as `application/problem+json`. An `ETag` is the node's
 //! revision in quotes; `If-Match` on an order makes it fail with `stale` when the node has another.
@@ -77,6 +79,11 @@ pub const TOKENS_ROTATE: &str = "/v1/tokens/rotate";
 pub const SECRETS: &str = "/v1/secrets";
 pub const SECRET: &str = "/v1/secrets/{name}";
 pub const SECRET_KEY_ROTATE: &str = "/v1/secret-key/rotate";
+pub const BACKUP: &str = "/v1/backup";
+pub const RESUME: &str = "/v1/resume";
+
+/// Header of the answer of [`BACKUP`] with what is in the file.
+pub const BACKUP_HEADER: &str = "enginehouse-backup";
 
 /// Header with a key of the client's choice, by which an order that is sent again is known: the same
 /// key with the same order is answered with the operation that the first one became, with another

@@ -5,7 +5,7 @@ use std::fmt;
 use enginehouse_model::{InstallationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Grant;
+use crate::{Grant, OnHold};
 
 /// Body of `POST /v1/tokens`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,9 @@ pub struct WhoAmI {
     pub token: Option<Token>,
     /// Where it has which role. The installation's own subject is admin of `/` without being given it.
     pub grants: Vec<Grant>,
+    /// Nothing runs until somebody says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_hold: Option<OnHold>,
 }
 
 /// Answer of `POST /v1/tokens/rotate`.

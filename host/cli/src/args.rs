@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     access, definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan,
-    secret, serve, show, sim, text, tree,
+    recovery, secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -81,6 +81,12 @@ pub enum Command {
     Sim(sim::SimArgs),
     /// Show what Enginehouse does, on a simulated hypervisor
     Demo(demo::DemoArgs),
+    /// Write all that a running host has to remember into a file
+    Backup(recovery::BackupArgs),
+    /// Bring a data directory, which nobody serves, back to a backup
+    Restore(recovery::RestoreArgs),
+    /// Let a host go on that is on hold after a restore
+    Resume(recovery::ResumeArgs),
 
     /// List folders and machines
     Tree(tree::TreeArgs),

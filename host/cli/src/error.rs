@@ -131,6 +131,18 @@ pub enum CommandError {
         #[source]
         source: AddrParseError,
     },
+    #[error("{} is there already", .0.display())]
+    BackupInTheWay(PathBuf),
+    #[error("cannot write {}", .path.display())]
+    BackupFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the backup ended after {bytes} of {of} bytes")]
+    BackupCut { bytes: u64, of: u64 },
+    #[error("nothing was restored")]
+    Restore(#[source] enginehouse_server::RestoreError),
     #[error("cannot start the host")]
     Start(#[source] StartError),
     #[error(transparent)]

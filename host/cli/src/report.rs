@@ -220,6 +220,17 @@ fn describe(error: &CommandError) -> Report {
             Exit::Usage,
             Some("write it as address:port, as in 127.0.0.1:7878"),
         ),
+        CommandError::BackupInTheWay(_) => plain(
+            Exit::Usage,
+            Some("choose another name, or overwrite the file with --force"),
+        ),
+        CommandError::BackupFile { .. } => plain(Exit::Failed, None),
+        CommandError::BackupCut { .. } => plain(Exit::Failed, Some("try it again")),
+        CommandError::Restore(error) => Report {
+            message: with_causes(error),
+            hint: error.hint(),
+            ..plain(Exit::Failed, None)
+        },
         CommandError::Start(start) => Report {
             message: with_causes(start),
             hint: start.hint(),

@@ -74,6 +74,9 @@ pub enum Entry {
     RollingBack { parts: Vec<OperationId> },
     /// Somebody asked to cancel; it ends where nothing is half done.
     CancelRequested { who: String },
+    /// The database was restored from a backup: what was done since is not known, so the operation
+    /// begins again by looking.
+    BegunAnew { who: String },
     /// It cannot be known what happened; a person has to say.
     Doubted { reason: String },
     /// The person said: try again.

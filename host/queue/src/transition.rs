@@ -228,6 +228,19 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             }
             operation.undo = Some(parts.clone());
         }
+        Entry::BegunAnew { .. } => {
+            fits(operation, |phase| {
+                !matches!(phase, Phase::Pending | Phase::InDoubt { .. })
+            })?;
+            operation.steps.clear();
+            operation.tries.clear();
+            operation.step = 0;
+            operation.state = StepState::default();
+            operation.shortfall = None;
+            operation.obstacle = None;
+            operation.message.clear();
+            operation.phase = Phase::Starting;
+        }
         Entry::CancelRequested { who } => operation.cancel = Some(who.clone()),
         Entry::Doubted { reason } => {
             fits(operation, |phase| matches!(phase, Phase::Settling))?;

@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub idempotency: Idempotency,
     pub defaults: crate::defaults::Defaults,
     pub queue: Queue,
+    /// After a restore: none of the queue's commands is carried out.
+    pub hold: Option<crate::hold::Hold>,
     pub live: BTreeMap<OperationId, Live>,
     pub last_operation: OperationId,
     pub fence: Fence,
@@ -202,6 +204,8 @@ pub(crate) struct House {
     pub feed: Arc<Feed>,
     /// Held while the key of the secrets is exchanged.
     pub rotating: tokio::sync::Mutex<()>,
+    /// Held while a backup is made.
+    pub backing_up: tokio::sync::Mutex<()>,
     /// The queue's next time may have become earlier.
     pub wake: Notify,
     /// The state is about to be loaded again.
@@ -540,6 +544,12 @@ fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry
             0 => say("info", "there is nothing to take back".to_owned()),
             parts => say("warn", format!("taking back what {parts} parts did")),
         },
+        Entry::BegunAnew { who } => say(
+            "warn",
+            format!(
+                "the host was restored from a backup and {who} let it go on: what was done since the backup is not known, so this begins again"
+            ),
+        ),
         Entry::Doubted { reason } => say("warn", format!("in doubt: {reason}")),
         Entry::Resolved { who } => say("info", format!("{who} said: try again")),
         Entry::Ended {

@@ -13,12 +13,14 @@
 //! [`Server::start`] opens a data directory and goes on with whatever was running.
 
 mod access;
+mod backup;
 mod conclude;
 mod config;
 mod connections;
 mod defaults;
 mod events;
 mod history;
+mod hold;
 mod house;
 mod idempotency;
 mod inventory;
@@ -28,6 +30,7 @@ mod plan_view;
 mod problem;
 mod reach;
 mod rest;
+mod restoring;
 mod results;
 mod retention;
 mod running;
@@ -38,9 +41,12 @@ mod token_file;
 mod view;
 mod work;
 
+pub use enginehouse_store::{RestoreError, Restored};
+
 pub use config::{Keep, Kept, ServeConfig};
 pub use defaults::DefaultsError;
 pub use rest::{Need, RouteNeed, route_needs};
+pub use restoring::restore;
 pub use running::{Running, Server, StartError};
 pub use secrets::SecretKeyError;
 pub use start::RebuildError;

@@ -113,6 +113,10 @@ impl Live {
             Entry::Called { .. } if self.step_times.last().is_none_or(|(_, end)| end.is_some()) => {
                 self.step_times.push((at, None));
             }
+            Entry::BegunAnew { .. } => {
+                self.step_times.clear();
+                self.progress = None;
+            }
             Entry::Done { .. } | Entry::Skipped { .. } | Entry::Ended { .. } => {
                 if let Some((_, end)) = self.step_times.last_mut() {
                     end.get_or_insert(at);

@@ -27,7 +27,8 @@ pub(crate) async fn run(house: Arc<House>) {
     let mut stopping = house.stopping.subscribe();
     loop {
         let round = async {
-            if let Err(error) = round(&house).await {
+            let on_hold = house.state.lock().hold.is_some();
+            if !on_hold && let Err(error) = round(&house).await {
                 // What was not removed is there in the next round.
                 tracing::warn!("what is over was not removed: {error}");
             }

@@ -80,7 +80,8 @@ impl StartError {
                 "correct it, or take it away and write the hypervisor into the tree; see docs/secrets.md"
                     .to_owned(),
             ),
-            Self::Store(_) | Self::Resume(_) => None,
+            Self::Store(error) => error.hint(),
+            Self::Resume(_) => None,
             Self::Runtime(_) => Some("the compile cache in the data directory may be removed".into()),
             Self::Listen { .. } => Some(
                 "choose another address with --listen; port 0 takes any that is free".to_owned(),
@@ -173,6 +174,7 @@ impl Server {
             ended: watch::channel(0).0,
             feed,
             rotating: tokio::sync::Mutex::new(()),
+            backing_up: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             reloading: AtomicBool::new(false),
             stopping: watch::channel(false).0,
@@ -186,6 +188,12 @@ impl Server {
             })
             .await
             .map_err(|problem| StartError::Resume(problem.detail))?;
+        if let Some(hold) = &house.state.lock().hold {
+            tracing::warn!(
+                backup_until = %hold.last_operation,
+                "restored from a backup and on hold: nothing runs until `enginehouse resume`"
+            );
+        }
         crate::defaults::apply(&house)
             .await
             .map_err(StartError::Defaults)?;

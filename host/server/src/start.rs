@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::ServeConfig;
 use crate::access::{Token, TokenId};
+use crate::hold::Hold;
 use crate::house::{Staged, State};
 use crate::idempotency::Idempotency;
 use crate::live::{JournalDocument, Live};
@@ -189,6 +190,11 @@ pub(crate) async fn rebuild(
         .map(|row| read(Table::Meta, &row.key, &row.document))
         .transpose()?
         .unwrap_or_default();
+    let hold = Hold::of(&loaded.meta).map_err(|source| RebuildError::Document {
+        table: Table::Meta.name(),
+        key: "hold".to_owned(),
+        source,
+    })?;
     let secrets = Secrets::new(unlocked.keys, unlocked.kept, &tree);
     let state = State {
         tree,
@@ -198,6 +204,7 @@ pub(crate) async fn rebuild(
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,
         reservations,
+        hold,
         tokens: rows::<TokenId, Token>(Table::Token, loaded.tokens)?,
         queue,
         live,

@@ -150,6 +150,11 @@ fn state_of(operation: &Operation) -> OperationState {
 }
 
 fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
+    if state.hold.is_some()
+        && !matches!(operation.phase, Phase::InDoubt { .. } | Phase::Ended { .. })
+    {
+        return Some(crate::hold::Hold::reason());
+    }
     let lost = operation.spec.hypervisor.and_then(|uid| lost(state, uid));
     match &operation.phase {
         Phase::Pending if operation.spec.children.is_empty() => {

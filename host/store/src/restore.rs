@@ -23,7 +23,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use thiserror::Error;
 
 use crate::open::{self, DATABASE, OpenError, RESTORED};
-use crate::{Document, Epoch, ReadError, Table, backup, load};
+use crate::{Document, DocumentError, Epoch, ReadError, Table, backup, load};
 
 /// How far numbers of operations skip ahead: more than any installation orders between two backups.
 pub const NUMBERS_SKIPPED: u64 = 1_000_000;
@@ -73,6 +73,8 @@ pub enum RestoreError {
     },
     #[error("no space is left for {}", .0.display())]
     Full(PathBuf),
+    #[error("that it was restored cannot be noted")]
+    Mark(#[source] DocumentError),
     #[error("cannot make {} of the backup", .path.display())]
     Database {
         path: PathBuf,
@@ -87,7 +89,7 @@ impl RestoreError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Directory(error) => error.hint(),
-            Self::File { .. } | Self::Database { .. } => None,
+            Self::File { .. } | Self::Database { .. } | Self::Mark(_) => None,
             Self::NoBackup { .. } => {
                 Some("name a file that `enginehouse backup` made; try an older one".to_owned())
             }
@@ -112,7 +114,7 @@ impl RestoreError {
 pub fn restore(
     dir: &Path,
     from: &Path,
-    mark: impl FnOnce(&Restored) -> (String, Document),
+    mark: impl FnOnce(&Restored) -> Result<(String, Document), DocumentError>,
 ) -> Result<Restored, RestoreError> {
     // Before anything is made: a name that was mistyped leaves no directory behind.
     look_at(from)?;
@@ -168,7 +170,7 @@ fn prepare(
     dir: &Path,
     copy: &Path,
     from: &Path,
-    mark: impl FnOnce(&Restored) -> (String, Document),
+    mark: impl FnOnce(&Restored) -> Result<(String, Document), DocumentError>,
 ) -> Result<Restored, RestoreError> {
     let of_copy = |error| match error {
         OpenError::Damaged { detail, .. } => no_backup(from, detail),
@@ -218,7 +220,7 @@ fn prepare(
         unfinished: loaded.unfinished.len() as u64,
         aside: None,
     };
-    let (key, document) = mark(&restored);
+    let (key, document) = mark(&restored).map_err(RestoreError::Mark)?;
     let written = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute(

@@ -8,8 +8,8 @@ use tempfile::TempDir;
 use crate::store_tests::{document, line, open, opening, operation};
 use crate::*;
 
-fn mark(_: &Restored) -> (String, Document) {
-    ("mark".to_owned(), document("it was restored"))
+fn mark(_: &Restored) -> Result<(String, Document), DocumentError> {
+    Ok(("mark".to_owned(), document("it was restored")))
 }
 
 /// A directory with operations 1 to `numbers`, of which the last has not ended.

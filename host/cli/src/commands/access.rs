@@ -274,6 +274,13 @@ fn state_style(state: TokenState) -> Style {
 
 pub async fn whoami(client: &Client, output: &Output) -> Result<(), CommandError> {
     let me = client.whoami().await?;
+    if let Some(hold) = &me.on_hold {
+        output.note(&format!(
+            "on hold since {}: restored from a backup with operations up to {}; nothing runs until `enginehouse resume`",
+            date_time(hold.since),
+            hold.last_operation
+        ));
+    }
     output.answer(&me, |paint| who(&me, paint))
 }
 

@@ -13,6 +13,7 @@ pub mod moving;
 pub mod ops;
 mod order;
 pub mod plan;
+pub mod recovery;
 pub mod secret;
 pub mod serve;
 pub mod show;
@@ -35,6 +36,9 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Serve(args) => serve::serve(&cli.global, args, output).await,
         Command::Sim(args) => sim::sim(args, output).await,
         Command::Demo(args) => demo::demo(args, output).await,
+        Command::Backup(args) => recovery::backup(&client()?, args, output).await,
+        Command::Restore(args) => recovery::restore(&cli.global, args, output).await,
+        Command::Resume(_) => recovery::resume(&client()?, output).await,
         Command::Tree(args) => tree::tree(&client()?, args, output).await,
         Command::Show(args) => show::show(&client()?, args, output).await,
         Command::History(args) => history::history(&client()?, args, output).await,

@@ -2,7 +2,7 @@
 //!
 //! - `fixture`: short names for what every test needs
 //! - `table`: which entry may follow which state, as a text to read
-//! - `behaviour`, `breaker`, `cancel`, `limits`, `order`, `rollback`: one behaviour each
+//! - `behaviour`, `breaker`, `cancel`, `limits`, `order`, `restored`, `rollback`: one behaviour each
 //! - `provider`, `engine`, `shell`: a provider, its engine and a host in virtual time, with faults
 //!   and crashes
 //! - `simulation`: what holds whatever happens
@@ -17,6 +17,7 @@ mod fixture;
 mod limits;
 mod order;
 mod provider;
+mod restored;
 mod rollback;
 mod shell;
 mod simulation;

@@ -67,6 +67,7 @@ fn entries() -> Vec<Entry> {
         Entry::RollingBack {
             parts: vec![OperationId(4)],
         },
+        Entry::BegunAnew { who: "x".into() },
         Entry::CancelRequested { who: "x".into() },
         Entry::Doubted { reason: "".into() },
         Entry::Resolved { who: "x".into() },

@@ -11,6 +11,7 @@ mod operations;
 mod places;
 mod plans;
 mod previews;
+mod recovery;
 mod results;
 mod secrets;
 mod text;
@@ -76,6 +77,8 @@ fn routes() -> Vec<Route> {
         put(routes::SECRET, On(Govern), secrets::set),
         delete(routes::SECRET, On(Govern), secrets::remove),
         post(routes::SECRET_KEY_ROTATE, On(Govern), secrets::rotate_key),
+        get(routes::BACKUP, On(Govern), recovery::backup),
+        post(routes::RESUME, On(Govern), recovery::resume),
     ]
 }
 

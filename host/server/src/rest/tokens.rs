@@ -9,6 +9,7 @@ use enginehouse_store::{Table, Write};
 use enginehouse_tree::{Permission, Subject, SubjectError};
 
 use crate::access::{Caller, NewToken, Revoked, TOKEN_VERSION, TokenId};
+use crate::hold::Hold;
 use crate::house::{Staged, State};
 use crate::rest::answer::{Answer, Body, InPath};
 
@@ -44,6 +45,7 @@ pub(crate) async fn whoami(caller: Caller) -> Answer<Json<WhoAmI>> {
         installation: house.installation,
         token,
         grants,
+        on_hold: state.hold.as_ref().map(Hold::view),
     }))
 }
 

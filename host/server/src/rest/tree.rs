@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::access::Caller;
+use crate::hold::Hold;
 use crate::house::{House, State as HouseState};
 use crate::rest::answer::{Answer, Params};
 
@@ -31,11 +32,15 @@ pub(crate) async fn healthz() -> Json<Healthz> {
 
 pub(crate) async fn info(caller: Caller) -> Json<Info> {
     let house = caller.house();
-    let epoch = house.state.lock().fence.epoch.0;
+    let (epoch, on_hold) = {
+        let state = house.state.lock();
+        (state.fence.epoch.0, state.hold.as_ref().map(Hold::view))
+    };
     Json(Info {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         installation: house.installation,
         epoch,
+        on_hold,
     })
 }
 

@@ -30,7 +30,14 @@ pub(crate) use timer::run_timer;
 
 /// Starts what the commands ask for; returns at once.
 pub(crate) fn carry_out(house: &Arc<House>, commands: Vec<Command>) {
-    let generation = house.state.lock().generation;
+    let generation = {
+        let state = house.state.lock();
+        if state.hold.is_some() {
+            // All of it is asked for again when the hold is over.
+            return;
+        }
+        state.generation
+    };
     for command in commands {
         let house = Arc::clone(house);
         match command {

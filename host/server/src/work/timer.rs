@@ -12,7 +12,11 @@ const SLEEP_MAX_MS: u64 = 60_000;
 pub(crate) async fn run_timer(house: Arc<House>) {
     let mut stopping = house.stopping.subscribe();
     loop {
-        let next = house.state.lock().queue.next_wake();
+        let (next, on_hold) = {
+            let state = house.state.lock();
+            let on_hold = state.hold.is_some();
+            (state.queue.next_wake().filter(|_| !on_hold), on_hold)
+        };
         let now = house.now();
         let sleep = next
             .map_or(SLEEP_MAX_MS, |at| at.since(now))
@@ -21,6 +25,9 @@ pub(crate) async fn run_timer(house: Arc<House>) {
             () = tokio::time::sleep(Duration::from_millis(sleep)) => {}
             () = house.wake.notified() => continue,
             _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        if on_hold {
+            continue;
         }
         // A tick that could not be committed comes again after the state was loaded again.
         let _ = house

@@ -260,6 +260,8 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
             .body(json!({"value": "hunter2"})),
         probe("DELETE", "/v1/secrets/{name}").at("/v1/secrets/none"),
         probe("POST", "/v1/secret-key/rotate"),
+        probe("GET", "/v1/backup"),
+        probe("POST", "/v1/resume"),
         probe("GET", "/v1/nowhere"),
         probe("PATCH", "/v1/tree"),
     ];
