@@ -1,0 +1,6 @@
+//! What is left when something under the host goes wrong, through the real binary.
+
+#[cfg(test)]
+mod backup;
+#[cfg(test)]
+mod scene;
