@@ -14,8 +14,8 @@ use crate::{
     ExecutedPage, Export, GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer,
     ImportRequest, Info, LogPage, MoveRequest, Node, Operation, OperationKind, OperationPage,
     OperationRequest, OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem,
-    RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue,
-    Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList,
+    SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
