@@ -96,7 +96,11 @@ impl Queue {
                 self.cancel_for_rollback(sibling, now, output);
             }
         }
-        output.append(self.parts_ended(number, now));
+        // Parts that ended with this one may have asked for it already.
+        let mut then = self.parts_ended(number, now);
+        then.commands
+            .retain(|command| !output.commands.contains(command));
+        output.append(then);
     }
 
     fn cancel_for_rollback(&mut self, number: OperationId, now: Timestamp, output: &mut Output) {

@@ -157,3 +157,26 @@ fn a_restart_asks_for_the_rollback_again() {
     succeed(&mut bench, 7);
     assert!(end(&bench).1.contains("not taken back: /vm3: cancelled"));
 }
+
+#[test]
+fn parts_that_end_together_ask_for_it_once() {
+    let mut bench = Bench::with_limits(Limits {
+        operations: 1,
+        ..Limits::default()
+    });
+    let part = |n: u64| Spec {
+        parent: Some(PARENT),
+        ..spec(n, u128::from(n))
+    };
+    let parent = Spec {
+        children: vec![OperationId(2), OperationId(3), OperationId(4)],
+        hypervisor: None,
+        on_failure: OnFailure::Rollback,
+        ..spec(1, 100)
+    };
+    bench.submit(vec![parent, part(2), part(3), part(4)]);
+    // 3 and 4 have not begun, and are cancelled with it.
+    let then = fail(&mut bench, 2);
+    let asked = then.iter().filter(|command| **command == ROLL_BACK).count();
+    assert_eq!(asked, 1, "{then:?}");
+}

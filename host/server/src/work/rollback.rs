@@ -46,6 +46,14 @@ pub(crate) async fn roll_back(house: &Arc<House>, generation: u64, parent: Opera
                     "the host has loaded its state again",
                 ));
             }
+            // Asked for once more after a restart, while the answer to the first is on its way.
+            let is_open = state
+                .queue
+                .get(parent)
+                .is_some_and(|now| now.undo.is_none());
+            if !is_open {
+                return Ok(());
+            }
             let mut specs: Vec<Spec> = Vec::new();
             for part in &parts {
                 let Some(order) = undo_of(state, part) else {
