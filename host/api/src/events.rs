@@ -3,8 +3,8 @@
 //! | event | data | where |
 //! | --- | --- | --- |
 //! | `ready` | `{}` | both: the stream has begun, and from its id on nothing is missed |
-//! | `operation` | [`Operation`](crate::Operation) | both: as it is now; of one operation with steps and parts, else as lists have it |
-//! | `log` | [`LogLine`](crate::LogLine) | one operation |
+//! | `operation` | [`Operation`] | both: as it is now; of one operation with steps and parts, else as lists have it |
+//! | `log` | [`LogLine`] | one operation |
 //! | `node` | [`NodeEvent`] | all |
 //! | `reset` | [`Reset`] | both: something was missed, read the state again |
 //! | `end` | [`End`] | both: nothing more comes, and why |

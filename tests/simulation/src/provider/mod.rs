@@ -139,7 +139,7 @@ pub struct Temper {
     pub busy: u64,
     /// Longest time of a task, milliseconds.
     pub slow: u64,
-    /// Longest time until an effect is visible, milliseconds; at most [`LAG`].
+    /// Longest time until an effect is visible, milliseconds; at most 3,000.
     pub lag: u64,
 }
 
