@@ -66,10 +66,9 @@ impl Stage {
         Ok(())
     }
 
-    pub async fn provision(&self, path: &str, definition: Value) -> Result<()> {
+    pub async fn provision(&self, path: &str, definition: Value) -> Result<Operation> {
         let kind = OperationKind::Provision;
-        self.order(kind, path, defined(definition)).await?;
-        Ok(())
+        self.order(kind, path, defined(definition)).await
     }
 
     pub async fn deploy(&self, path: &str) -> Result<Operation> {
@@ -206,6 +205,12 @@ impl Stage {
             out: String::from_utf8(output.stdout)?,
             err: String::from_utf8(output.stderr)?,
         })
+    }
+
+    /// Runs a command that succeeds; answers its JSON.
+    pub async fn json(&self, arguments: &[&str]) -> Result<Value> {
+        let out = self.cli(&[arguments, &["-o", "json"]].concat()).await?;
+        Ok(serde_json::from_str(&out)?)
     }
 
     /// Runs a command that succeeds.

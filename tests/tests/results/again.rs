@@ -9,14 +9,14 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Stage, request};
+use enginehouse_tests::{Stage, request};
 
 #[tokio::test]
 async fn what_was_ordered_before_a_kill_is_known_after_it() -> Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    stage.provision("/vm1").await?;
+    stage.provision("/vm1", json!({})).await?;
     let deploy = request(OperationKind::Deploy, "/vm1", Params::default())?;
     let first = stage
         .host

@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::stage::{Stage, request};
+use enginehouse_tests::{Stage, request};
 
 #[tokio::test]
 async fn results_have_machines_and_errors_and_are_followed_from_a_cursor() -> Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    stage.provision("/vm1").await?;
+    stage.provision("/vm1", json!({})).await?;
     let before = stage.json(&["ops", "results"]).await?;
     let cursor = before["cursor"].as_str().context("no cursor")?.to_owned();
     let access = Access::of_data_dir(stage.host.data_dir())?;
@@ -90,7 +90,7 @@ async fn a_wait_for_several_ends_as_the_worst_of_them() -> Result<()> {
     };
     let mut numbers = Vec::new();
     for name in ["/vm1", "/vm2"] {
-        stage.provision(name).await?;
+        stage.provision(name, json!({})).await?;
         let deploy = request(OperationKind::Deploy, name, Params::default())?;
         numbers.push(
             stage
@@ -115,7 +115,7 @@ async fn a_wait_for_several_ends_as_the_worst_of_them() -> Result<()> {
         "{both:#}"
     );
 
-    stage.provision("/odd").await?;
+    stage.provision("/odd", json!({})).await?;
     stage.sim.tune(|knobs| {
         knobs.faults.push(Fault::once(
             Call::MachineStart,
@@ -156,7 +156,7 @@ async fn what_is_kept_is_said_at_the_start_and_what_is_gone_says_so() -> Result<
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    stage.provision("/vm1").await?;
+    stage.provision("/vm1", json!({})).await?;
     let gone = stage
         .order(OperationKind::CreateFolder, "/web", Params::default())
         .await?;

@@ -11,14 +11,15 @@ use enginehouse_tests::binary;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::stage::{Stage, request};
+use enginehouse_tests::{Stage, request};
+use serde_json::json;
 
 #[tokio::test]
 async fn a_deploy_is_told_from_its_beginning_to_its_end_with_each_line_once() -> Result<()> {
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    stage.provision("/vm1").await?;
+    stage.provision("/vm1", json!({})).await?;
     let client = stage.host.client().clone();
     let deploy = request(OperationKind::Deploy, "/vm1", Params::default())?;
     let number = client.order(&deploy, None, None).await?.number;
@@ -98,7 +99,7 @@ async fn a_command_that_follows_says_how_it_ended_also_when_the_host_goes_away_m
     let Some(mut stage) = Stage::start().await? else {
         return Ok(());
     };
-    stage.provision("/vm1").await?;
+    stage.provision("/vm1", json!({})).await?;
     let ran = stage.run(&["deploy", "/vm1"]).await?;
     ensure!(
         ran.code == 0 && ran.out.contains("deployed /vm1"),

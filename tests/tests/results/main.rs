@@ -6,5 +6,3 @@ mod again;
 mod command_line;
 #[cfg(test)]
 mod events;
-#[cfg(test)]
-mod stage;
