@@ -116,7 +116,9 @@ pub fn parse_moment(text: &str, now: Timestamp) -> Result<Timestamp, CommandErro
         let ms = u64::try_from(before.as_millis()).unwrap_or(u64::MAX);
         return Ok(Timestamp(now.0.saturating_sub(ms)));
     }
-    let day = || trimmed.parse::<jiff::civil::Date>().ok();
+    // The parser would take the day of a time without a zone, and leave the time out.
+    let is_day = trimmed.len() == "2026-11-20".len();
+    let day = || trimmed.parse::<jiff::civil::Date>().ok().filter(|_| is_day);
     let at = match trimmed.parse::<jiff::Timestamp>() {
         Ok(at) => Some(at),
         Err(_) => day()
