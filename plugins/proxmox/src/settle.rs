@@ -13,6 +13,7 @@ use enginehouse_sdk::prelude::*;
 use crate::api::{self, Place};
 use crate::configure;
 use crate::create;
+use crate::describe::VISIBILITY_LAG_MS;
 use crate::errand::part;
 use crate::phase::{Errand, Making, Phase, Write};
 use crate::task::Task;
@@ -186,8 +187,14 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
     let Place { node, vmid } = &errand.place;
     let mut tasks = tasks(cx, node, *vmid, kinds, sent)?;
     // A restart that took less than a second: the uptime does not contradict it, and its task says so.
+    // Only at the last look: before, the request may be on its way still, and the restart be that of
+    // an action of the same second.
+    let time_of_request = sent.deadline.saturating_sub(sent.at);
+    let is_last_look = cx.now().saturating_sub(sent.at) + 1_000
+        >= time_of_request.saturating_add(VISIBILITY_LAG_MS);
     let newest = tasks.first();
     if matches!(action, Action::Restart { .. })
+        && is_last_look
         && uptime.is_some_and(|uptime| uptime <= age)
         && newest.is_some_and(NodeTask::ended_well)
     {
