@@ -9,6 +9,7 @@
 //! named as pending also when it has failed: the poll then says why.
 
 use enginehouse_sdk::prelude::*;
+use serde_json::Value;
 
 use crate::api::{self, Place};
 use crate::configure;
@@ -136,6 +137,16 @@ fn write_of(cx: &Cx, write: Write) -> Result<Settled<Phase>> {
     Ok(Settled::not_started())
 }
 
+/// Whether something of the configuration takes effect only with the next restart: then there was
+/// none since it was written. (API viewer, `GET /nodes/{node}/qemu/{vmid}/config`: `current` gets the
+/// current values instead of pending ones.)
+fn waits_for_restart(cx: &Cx, place: &Place) -> Result<bool> {
+    let config = || cx.get(place.of(&["config"]));
+    let written: Value = api::data(cx, &config().send()?)?;
+    let in_effect: Value = api::data(cx, &config().param("current", 1).send()?)?;
+    Ok(written != in_effect)
+}
+
 fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Settled<Phase>> {
     let action = &*part(whole, &errand);
     let kinds: &[&str] = match action {
@@ -197,6 +208,7 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
         && is_last_look
         && uptime.is_some_and(|uptime| uptime <= age)
         && newest.is_some_and(NodeTask::ended_well)
+        && !waits_for_restart(cx, &errand.place)?
     {
         return Ok(Settled::done(Phase::Sent(errand)));
     }

@@ -254,7 +254,30 @@ fn a_lost_restart_that_was_too_quick_for_the_uptime_is_seen_in_its_task() {
     expect_status(&quick, json!({"status": "running", "uptime": age}));
     let ended = task("UPID:pve1:2:2:2:qmreboot:105:x:", "qmreboot", json!("OK"));
     expect_tasks(&quick, "105", json!([ended.clone()]));
+    let expect_configs = |hypervisor: &Hypervisor, in_effect: u64| {
+        let config = api("/nodes/pve1/qemu/105/config");
+        hypervisor
+            .expect("GET", &config)
+            .answer(data(json!({"memory": 2048})));
+        hypervisor
+            .expect("GET", &config)
+            .query(&[("current", "1")])
+            .answer(data(json!({ "memory": in_effect })));
+    };
+    expect_configs(&quick, 2048);
     assert_eq!(quick.run::<Proxmox>(&restart).unwrap().settles, 1);
+
+    // What was written is not in effect: the restart in the list was before.
+    let pending = scripted();
+    reboot(&pending, Answer::lost());
+    expect_status(&pending, json!({"status": "running", "uptime": age}));
+    expect_tasks(&pending, "105", json!([ended.clone()]));
+    expect_configs(&pending, 1024);
+    reboot(&pending, data(json!(START_UPID)));
+    pending
+        .expect("GET", &task_of(START_UPID, "status"))
+        .answer(ended_well());
+    pending.run::<Proxmox>(&restart).unwrap();
 
     // It ran before: the restart in the list is that of an action just before.
     let before = scripted();
