@@ -22,6 +22,7 @@
 mod answer;
 mod bindings;
 mod cache;
+mod clock;
 mod contract;
 mod convert;
 mod describe;
@@ -44,13 +45,14 @@ mod trap;
 pub use answer::{
     Finished, Moved, Object, Settled, Step, TaskQuery, TaskState, TaskStateKind, Waiting,
 };
+pub use clock::{Clock, since_boot_ms};
 pub use egress::{
     Auth, Connection, ConnectionError, ConnectionSpec, Effect, RequestLimits, RequestLine, Tls,
 };
 pub use engine::Engine;
 pub use error::{CallError, Failure, LoadError, OnceState, RuntimeError};
 pub use occasion::{
-    Begun, Clock, JournalError, Observer, Occasion, OnceEnd, OnceJournal, OncePolicy, OnceRequest,
+    Begun, JournalError, Observer, Occasion, OnceEnd, OnceJournal, OncePolicy, OnceRequest,
     Reservations, Silent, StoredResponse,
 };
 pub use runtime::{Loaded, Runtime, RuntimeConfig};

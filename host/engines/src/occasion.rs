@@ -3,14 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use enginehouse_documents::{Problem, Sent, TaskEnd};
-use enginehouse_model::{Mark, OperationId, Timestamp};
+use enginehouse_model::{Mark, OperationId};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::clock::Clock;
 use crate::egress::RequestLine;
 
 /// Who asks, how often already, until when, and with whose journal.
@@ -75,32 +76,6 @@ impl fmt::Debug for Occasion {
             .field("operation", &self.operation)
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where the time comes from: the system, or a test.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Clock {
-    #[must_use]
-    pub fn system() -> Self {
-        Self::from_fn(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH);
-            Timestamp(since.map_or(0, |since| {
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }))
-        })
-    }
-
-    #[must_use]
-    pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
     }
 }
 

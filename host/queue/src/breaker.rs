@@ -147,6 +147,7 @@ pub(crate) fn contact(event: &Event) -> Option<Result<(), &Problem>> {
             | CallEnd::Deferred(_),
         )
         | Event::Settled(SettleEnd::Unknown(_) | SettleEnd::Broken(_))
+        | Event::Doubt { .. }
         | Event::Cancel { .. }
         | Event::Retry { .. }
         | Event::TakeAsDone { .. }

@@ -31,6 +31,8 @@ pub enum Event {
     Settled(SettleEnd),
     /// A poll returned.
     Polled(PollEnd),
+    /// Nobody can be asked any more what became of it.
+    Doubt { reason: String },
     /// A person asks to cancel.
     Cancel { who: String },
     /// A person decides an operation that is in doubt: send again.
@@ -53,6 +55,7 @@ impl Event {
             Self::Returned(_) => "returned",
             Self::Settled(_) => "settled",
             Self::Polled(_) => "polled",
+            Self::Doubt { .. } => "doubt",
             Self::Cancel { .. } => "cancel",
             Self::Retry { .. } => "retry",
             Self::TakeAsDone { .. } => "take-as-done",

@@ -29,6 +29,7 @@ pub(crate) fn expects(operation: &Operation, event: &Event) -> bool {
         | Event::Returned(_) => operation.phase == Phase::Calling,
         Event::Settled(_) => operation.phase == Phase::Settling,
         Event::Polled(_) => matches!(operation.phase, Phase::Waiting { .. }),
+        Event::Doubt { .. } => may_be_doubted(&operation.phase),
         Event::Cancel { .. } => !operation.is_ended(),
         Event::Retry { .. } | Event::TakeAsDone { .. } | Event::Close { .. } => {
             matches!(operation.phase, Phase::InDoubt { .. })
@@ -58,6 +59,7 @@ pub(crate) fn decide(
         Event::Returned(end) => after_call(operation, end, now, limits),
         Event::Settled(end) => after_settle(operation, end, now),
         Event::Polled(end) => after_poll(operation, end),
+        Event::Doubt { reason } => vec![Entry::Doubted { reason }],
         Event::Cancel { who } => {
             let mut entries = vec![Entry::CancelRequested { who }];
             if may_end_now(operation) {
@@ -102,6 +104,24 @@ fn cancelled() -> Entry {
     Entry::Ended {
         state: Final::Cancelled,
         problem: None,
+    }
+}
+
+/// It waits for a call that nobody can make any more.
+pub(crate) fn may_be_doubted(phase: &Phase) -> bool {
+    match phase {
+        Phase::Waiting { .. } => true,
+        Phase::Postponed { then, .. } => match then {
+            Then::Call | Then::Settle => true,
+            Then::Prepare => false,
+        },
+        Phase::Pending
+        | Phase::Starting
+        | Phase::Between
+        | Phase::Calling
+        | Phase::Settling
+        | Phase::InDoubt { .. }
+        | Phase::Ended { .. } => false,
     }
 }
 

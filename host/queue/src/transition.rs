@@ -243,7 +243,9 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::CancelRequested { who } => operation.cancel = Some(who.clone()),
         Entry::Doubted { reason } => {
-            fits(operation, |phase| matches!(phase, Phase::Settling))?;
+            fits(operation, |phase| {
+                matches!(phase, Phase::Settling) || crate::decide::may_be_doubted(phase)
+            })?;
             operation.obstacle = None;
             operation.phase = Phase::InDoubt {
                 reason: reason.clone(),

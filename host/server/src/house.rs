@@ -189,8 +189,10 @@ pub(crate) struct House {
     pub store: Store,
     pub engines: Vec<Arc<Engine>>,
     pub refused: Vec<(std::path::PathBuf, LoadError)>,
+    pub kept_engines: crate::kept_engines::KeptEngines,
     pub schemas: Arc<crate::schemas::Schemas>,
     pub clock: Clock,
+    pub steady: crate::steady::Steady,
     /// Hash of the installation's own token, which is in a file.
     pub installation_token: Mutex<blake3::Hash>,
     pub connections: Connections,
@@ -272,6 +274,9 @@ impl House {
         self.feed.settle(follows.batch, true);
         self.feed.touch(&follows.operations);
         crate::work::carry_out(&self, follows.commands);
+        if self.kept_engines.has_former() {
+            tokio::spawn(crate::kept_engines::forget_unnamed(Arc::clone(&self)));
+        }
         self.changed.send_modify(|count| *count += 1);
         if follows.ended {
             self.ended.send_modify(|count| *count += 1);

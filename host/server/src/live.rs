@@ -13,6 +13,9 @@ use enginehouse_model::documents::Machine;
 use enginehouse_queue::Entry;
 use serde::{Deserialize, Serialize};
 
+use crate::kept_engines::StepEngine;
+use crate::steady::Moment;
+
 /// Lines that an operation keeps; what comes after is counted, not kept.
 const LINES_MAX: usize = 10_000;
 /// Characters of a line.
@@ -30,6 +33,12 @@ pub(crate) struct JournalDocument {
     pub lines: Vec<LogLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<RequestRecord>,
+    /// With `Filled`: the engine that the step is begun with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<StepEngine>,
+    /// With `Sending`: when that was, whatever the clocks say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
 }
 
 /// Everything beside the state.
@@ -45,6 +54,10 @@ pub(crate) struct Live {
     pub step_times: Vec<(Timestamp, Option<Timestamp>)>,
     /// The machine as it was last seen by this operation.
     pub observed: Option<Machine>,
+    /// The engine that the current step was begun with, and that has to go on with it.
+    pub engine: Option<StepEngine>,
+    /// When the last `once` request was journalled.
+    pub sent_at: Option<Moment>,
     /// Seen by the engine's `call.cancelling`.
     pub cancelling: Arc<AtomicBool>,
 }
@@ -90,10 +103,20 @@ impl Live {
         let requests = self.requests[self.requests_saved..].to_vec();
         self.lines_saved = self.lines.len();
         self.requests_saved = self.requests.len();
+        let engine = match &entry {
+            Entry::Filled { .. } => self.engine.clone(),
+            _ => None,
+        };
+        let moment = match &entry {
+            Entry::Sending { .. } => self.sent_at.clone(),
+            _ => None,
+        };
         JournalDocument {
             entry,
             lines,
             requests,
+            engine,
+            moment,
         }
     }
 
@@ -104,10 +127,25 @@ impl Live {
         self.lines_saved = self.lines.len();
         self.requests_saved = self.requests.len();
         self.note_entry(at, &document.entry);
+        if let Entry::Sending { .. } = &document.entry {
+            self.sent_at.clone_from(&document.moment);
+        }
+        if document.engine.is_some() {
+            self.engine.clone_from(&document.engine);
+        }
     }
 
     /// Keeps the times that entries carry.
     pub(crate) fn note_entry(&mut self, at: Timestamp, entry: &Entry) {
+        if let Entry::Planned(_)
+        | Entry::Skipped { .. }
+        | Entry::Escalated { .. }
+        | Entry::Done { .. }
+        | Entry::BegunAnew { .. }
+        | Entry::Ended { .. } = entry
+        {
+            self.engine = None;
+        }
         match entry {
             Entry::Started if self.started_at.is_none() => self.started_at = Some(at),
             Entry::Called { .. } if self.step_times.last().is_none_or(|(_, end)| end.is_some()) => {

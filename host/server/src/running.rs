@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::house::House;
+use crate::kept_engines::KeptEngines;
 use crate::schemas::Schemas;
 use crate::start::{RebuildError, rebuild};
 use crate::{DefaultsError, ServeConfig};
@@ -144,6 +145,13 @@ impl Server {
         state
             .tree
             .set_engine_settings(Arc::clone(&schemas) as Arc<dyn EngineSettings>);
+        let kept_engines = KeptEngines::open(
+            &data_dir,
+            runtime,
+            &engines.engines,
+            crate::kept_engines::named(&state),
+        )
+        .await;
         let listener =
             TcpListener::bind(config.listen)
                 .await
@@ -163,8 +171,10 @@ impl Server {
             store,
             engines: engines.engines,
             refused: engines.refused,
+            kept_engines,
             schemas,
             clock,
+            steady: crate::steady::Steady::system(),
             installation_token: Mutex::new(token.hash()),
             connections: crate::connections::Connections::default(),
             inventories: crate::inventory::Inventories::default(),
@@ -194,6 +204,7 @@ impl Server {
                 "restored from a backup and on hold: nothing runs until `enginehouse resume`"
             );
         }
+        crate::kept_engines::forget_unnamed(Arc::clone(&house)).await;
         crate::defaults::apply(&house)
             .await
             .map_err(StartError::Defaults)?;

@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod engine;
+#[cfg(test)]
 mod scene;

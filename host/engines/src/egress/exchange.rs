@@ -14,7 +14,8 @@ use tokio::time::Instant;
 use super::address::RefusedAddress;
 use super::endpoint::Endpoint;
 use super::{Connection, Effect, RequestLine, headers, tls};
-use crate::occasion::{Clock, Observer};
+use crate::clock::Clock;
+use crate::occasion::Observer;
 
 /// Largest body of a request, in bytes.
 pub(crate) const BODY_MAX: usize = 16 << 20;

@@ -235,6 +235,7 @@ impl Shell {
             | Event::Cancel { .. }
             | Event::Retry { .. }
             | Event::TakeAsDone { .. }
+            | Event::Doubt { .. }
             | Event::Close { .. } => {}
         }
         let output = self.queue.handle(number, event, self.now).unwrap();

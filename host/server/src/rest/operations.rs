@@ -420,6 +420,14 @@ pub(crate) async fn cancel(caller: Caller, InPath(number): InPath<u64>) -> Answe
             }
             let parts: Vec<OperationId> = operation.all_parts().collect();
             for target in parts.into_iter().chain([number]) {
+                if let Err(missing) = caller.house().engine_of_step(state, target) {
+                    // Nobody can be asked any more: a person has to say what happened.
+                    let reason = missing.message;
+                    if let Ok(output) = state.queue.handle(target, Event::Doubt { reason }, now) {
+                        staged.output.append(output);
+                        continue;
+                    }
+                }
                 let event = Event::Cancel {
                     who: caller.who().to_owned(),
                 };

@@ -14,12 +14,14 @@ use enginehouse_queue::{CallEnd, Event, Operation, Token};
 use enginehouse_reconcile::{Class, Needed, PlannedAction, still_needed};
 
 use crate::house::{House, Staged, State};
+use crate::kept_engines::StepEngine;
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::observe;
 use crate::work::occasion::{listener, occasion, token};
 use crate::work::once::StepJournal;
 use crate::work::reserve::OperationReservations;
+use crate::work::target::lacks_engine;
 
 /// Calls the engine for operation `number` and reports how that ended.
 pub(crate) async fn call(house: &Arc<House>, generation: u64, number: OperationId) {
@@ -96,7 +98,20 @@ async fn run(
 ) -> Result<Option<Event>, Problem> {
     let number = operation.number();
     let order = Order::of(&operation.spec)?;
-    let mut target = Target::of(house, order.node)?;
+    let begun_with = house.engine_of_step(&house.state.lock(), number);
+    let begun_with = match begun_with {
+        Ok(engine) => engine,
+        // It waits: no other engine may go on with the step, and it has not failed.
+        Err(problem) => return Ok(Some(Event::Returned(CallEnd::Deferred(problem)))),
+    };
+    let mut target = match Target::with(house, order.node, begun_with) {
+        Ok(target) => target,
+        // Between two steps of what is half done, the engine was removed.
+        Err(problem) if lacks_engine(&problem) => {
+            return Ok(Some(Event::Returned(CallEnd::Deferred(problem))));
+        }
+        Err(problem) => return Err(problem),
+    };
     let observer = listener(house, operation);
     let request = match &operation.state.request {
         Some(request) => serde_json::from_value(request.clone())
@@ -105,8 +120,17 @@ async fn run(
             Filled::Send(request) => {
                 let value = serde_json::to_value(&request)
                     .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
+                // Before the journal names it.
+                if let Err(error) = house.kept_engines.keep(&target.engine).await {
+                    return Ok(Some(Event::Returned(CallEnd::Deferred(uncopied(
+                        &target, &error,
+                    )))));
+                }
+                let engine = StepEngine::of(&target.engine);
                 let taken = house
-                    .report(generation, number, Event::Filled(value), |_, _, _| {})
+                    .report(generation, number, Event::Filled(value), |state, _, _| {
+                        state.live.entry(number).or_default().engine = Some(engine);
+                    })
                     .await;
                 if taken.is_err() {
                     return Ok(None);
@@ -195,6 +219,21 @@ async fn run(
             with_way_out(failed(&error), operation, order.kind)
         }
     })))
+}
+
+fn uncopied(target: &Target, error: &std::io::Error) -> Problem {
+    let mut problem = Problem::new(
+        Code::Busy,
+        format!(
+            "the engine {} cannot be kept for as long as this step may take: {error}",
+            target.engine.name()
+        ),
+    );
+    problem.detail.hint = Some(
+        "make room in the data directory; a file that was replaced is taken over when the host is started again"
+            .to_owned(),
+    );
+    problem
 }
 
 pub(crate) fn objects(created: &[Object]) -> Vec<String> {

@@ -7,7 +7,7 @@ use enginehouse_model::OperationId;
 use enginehouse_queue::{Event, Once};
 use futures_util::future::BoxFuture;
 
-use crate::house::House;
+use crate::house::{House, State};
 
 /// One step of one operation.
 pub(crate) struct StepJournal {
@@ -44,9 +44,13 @@ impl OnceJournal for StepJournal {
                     })
                 }
                 Some(Once::None) => {
-                    self.report(Event::Sending {
+                    let sending = Event::Sending {
                         sent: request.sent.clone(),
                         digest: request.digest.clone(),
+                    };
+                    let (moment, number) = (self.house.steady.moment(), self.operation);
+                    self.report(sending, move |state| {
+                        state.live.entry(number).or_default().sent_at = Some(moment);
                     })
                     .await?;
                     Ok(Begun::Send)
@@ -61,9 +65,11 @@ impl OnceJournal for StepJournal {
                 OnceEnd::Answered(response) => {
                     let response = serde_json::to_value(response)
                         .map_err(|error| JournalError(error.to_string()))?;
-                    self.report(Event::Answered(response)).await
+                    self.report(Event::Answered(response), |_| {}).await
                 }
-                OnceEnd::NotSent(reason) => self.report(Event::NotSent(reason.clone())).await,
+                OnceEnd::NotSent(reason) => {
+                    self.report(Event::NotSent(reason.clone()), |_| {}).await
+                }
                 // The entry before says all that is known.
                 OnceEnd::Lost(_) => Ok(()),
             }
@@ -72,9 +78,15 @@ impl OnceJournal for StepJournal {
 }
 
 impl StepJournal {
-    async fn report(&self, event: Event) -> Result<(), JournalError> {
+    async fn report(
+        &self,
+        event: Event,
+        also: impl FnOnce(&mut State),
+    ) -> Result<(), JournalError> {
         self.house
-            .report(self.generation, self.operation, event, |_, _, _| {})
+            .report(self.generation, self.operation, event, |state, _, _| {
+                also(state);
+            })
             .await
             .map_err(|problem| JournalError(problem.detail))
     }

@@ -1,5 +1,6 @@
 //! Asks one hypervisor about many tasks in one call.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +11,24 @@ use enginehouse_model::{HypervisorUid, OperationId};
 use enginehouse_queue::{Event, Phase, PollEnd};
 
 use crate::house::House;
+use crate::kept_engines::StepEngine;
 use crate::work::observer::listen;
 use crate::work::target::Place;
 
 /// Time for one batch.
 const POLL_DEADLINE: Duration = Duration::from_secs(120);
 
-/// Polls the tasks that these operations wait for.
+/// A task that is asked about, for an operation and its step.
+type Waiting = (OperationId, u32, TaskQuery);
+
+/// Polls the tasks that these operations wait for; those that another engine began by that one.
 pub(crate) async fn poll(
     house: &Arc<House>,
     generation: u64,
     hypervisor: HypervisorUid,
     operations: Vec<OperationId>,
 ) {
-    let mut waiting = Vec::new();
+    let mut by_engine: BTreeMap<Option<StepEngine>, Vec<Waiting>> = BTreeMap::new();
     {
         let state = house.state.lock();
         for number in operations {
@@ -36,11 +41,39 @@ pub(crate) async fn poll(
                     task: task.clone(),
                     cursor: cursor.clone(),
                 };
+                let live = state.live.get(&number);
+                let engine = live.and_then(|live| live.engine.clone());
+                let waiting = by_engine.entry(engine).or_default();
                 waiting.push((number, step, query));
             }
         }
     }
-    let result = match reach(house, hypervisor) {
+    for (engine, waiting) in by_engine {
+        poll_with(house, generation, hypervisor, engine.as_ref(), waiting).await;
+    }
+}
+
+async fn poll_with(
+    house: &Arc<House>,
+    generation: u64,
+    hypervisor: HypervisorUid,
+    engine: Option<&StepEngine>,
+    waiting: Vec<Waiting>,
+) {
+    let mut begun_with = None;
+    if let Some(named) = engine {
+        begun_with = house.engine_named(named);
+        if begun_with.is_none() {
+            for (number, _, _) in waiting {
+                let end = PollEnd::Failed(named.missing(number));
+                let _ = house
+                    .report(generation, number, Event::Polled(end), |_, _, _| {})
+                    .await;
+            }
+            return;
+        }
+    }
+    let result = match reach(house, hypervisor, begun_with) {
         Ok((engine, connection)) => {
             let listeners = waiting
                 .iter()
@@ -76,14 +109,19 @@ pub(crate) async fn poll(
 fn reach(
     house: &House,
     hypervisor: HypervisorUid,
+    begun_with: Option<Arc<Engine>>,
 ) -> Result<(Arc<Engine>, Arc<Connection>), Problem> {
     let place = {
         let state = house.state.lock();
         state.tree.hypervisor(hypervisor).map(Place::of)
     };
-    place
-        .ok_or_else(|| Problem::new(Code::Conflict, "the hypervisor entry is gone"))?
-        .reach(house)
+    let place =
+        place.ok_or_else(|| Problem::new(Code::Conflict, "the hypervisor entry is gone"))?;
+    let Some(engine) = begun_with else {
+        return place.reach(house);
+    };
+    let connection = place.connection(house, &engine)?;
+    Ok((engine, connection))
 }
 
 fn take_in(house: &House, number: OperationId, task: &TaskState) -> PollEnd {

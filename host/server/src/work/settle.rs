@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use enginehouse_documents::{ActionRequest, Code, Problem};
+use enginehouse_documents::{ActionRequest, Code, Problem, Sent};
 use enginehouse_engines::{Failure, Occasion, Settled};
 use enginehouse_model::{OperationId, Timestamp};
 use enginehouse_queue::{Event, Once, Operation, SettleEnd, Token};
@@ -48,12 +48,25 @@ pub(crate) async fn settle(house: &Arc<House>, generation: u64, number: Operatio
         .await;
 }
 
+/// From when on "not started" is believed: see [`crate::steady`].
+fn believable_at(house: &House, number: OperationId, sent: &Sent, lag_ms: u64) -> Timestamp {
+    let state = house.state.lock();
+    let left_at = state
+        .live
+        .get(&number)
+        .and_then(|live| live.sent_at.as_ref());
+    let left_ms = house.steady.until_believable(sent, lag_ms, left_at);
+    house.now().plus_ms(left_ms)
+}
+
 async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Problem> {
     let (Once::Sending { sent, .. } | Once::Answered { sent, .. }) = &operation.state.once else {
         return Err(Problem::new(Code::Invalid, "there is no request to settle"));
     };
     let order = Order::of(&operation.spec)?;
-    let target = Target::of(house, order.node)?;
+    // Where it is not there any more, this is asked again later.
+    let begun_with = house.engine_of_step(&house.state.lock(), operation.number())?;
+    let target = Target::with(house, order.node, begun_with)?;
     let request: ActionRequest = operation
         .state
         .request
@@ -85,7 +98,7 @@ async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Pro
             note: waiting.note,
         },
         Ok(Settled::NotStarted) => SettleEnd::NotStarted {
-            believable_at: Timestamp(sent.deadline).plus_ms(lag),
+            believable_at: believable_at(house, operation.number(), sent, lag),
         },
         Ok(Settled::Unknown(reason)) => SettleEnd::Unknown(reason),
         Err(error) => match &error.failure {

@@ -30,6 +30,14 @@ pub(crate) struct Target {
     pub shutdown_timeout_ms: u64,
 }
 
+/// What an entry that names no engine is wrong in.
+const ENGINE_FIELD: &str = "type";
+
+/// Whether the problem is that there is no engine: what has begun waits until there is one.
+pub(crate) fn lacks_engine(problem: &Problem) -> bool {
+    problem.detail.field.as_deref() == Some(ENGINE_FIELD)
+}
+
 /// A hypervisor of the tree, found by name at a node or by uid.
 pub(crate) struct Place {
     pub uid: HypervisorUid,
@@ -48,11 +56,19 @@ impl Place {
 
     /// Engine and connection of it.
     pub(crate) fn reach(&self, house: &House) -> Result<(Arc<Engine>, Arc<Connection>), Problem> {
+        let engine = self.engine(house)?;
+        let connection = self.connection(house, &engine)?;
+        Ok((engine, connection))
+    }
+
+    /// The engine that its `type` names; see [`lacks_engine`].
+    fn engine(&self, house: &House) -> Result<Arc<Engine>, Problem> {
         let Some(kind) = &self.entry.kind else {
             let mut problem = Problem::new(
                 Code::Invalid,
                 format!("hypervisor `{}` has no `type`", self.name),
             );
+            problem.detail.field = Some(ENGINE_FIELD.to_owned());
             problem.detail.hint = Some("write which engine it is of, as in `type: proxmox`".into());
             return Err(problem);
         };
@@ -69,6 +85,7 @@ impl Place {
                     self.name, kind.0
                 ),
             );
+            problem.detail.field = Some(ENGINE_FIELD.to_owned());
             problem.detail.hint = Some(if known.is_empty() {
                 "no engine is loaded: put its .wasm into the engines directory and start the host again"
                     .to_owned()
@@ -77,17 +94,25 @@ impl Place {
             });
             return Err(problem);
         };
+        Ok(Arc::clone(engine))
+    }
+
+    /// The way to it, for that engine.
+    pub(crate) fn connection(
+        &self,
+        house: &House,
+        engine: &Engine,
+    ) -> Result<Arc<Connection>, Problem> {
         let password = crate::connections::password(&self.name, &self.entry, |secret| {
             house.state.lock().secrets.open(secret)
         })?;
-        let connection = house.connections.get(
+        house.connections.get(
             self.uid,
             &self.name,
             &self.entry,
             password,
             engine.description(),
-        )?;
-        Ok((Arc::clone(engine), connection))
+        )
     }
 }
 
@@ -95,6 +120,15 @@ impl Target {
     /// The descriptor `node` as it is now. The machine on record decides about the hypervisor, where
     /// there is one; otherwise the definition does.
     pub(crate) fn of(house: &House, node: NodeUid) -> Result<Self, Problem> {
+        Self::with(house, node, None)
+    }
+
+    /// The same for a step that was begun with an engine: see [`House::engine_of_step`].
+    pub(crate) fn with(
+        house: &House,
+        node: NodeUid,
+        begun_with: Option<Arc<Engine>>,
+    ) -> Result<Self, Problem> {
         let (name, desired, record, place) = {
             let state = house.state.lock();
             let name = state
@@ -110,7 +144,11 @@ impl Target {
             let place = place_of(&state, &name, &computed, record.as_ref())?;
             (name, computed.config(), record, place)
         };
-        let (engine, connection) = place.reach(house)?;
+        let engine = match begun_with {
+            Some(engine) => engine,
+            None => place.engine(house)?,
+        };
+        let connection = place.connection(house, &engine)?;
         let rules = Rules::new(engine.description());
         let shutdown_timeout_ms = place.entry.limits.shutdown_timeout_s.map_or_else(
             || u64::try_from(house.config.shutdown_timeout.as_millis()).unwrap_or(u64::MAX),
