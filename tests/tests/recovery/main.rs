@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod backup;
 #[cfg(test)]
+mod disk;
+#[cfg(test)]
 mod engine;
 #[cfg(test)]
 mod scene;
