@@ -28,6 +28,7 @@ mod operation;
 mod parts;
 mod position;
 mod queue;
+mod reach;
 mod resume;
 mod slots;
 mod spec;

@@ -2,11 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enginehouse_model::documents::Problem;
 use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
 
 use crate::backoff::Backoff;
-use crate::breaker::{Breakers, Lost, contact};
+use crate::breaker::{Breakers, contact};
 use crate::command::{Command, Event, Output, PollEnd};
 use crate::decide::{decide, expects};
 use crate::entry::{Entry, Final};
@@ -47,11 +46,11 @@ impl Default for Limits {
 pub struct Queue {
     pub(crate) operations: BTreeMap<OperationId, Operation>,
     lanes: Lanes,
-    slots: Slots,
+    pub(crate) slots: Slots,
     pub(crate) timers: Timers,
-    breakers: Breakers,
+    pub(crate) breakers: Breakers,
     /// What is due at hypervisors that are lost.
-    parked: BTreeSet<(HypervisorUid, OperationId)>,
+    pub(crate) parked: BTreeSet<(HypervisorUid, OperationId)>,
     /// Operation -> those that wait for its end.
     pub(crate) dependents: BTreeMap<OperationId, BTreeSet<OperationId>>,
 }
@@ -89,12 +88,6 @@ impl Queue {
 
     pub(crate) fn first_of(&self, target: NodeUid) -> Option<OperationId> {
         self.lanes.first(target)
-    }
-
-    /// A hypervisor that does not answer: its operations wait until it does.
-    #[must_use]
-    pub fn lost(&self, hypervisor: HypervisorUid) -> Option<&Lost> {
-        self.breakers.lost(hypervisor)
     }
 
     /// When [`Queue::tick`] has something to do. A time that is past: at once.
@@ -251,127 +244,6 @@ impl Queue {
         {
             let delay = Backoff::POLL.delay_ms(number, polls.saturating_sub(1));
             self.timers.set(number, now.plus_ms(delay));
-        }
-    }
-
-    fn note_contact(
-        &mut self,
-        hypervisor: HypervisorUid,
-        contact: Result<(), &Problem>,
-        now: Timestamp,
-        output: &mut Output,
-    ) {
-        match contact {
-            Ok(()) if self.breakers.answered(hypervisor) => self.found(hypervisor, now, output),
-            Ok(()) => {}
-            Err(problem) => {
-                if self.breakers.failed(hypervisor, problem, now) {
-                    self.slots.set_lost(hypervisor, true);
-                    output.turned.push((hypervisor, true));
-                }
-            }
-        }
-    }
-
-    /// After the database was restored from a backup, and somebody says that it may go on. What had
-    /// begun by then may have gone on after the backup, to an end that is not known here: neither its
-    /// plan nor its requests say any more what is the case. All of it begins again by looking. What is
-    /// in doubt stays so.
-    pub fn begin_anew(&mut self, who: &str, now: Timestamp) -> Output {
-        let mut output = Output::default();
-        let numbers: Vec<OperationId> = self.operations.keys().copied().collect();
-        for number in numbers {
-            let Some(operation) = self.operations.get(&number) else {
-                continue;
-            };
-            match &operation.phase {
-                // What is asked for when the last part has ended is asked for again.
-                Phase::Pending => output.append(self.parts_ended(number, now)),
-                Phase::InDoubt { .. } | Phase::Ended { .. } => {}
-                Phase::Starting
-                | Phase::Between
-                | Phase::Calling
-                | Phase::Settling
-                | Phase::Waiting { .. }
-                | Phase::Postponed { .. } => {
-                    let hypervisor = operation.spec.hypervisor;
-                    let entry = Entry::BegunAnew {
-                        who: who.to_owned(),
-                    };
-                    output.append(self.take(number, vec![entry]).unwrap_or_default());
-                    self.timers.clear(number);
-                    if let Some(hypervisor) = hypervisor {
-                        self.parked.remove(&(hypervisor, number));
-                    }
-                    output.commands.push(Command::Prepare { operation: number });
-                }
-            }
-        }
-        output.append(self.schedule(now));
-        output
-    }
-
-    /// Takes a hypervisor for lost until a probe, which is due at once, says otherwise.
-    pub fn suspect(&mut self, hypervisor: HypervisorUid, problem: &Problem, now: Timestamp) {
-        if self.breakers.lost(hypervisor).is_none() {
-            self.breakers.lose(hypervisor, problem, now, now);
-            self.slots.set_lost(hypervisor, true);
-        }
-    }
-
-    /// What [`Command::Probe`] found; also told when somebody else reached the hypervisor.
-    pub fn probed(
-        &mut self,
-        hypervisor: HypervisorUid,
-        found: Result<(), Problem>,
-        now: Timestamp,
-    ) -> Output {
-        let mut output = Output::default();
-        match found {
-            Ok(()) => self.note_contact(hypervisor, Ok(()), now, &mut output),
-            Err(problem) => self.breakers.still_lost(hypervisor, problem, now),
-        }
-        output.append(self.schedule(now));
-        output
-    }
-
-    /// Everything that was due meanwhile is due now.
-    fn found(&mut self, hypervisor: HypervisorUid, now: Timestamp, output: &mut Output) {
-        self.slots.set_lost(hypervisor, false);
-        output.turned.push((hypervisor, false));
-        let parked: Vec<(HypervisorUid, OperationId)> = self
-            .parked
-            .iter()
-            .filter(|(at, _)| *at == hypervisor)
-            .copied()
-            .collect();
-        for one in parked {
-            self.parked.remove(&one);
-            self.timers.set(one.1, now);
-        }
-        // The back-off that its operations are in was for what is over now.
-        let postponed: Vec<OperationId> = self
-            .operations
-            .values()
-            .filter(|operation| operation.spec.hypervisor == Some(hypervisor))
-            .filter(|operation| {
-                let unreachable = operation.obstacle.as_ref().is_some_and(|problem| {
-                    problem.code == enginehouse_model::documents::Code::Unreachable
-                });
-                // A settlement waits for a time, not for the hypervisor.
-                unreachable
-                    && matches!(
-                        &operation.phase,
-                        Phase::Postponed {
-                            then: Then::Prepare | Then::Call,
-                            ..
-                        }
-                    )
-            })
-            .map(Operation::number)
-            .collect();
-        for number in postponed {
-            self.timers.set(number, now);
         }
     }
 

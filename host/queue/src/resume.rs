@@ -95,6 +95,44 @@ impl Queue {
         }
     }
 
+    /// After the database was restored from a backup, and somebody says that it may go on. What had
+    /// begun by then may have gone on after the backup, to an end that is not known here: neither its
+    /// plan nor its requests say any more what is the case. All of it begins again by looking. What is
+    /// in doubt stays so.
+    pub fn begin_anew(&mut self, who: &str, now: Timestamp) -> Output {
+        let mut output = Output::default();
+        let numbers: Vec<OperationId> = self.operations.keys().copied().collect();
+        for number in numbers {
+            let Some(operation) = self.operations.get(&number) else {
+                continue;
+            };
+            match &operation.phase {
+                // What is asked for when the last part has ended is asked for again.
+                Phase::Pending => output.append(self.parts_ended(number, now)),
+                Phase::InDoubt { .. } | Phase::Ended { .. } => {}
+                Phase::Starting
+                | Phase::Between
+                | Phase::Calling
+                | Phase::Settling
+                | Phase::Waiting { .. }
+                | Phase::Postponed { .. } => {
+                    let hypervisor = operation.spec.hypervisor;
+                    let entry = Entry::BegunAnew {
+                        who: who.to_owned(),
+                    };
+                    output.append(self.take(number, vec![entry]).unwrap_or_default());
+                    self.timers.clear(number);
+                    if let Some(hypervisor) = hypervisor {
+                        self.parked.remove(&(hypervisor, number));
+                    }
+                    output.commands.push(Command::Prepare { operation: number });
+                }
+            }
+        }
+        output.append(self.schedule(now));
+        output
+    }
+
     fn resume(&mut self, number: OperationId, now: Timestamp) -> Output {
         let Some(operation) = self.operations.get(&number) else {
             return Output::default();
