@@ -1,21 +1,22 @@
 //! The client: one method for each route.
 
+mod sending;
+
 use std::time::Duration;
 
-use enginehouse_model::{FullName, NodeUid, OperationId, SecretName, Timestamp};
+use enginehouse_model::{FullName, OperationId, SecretName};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
-use reqwest::{Method, RequestBuilder, Url};
+use reqwest::{Method, Url};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
 use crate::{
     Access, Backup, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
-    ExecutedPage, Export, GrantList, Healthz, HistoryPage, HypervisorList, ImportAnswer,
-    ImportRequest, Info, LogPage, MoveRequest, Node, Operation, OperationKind, OperationPage,
-    OperationRequest, OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem,
-    RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList,
-    SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    ExecutedFilter, ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage,
+    HypervisorList, ImportAnswer, ImportRequest, Info, LogPage, MoveRequest, Node, Operation,
+    OperationFilter, OperationKind, OperationPage, OperationRequest, OperationState,
+    OperationStream, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage, ResolveAs,
+    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -31,61 +32,12 @@ const IMPORT: Duration = Duration::from_secs(600);
 /// The same for a backup, all of it.
 const BACKUP: Duration = Duration::from_secs(3600);
 
-/// Pauses before an order is sent again whose connection was lost: a server that is started again is
-/// there within them.
-const RETRIES: [Duration; 7] = [
-    Duration::from_millis(100),
-    Duration::from_millis(200),
-    Duration::from_millis(400),
-    Duration::from_millis(800),
-    Duration::from_millis(1600),
-    Duration::from_millis(3200),
-    Duration::from_millis(3200),
-];
-
 /// Speaks to one server. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
     /// Ends with `/`.
     base: Url,
-}
-
-/// Which operations to list. Default: the newest of all.
-#[derive(Clone, Debug, Default)]
-pub struct OperationFilter {
-    pub state: Option<OperationState>,
-    /// Those about this node or what is below it.
-    pub path: Option<FullName>,
-    /// Those with a lower number.
-    pub before: Option<OperationId>,
-    pub limit: Option<u32>,
-}
-
-/// Which lines of the executed log. Default: the newest of all.
-#[derive(Clone, Debug, Default)]
-pub struct ExecutedFilter {
-    /// Those about this node or what is, or was, below it.
-    pub path: Option<FullName>,
-    /// Those that this subject ordered.
-    pub who: Option<String>,
-    pub kind: Option<OperationKind>,
-    pub outcome: Option<OperationState>,
-    /// Those that ended then or later.
-    pub since: Option<Timestamp>,
-    /// Those that ended before.
-    pub until: Option<Timestamp>,
-    /// [`ExecutedPage::next`] of the page before.
-    pub before: Option<String>,
-    pub limit: Option<u32>,
-}
-
-/// Whose history.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HistoryOf {
-    /// The node of that name, or the last that had it.
-    Path(FullName),
-    Uid(NodeUid),
 }
 
 impl Client {
@@ -478,152 +430,6 @@ impl Client {
     pub async fn resume(&self) -> Result<Resumed, ClientError> {
         self.send(self.request(Method::POST, routes::RESUME, ANSWER)?)
             .await
-    }
-
-    fn unreachable(&self, source: reqwest::Error) -> ClientError {
-        ClientError::Unreachable {
-            url: self.url().to_owned(),
-            source: source.without_url(),
-        }
-    }
-
-    /// What an answer says that is not the one asked for.
-    async fn refusal(&self, answer: reqwest::Response) -> ClientError {
-        let status = answer.status().as_u16();
-        match answer.bytes().await {
-            Ok(body) => match serde_json::from_slice::<Problem>(&body) {
-                Ok(problem) => ClientError::Refused(Box::new(problem)),
-                Err(_) => ClientError::Answer {
-                    url: self.url().to_owned(),
-                    status,
-                    source: None,
-                },
-            },
-            Err(source) => self.unreachable(source),
-        }
-    }
-
-    async fn get<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        query: &(impl Serialize + ?Sized),
-    ) -> Result<T, ClientError> {
-        let request = self.request(Method::GET, path, ANSWER)?;
-        self.send(request.query(query)).await
-    }
-
-    /// `GET {collection}/{name}`, the name escaped.
-    async fn get_named<T: DeserializeOwned>(
-        &self,
-        collection: &str,
-        name: &str,
-    ) -> Result<T, ClientError> {
-        let url = self.named(collection, name)?;
-        self.send(self.http.get(url).timeout(ANSWER)).await
-    }
-
-    /// `{collection}/{name}`, the name escaped.
-    fn named(&self, collection: &str, name: &str) -> Result<Url, ClientError> {
-        let mut url = self.url_of(collection)?;
-        match url.path_segments_mut() {
-            Ok(mut segments) => {
-                segments.push(name);
-            }
-            Err(()) => return Err(self.no_url()),
-        }
-        Ok(url)
-    }
-
-    async fn post<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        body: &impl Serialize,
-    ) -> Result<T, ClientError> {
-        let request = self.request(Method::POST, path, ANSWER)?;
-        self.send(request.json(body)).await
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        timeout: Duration,
-    ) -> Result<RequestBuilder, ClientError> {
-        let url = self.url_of(path)?;
-        Ok(self.http.request(method, url).timeout(timeout))
-    }
-
-    fn url_of(&self, path: &str) -> Result<Url, ClientError> {
-        self.base
-            .join(path.trim_start_matches('/'))
-            .map_err(|_| self.no_url())
-    }
-
-    fn no_url(&self) -> ClientError {
-        ClientError::Url {
-            url: self.url().to_owned(),
-        }
-    }
-
-    /// Sends an order, and again when the connection is lost after it may have arrived. A server that
-    /// was not there to begin with is not asked again.
-    async fn send_order<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        key: Option<&str>,
-    ) -> Result<T, ClientError> {
-        let drawn;
-        let key = match key {
-            Some(key) => key,
-            None => {
-                drawn = Uuid::now_v7().to_string();
-                &drawn
-            }
-        };
-        let request = request.header(routes::IDEMPOTENCY_KEY, key);
-        let mut pauses = RETRIES.iter();
-        let mut lost = false;
-        loop {
-            let Some(again) = request.try_clone() else {
-                return self.send(request).await;
-            };
-            let error = match self.send(again).await {
-                Err(ClientError::Unreachable { url, source }) => {
-                    if source.is_timeout() || (source.is_connect() && !lost) {
-                        return Err(ClientError::Unreachable { url, source });
-                    }
-                    ClientError::Unreachable { url, source }
-                }
-                other => return other,
-            };
-            lost = true;
-            match pauses.next() {
-                Some(pause) => tokio::time::sleep(*pause).await,
-                None => return Err(error),
-            }
-        }
-    }
-
-    async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
-        let unreachable = |source: reqwest::Error| ClientError::Unreachable {
-            url: self.url().to_owned(),
-            source: source.without_url(),
-        };
-        let answer = request.send().await.map_err(unreachable)?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(unreachable)?;
-        let not_understood = |source| ClientError::Answer {
-            url: self.url().to_owned(),
-            status: status.as_u16(),
-            source,
-        };
-        if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|source| not_understood(Some(source)));
-        }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
-            Err(_) => Err(not_understood(None)),
-        }
     }
 }
 

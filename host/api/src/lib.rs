@@ -13,6 +13,7 @@ mod client;
 mod engines;
 mod error;
 pub mod events;
+mod filters;
 mod grants;
 mod history;
 mod hypervisors;
@@ -33,10 +34,11 @@ mod text;
 mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
-pub use client::{BackupStream, Client, ExecutedFilter, HistoryOf, OperationFilter};
+pub use client::{BackupStream, Client};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use events::{End, EndReason, NodeEvent, OperationEvent, Reset};
+pub use filters::{ExecutedFilter, HistoryOf, OperationFilter};
 pub use grants::{Grant, GrantChange, GrantList, Role};
 pub use history::{
     DefinitionVersions, HistoryChange, HistoryEntry, HistoryMachine, HistoryPage, HistoryPart,
