@@ -42,7 +42,7 @@ impl Queue {
         }
     }
 
-    /// What [`Command::Probe`] found; also told when somebody else reached the hypervisor.
+    /// What [`Command::Probe`](crate::Command::Probe) found; also told when somebody else reached the hypervisor.
     pub fn probed(
         &mut self,
         hypervisor: HypervisorUid,
