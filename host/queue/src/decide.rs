@@ -1,7 +1,7 @@
 //! What follows from an event: the entries, as a function of state, event and time.
 
 use enginehouse_model::Timestamp;
-use enginehouse_model::documents::{Code, Problem};
+use enginehouse_model::documents::{Code, Problem, TaskEnd};
 
 use crate::backoff::Backoff;
 use crate::command::{CallEnd, Event, PollEnd, SettleEnd};
@@ -407,17 +407,7 @@ fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<En
             token,
             created,
             note,
-        } => match gives_up {
-            None => vec![waiting(task, token, created, note, now)],
-            Some(problem) => vec![
-                Entry::Moved {
-                    token,
-                    created,
-                    note,
-                },
-                failed(problem),
-            ],
-        },
+        } => vec![waiting(task, token, created, note, now)],
         SettleEnd::NotStarted { believable_at } if now >= believable_at => vec![
             Entry::NotSent {
                 reason: "the provider shows no effect of it".to_owned(),
@@ -472,13 +462,14 @@ fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<En
 fn after_poll(operation: &Operation, end: PollEnd) -> Vec<Entry> {
     match end {
         PollEnd::Running { .. } | PollEnd::Failed(_) => Vec::new(),
+        PollEnd::Ended(end) if operation.state.broken.is_some() => given_up(operation, end),
         PollEnd::Ended(end) => vec![Entry::TaskEnded { end }, called(1)],
         PollEnd::Lost if operation.state.origin.is_some() => vec![Entry::Settling {
             reason: "the provider no longer knows the task".to_owned(),
         }],
         PollEnd::Lost => vec![
             Entry::TaskEnded {
-                end: enginehouse_model::documents::TaskEnd {
+                end: TaskEnd {
                     warnings: vec![
                         "the provider no longer knows the task; its result was looked at instead"
                             .to_owned(),
@@ -489,4 +480,23 @@ fn after_poll(operation: &Operation, end: PollEnd) -> Vec<Entry> {
             Entry::Called { attempt: 1 },
         ],
     }
+}
+
+/// The engine broke twice over the request that began this task, and is not called again. Only now
+/// does nothing of the step go on at the provider any more.
+fn given_up(operation: &Operation, end: TaskEnd) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    if let Some(mut problem) = operation.state.broken.clone() {
+        let how = match &end.problem {
+            None => "ended well".to_owned(),
+            Some(failure) => format!("failed: {failure}"),
+        };
+        problem.message = format!(
+            "{}; the provider's task of its last request {how}",
+            problem.message
+        );
+        entries.push(failed(problem));
+    }
+    entries.insert(0, Entry::TaskEnded { end });
+    entries
 }

@@ -40,7 +40,8 @@ pub struct StepState {
     pub attempt: u32,
     /// How often the engine broke in this phase.
     pub traps: u32,
-    /// How it broke the second time: a settlement then only records what exists.
+    /// How it broke the second time: a settlement then only records what exists, and a task that
+    /// still runs is waited for, before the step fails.
     pub broken: Option<Problem>,
     /// Failures in a row that may pass; the delay grows with them.
     pub retries: u32,

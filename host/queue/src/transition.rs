@@ -389,6 +389,7 @@ fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], not
         request: before.request,
         token: Some(token.clone()),
         escalated: before.escalated,
+        broken: before.broken,
         phases: before.phases.saturating_add(1),
         origin,
         touched,

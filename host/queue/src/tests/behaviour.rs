@@ -5,8 +5,8 @@ use enginehouse_model::documents::{Code, Note};
 use serde_json::json;
 
 use super::fixture::{
-    Bench, ONE, again, at, done, fails, hypervisor, not_started, prepared, problem, sending,
-    settled, spec, step, task_ended, traps, wait,
+    Bench, ONE, again, at, done, fails, finish, hypervisor, not_started, prepared, problem,
+    sending, settled, spec, step, task_ended, traps, wait,
 };
 use crate::{
     CallEnd, Command, Event, Final, Limits, Once, Phase, PollEnd, SettleEnd, StepPlan, Token,
@@ -229,73 +229,6 @@ fn a_lost_answer_goes_on_with_what_settling_found() {
         operations: vec![ONE],
     };
     assert_eq!(bench.wake(), [poll]);
-}
-
-#[test]
-fn a_first_trap_is_handed_the_answer_and_a_second_settles_records_and_fails() {
-    let mut bench = Bench::calling(&["create"]);
-    bench.tell(sending());
-    bench.tell(Event::Answered(json!({"data": "t1"})));
-    assert_eq!(bench.tell(traps()), [CALL]);
-    assert!(matches!(bench.one().state.once, Once::Answered { .. }));
-    assert_eq!(bench.tell(traps()), [SETTLE]);
-    assert_eq!(bench.tell(settled(moved(3)))[..], finish());
-    let (state, words) = bench.end();
-    assert_eq!(state, "failed");
-    assert_eq!(words.unwrap(), "provider: the provider says provider");
-    assert_eq!(bench.ended[0].created, ["machine 105"]);
-}
-
-fn finish() -> [Command; 1] {
-    [Command::Finish { operation: ONE }]
-}
-
-#[test]
-fn a_second_trap_without_a_request_fails() {
-    let mut bench = Bench::calling(&["create"]);
-    assert_eq!(bench.tell(traps()), [CALL]);
-    assert_eq!(bench.tell(traps()), finish());
-    assert_eq!(bench.end().0, "failed");
-}
-
-#[test]
-fn a_settlement_that_breaks_is_tried_again_before_a_person_is_asked() {
-    let mut bench = Bench::settling(&["create"]);
-    for _ in 0..2 {
-        bench.tell(settled(SettleEnd::Broken(problem(Code::Unreachable))));
-        assert_eq!(bench.wake(), [SETTLE]);
-    }
-    bench.tell(settled(SettleEnd::Broken(problem(Code::Unreachable))));
-    assert_eq!(bench.one().state_name(), "in_doubt");
-}
-
-#[test]
-fn a_retry_out_of_doubt_begins_with_a_clean_slate() {
-    let mut bench = Bench::calling(&["create"]);
-    bench.tell(fails(Code::Busy));
-    bench.wake();
-    bench.tell(sending());
-    bench.tell(Event::Answered(json!({})));
-    bench.tell(traps());
-    bench.tell(traps());
-    bench.tell(settled(SettleEnd::Unknown("no trace".to_owned())));
-    bench.now = bench.now.plus_ms(Limits::default().busy_ms * 2);
-    let who = "tester".to_owned();
-    assert_eq!(bench.tell(Event::Retry { who }), [CALL]);
-    bench.tell(fails(Code::Busy));
-    assert_eq!(
-        bench.one().state_name(),
-        "running",
-        "busy for the first time"
-    );
-    bench.wake();
-    bench.tell(sending());
-    bench.tell(fails(Code::Unreachable));
-    assert_eq!(
-        bench.tell(settled(moved(1))),
-        [CALL],
-        "no traps are left over"
-    );
 }
 
 #[test]

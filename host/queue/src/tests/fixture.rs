@@ -128,6 +128,11 @@ pub(super) fn cancel() -> Event {
     }
 }
 
+/// Operation 1 is over.
+pub(super) fn finish() -> [Command; 1] {
+    [Command::Finish { operation: ONE }]
+}
+
 /// A queue with operation 1 and its journal, in which every output is taken for committed.
 pub(super) struct Bench {
     pub queue: Queue,

@@ -10,6 +10,7 @@
 
 mod behaviour;
 mod breaker;
+mod broken;
 mod cancel;
 mod cost;
 mod engine;
