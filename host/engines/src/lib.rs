@@ -47,7 +47,8 @@ pub use answer::{
 };
 pub use clock::{Clock, since_boot_ms};
 pub use egress::{
-    Auth, Connection, ConnectionError, ConnectionSpec, Effect, RequestLimits, RequestLine, Tls,
+    Auth, Connection, ConnectionError, ConnectionSpec, Effect, Rate, RequestLimits, RequestLine,
+    Tls,
 };
 pub use engine::Engine;
 pub use error::{CallError, Failure, LoadError, OnceState, RuntimeError};

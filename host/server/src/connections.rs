@@ -4,12 +4,13 @@
 //! session, and the limits of requests.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use enginehouse_documents::{AuthScheme, Code, Description, Problem};
-use enginehouse_engines::{Auth, Connection, ConnectionSpec, Secret, Tls};
+use enginehouse_engines::{Auth, Connection, ConnectionSpec, Rate, Secret, Tls};
 use enginehouse_model::{HypervisorUid, SecretName};
 use enginehouse_secrets::Zeroizing;
 use enginehouse_tree::{HypervisorEntry, Secret as WrittenSecret, Secrets};
@@ -143,6 +144,11 @@ fn spec(
     if let Some(requests) = entry.limits.requests {
         spec.limits.concurrent = (requests as usize).max(1);
     }
+    spec.limits.rate =
+        (entry.limits.requests_per_second.and_then(NonZeroU32::new)).map(|rate| Rate {
+            per_second: rate,
+            burst: (entry.limits.request_burst.and_then(NonZeroU32::new)).unwrap_or(rate),
+        });
     if let Some(seconds) = entry.limits.request_timeout_s {
         spec.limits.request_timeout = Duration::from_secs(u64::from(seconds.max(1)));
     }

@@ -68,6 +68,10 @@ pub struct Limits {
     pub clones_per_template: Option<u32>,
     /// HTTP requests at once.
     pub requests: Option<u32>,
+    /// HTTP requests a second.
+    pub requests_per_second: Option<u32>,
+    /// HTTP requests that may leave at once after a quiet while; unset: as many as in one second.
+    pub request_burst: Option<u32>,
     /// Seconds until a request without an answer is given up.
     pub request_timeout_s: Option<u32>,
     /// Seconds to go on trying while the provider says that it is busy.
@@ -333,6 +337,8 @@ impl Limits {
             "Operations at once.",
             "Clones of one template at once.",
             "HTTP requests at once.",
+            "HTTP requests a second; unset: as many as come.",
+            "HTTP requests that may leave at once after a quiet while; unset: as many as `requests_per_second`.",
             "Seconds until a request without an answer is given up.",
             "Seconds to go on trying while the provider says that it is busy.",
             "Seconds that a guest has to shut down by itself before it is stopped.",
@@ -344,10 +350,12 @@ impl Limits {
         Value::Object(object_of(members.collect()))
     }
 
-    const KEYS: [&str; 6] = [
+    const KEYS: [&str; 8] = [
         "concurrent",
         "clones_per_template",
         "requests",
+        "requests_per_second",
+        "request_burst",
         "request_timeout_s",
         "busy_timeout_s",
         "shutdown_timeout_s",
@@ -360,6 +368,8 @@ impl Limits {
             concurrent: limit("concurrent"),
             clones_per_template: limit("clones_per_template"),
             requests: limit("requests"),
+            requests_per_second: limit("requests_per_second"),
+            request_burst: limit("request_burst"),
             request_timeout_s: limit("request_timeout_s"),
             busy_timeout_s: limit("busy_timeout_s"),
             shutdown_timeout_s: limit("shutdown_timeout_s"),
@@ -371,6 +381,8 @@ impl Limits {
             self.concurrent,
             self.clones_per_template,
             self.requests,
+            self.requests_per_second,
+            self.request_burst,
             self.request_timeout_s,
             self.busy_timeout_s,
             self.shutdown_timeout_s,

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::address::Resolver;
 use super::endpoint::Endpoint;
 use super::login::Credentials;
+use super::pace::Pace;
 use super::tls::{self, Seen};
 use super::{ConnectionError, ConnectionSpec, Tls};
 use crate::redact::Redactor;
@@ -37,6 +38,7 @@ pub struct Connection {
     pub(super) resolver: Resolver,
     pub(super) seen: Seen,
     pub(super) permits: Arc<Semaphore>,
+    pub(super) pace: Option<Pace>,
     pub(crate) redactor: Redactor,
 }
 
@@ -106,6 +108,7 @@ impl Connection {
             resolver,
             seen,
             permits: Arc::new(Semaphore::new(spec.limits.concurrent.max(1))),
+            pace: spec.limits.rate.map(Pace::new),
             redactor: Redactor::new([spec.password.reveal()]),
             spec,
         }))

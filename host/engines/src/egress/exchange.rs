@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::address::RefusedAddress;
 use super::endpoint::Endpoint;
+use super::pace::Turn;
 use super::{Connection, Effect, RequestLine, headers, tls};
 use crate::clock::Clock;
 use crate::occasion::Observer;
@@ -243,6 +244,18 @@ impl Connection {
         })
     }
 
+    /// Reserves the turn of one request: how long it has to wait for it. `busy` when that is too
+    /// long to wait.
+    pub(super) fn turn(&self) -> Result<Duration, Problem> {
+        let Some(pace) = &self.pace else {
+            return Ok(Duration::ZERO);
+        };
+        match pace.reserve() {
+            Turn::In(wait) => Ok(wait),
+            Turn::TooFar(wait) => Err(pace.busy(&self.spec.name, wait)),
+        }
+    }
+
     /// Sends a request that is not `once`. One that only reads is sent again, over a new connection,
     /// when the kept one turns out to be dead.
     pub(crate) async fn exchange(
@@ -250,6 +263,7 @@ impl Connection {
         prepared: &Prepared,
         reporting: &Reporting,
     ) -> Result<Live, Problem> {
+        tokio::time::sleep(self.turn()?).await;
         let began = Instant::now();
         let deadline = began + prepared.timeout;
         let result = match self

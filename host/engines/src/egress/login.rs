@@ -242,6 +242,7 @@ impl Connection {
         deadline: Instant,
         reporting: &Reporting,
     ) -> Result<Ticket, Problem> {
+        tokio::time::sleep(self.turn()?).await;
         let began = Instant::now();
         let mut body = String::new();
         for (name, value) in [

@@ -11,12 +11,14 @@ mod exchange;
 mod headers;
 mod login;
 mod once;
+mod pace;
 mod spec;
 mod tls;
 
 pub use connection::Connection;
 pub(crate) use exchange::{Live, Outgoing, Reporting};
 pub(crate) use once::{OnceResult, OnceSlot};
+pub use pace::Rate;
 pub use spec::{Auth, ConnectionError, ConnectionSpec, RequestLimits, Tls};
 
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@
 //! what a guest decided on is what a second run will see.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use enginehouse_documents::{Code, Problem, Sent, TaskEnd};
 use tokio::sync::watch;
@@ -90,16 +91,19 @@ async fn perform(
     after: Option<TaskEnd>,
     reporting: &Reporting,
 ) -> OnceResult {
+    // Reserved before the journal is asked, so that the deadline it is told counts from the request's
+    // turn. A request that was answered already is not sent: no turn is too far off for that.
+    let turn = connection.turn();
     let began = Instant::now();
     let at = reporting.clock.now();
-    let timeout = u64::try_from(prepared.timeout.as_millis()).unwrap_or(u64::MAX);
+    let timeout = prepared.timeout + turn.as_ref().copied().unwrap_or_default();
     let request = OnceRequest {
         sent: Sent {
             endpoint: prepared.endpoint.clone(),
             method: prepared.method.to_string(),
             path: connection.redactor.document_text(&prepared.path),
             at: at.0,
-            deadline: at.plus_ms(timeout).0,
+            deadline: at.plus_ms(millis(timeout)).0,
             after,
             lost: false,
         },
@@ -128,7 +132,13 @@ async fn perform(
         Err(error) => return OnceResult::Refused(error),
     }
     // What the journal says of the deadline counts from before it was written.
-    let result = send(connection, prepared, began + prepared.timeout, reporting).await;
+    let result = match turn {
+        Ok(wait) => {
+            tokio::time::sleep(wait).await;
+            send(connection, prepared, began + timeout, reporting).await
+        }
+        Err(busy) => Err(SendError::NotSent(busy)),
+    };
     let (end, answer) = match &result {
         Ok(response) => (OnceEnd::Answered(response.clone()), Ok(response.status)),
         Err(error) => {
@@ -149,6 +159,10 @@ async fn perform(
         Err(SendError::NotSent(problem)) => OnceResult::NotSent(problem),
         Err(SendError::Lost(problem)) => OnceResult::Lost(problem),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn send(

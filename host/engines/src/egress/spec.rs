@@ -10,6 +10,7 @@ use enginehouse_model::HypervisorUid;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::Rate;
 use crate::secret::Secret;
 
 /// How to reach one hypervisor.
@@ -160,6 +161,8 @@ pub struct RequestLimits {
     pub once_answer_max: u64,
     /// Requests in flight.
     pub concurrent: usize,
+    /// Requests a second; none: as many as come.
+    pub rate: Option<Rate>,
 }
 
 impl Default for RequestLimits {
@@ -170,6 +173,7 @@ impl Default for RequestLimits {
             answer_max: 64 << 20,
             once_answer_max: 1 << 20,
             concurrent: 8,
+            rate: None,
         }
     }
 }

@@ -66,7 +66,7 @@ fn full() -> Value {
                 "password": {"env": "PVE"}, "auth": "proxmox-ticket",
                 "endpoints": {"storage": "http://10.0.0.9:81/api", "v6": "[2001:db8::1]:443"},
                 "tls": {"verify": false, "ca_file": "/etc/pve.pem", "fingerprint": "AB:".repeat(32)},
-                "limits": {"concurrent": 4, "clones_per_template": 1, "requests": 8,
+                "limits": {"concurrent": 4, "clones_per_template": 1, "requests": 8, "requests_per_second": 20, "request_burst": 40,
                            "request_timeout_s": 30, "busy_timeout_s": 600, "shutdown_timeout_s": 120},
                 "settings": {"pool": "a"}
             },
