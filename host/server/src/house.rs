@@ -6,14 +6,11 @@
 //! an await. After the commit is acknowledged, and not before, the queue's commands are carried out
 //! and the caller gets its answer.
 //!
-//! **When the disk fails**, memory is ahead of it. Everything in memory is then thrown away and
-//! loaded again; what is still running in the background belongs to an older `generation` and
-//! cannot report any more.
+//! What happens when the disk fails is in [`crate::disk`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use enginehouse_api::{ErrorCode, LogSource, Problem};
 use enginehouse_documents::Health;
@@ -22,9 +19,7 @@ use enginehouse_model::{
     HypervisorUid, InstallationId, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
 use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue, StepPlan};
-use enginehouse_store::{
-    Commit, CommitError, CommitTicket, Document, Fence, JournalRow, Store, Table, Write,
-};
+use enginehouse_store::{Commit, CommitTicket, Document, Fence, JournalRow, Store, Table, Write};
 use enginehouse_tree::{Change, Tree};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -212,6 +207,8 @@ pub(crate) struct House {
     pub wake: Notify,
     /// The state is about to be loaded again.
     pub reloading: AtomicBool,
+    /// Commits that were decided and are not known to be on disk yet.
+    pub in_flight: AtomicUsize,
     /// True once the host is to end.
     pub stopping: watch::Sender<bool>,
 }
@@ -239,6 +236,7 @@ impl House {
             let ticket = (!writes.is_empty()).then(|| {
                 let mut commit = Commit::new(state.fence);
                 commit.writes = writes;
+                self.in_flight.fetch_add(1, Ordering::AcqRel);
                 self.store.submit(commit)
             });
             let drafts = (!told.too_many).then_some(told.drafts);
@@ -265,11 +263,15 @@ impl House {
         ticket: Option<CommitTicket>,
         follows: Follows,
     ) -> Result<(), Problem> {
-        if let Some(ticket) = ticket
-            && let Err(error) = ticket.await
-        {
-            self.feed.settle(follows.batch, false);
-            return Err(self.commit_failed(error));
+        if let Some(ticket) = ticket {
+            let committed = ticket.await;
+            let failed = committed.map_err(|error| self.commit_failed(error)).err();
+            // Not before a failure is known to all: see `stands`.
+            self.in_flight.fetch_sub(1, Ordering::AcqRel);
+            if let Some(problem) = failed {
+                self.feed.settle(follows.batch, false);
+                return Err(problem);
+            }
         }
         self.feed.settle(follows.batch, true);
         self.feed.touch(&follows.operations);
@@ -283,23 +285,6 @@ impl House {
         }
         self.wake.notify_one();
         Ok(())
-    }
-
-    /// Waits until all that was decided before, by who held this fence, is on disk.
-    ///
-    /// # Errors
-    /// When some of it is not and never will be.
-    pub(crate) async fn settled(self: &Arc<Self>, fence: Fence) -> Result<(), Problem> {
-        // Commits are written in their order: one that changes nothing comes after all before it.
-        match self.store.commit(Commit::new(fence)).await {
-            Ok(_) => Ok(()),
-            Err(CommitError::Fenced) => Err(Problem::new(
-                ErrorCode::Busy,
-                "the host has just loaded its state again",
-            )
-            .with_hint("send the order again")),
-            Err(error) => Err(self.commit_failed(error)),
-        }
     }
 
     /// Tells the queue what happened to an operation; `also` adds to the same commit.
@@ -333,79 +318,6 @@ impl House {
             tracing::warn!(operation = %number, "not taken in: {}", problem.detail);
         }
         result
-    }
-
-    /// Loads everything again after the store could not be written.
-    fn commit_failed(self: &Arc<Self>, error: CommitError) -> Problem {
-        tracing::error!(%error, "a commit failed");
-        let problem = if error.is_full() {
-            Problem::new(
-                ErrorCode::Busy,
-                "the disk is full: nothing was accepted, and nothing is lost",
-            )
-            .with_hint("free some space in the data directory's file system and try again")
-        } else {
-            Problem::new(
-                ErrorCode::Internal,
-                format!("the database cannot be written: {error}"),
-            )
-            .with_hint("see the host's log; the change was not made")
-        };
-        // Memory is ahead of the disk, whatever the reason.
-        let closed = matches!(error, CommitError::Closed);
-        if !closed && !self.reloading.swap(true, Ordering::AcqRel) {
-            let house = Arc::clone(self);
-            let reload: futures_util::future::BoxFuture<'static, ()> = Box::pin(house.reload());
-            tokio::spawn(reload);
-        }
-        problem
-    }
-
-    /// Takes the disk's state for the truth, as often as it takes. What is decided meanwhile is on
-    /// the old memory and cannot be committed.
-    async fn reload(self: Arc<Self>) {
-        let mut pause = Duration::from_secs(1);
-        loop {
-            // A disk that was full a moment ago is so still.
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(30));
-            let loaded = match self.store.reset().await {
-                Ok(loaded) => loaded,
-                Err(error) => {
-                    tracing::error!(%error, "the database could not be read again");
-                    continue;
-                }
-            };
-            let rebuilt =
-                crate::start::rebuild(&self.config, &self.store, loaded, self.now()).await;
-            let (mut fresh, output) = match rebuilt {
-                Ok(rebuilt) => rebuilt,
-                Err(error) => {
-                    tracing::error!(%error, "the state could not be loaded again");
-                    continue;
-                }
-            };
-            let schemas = Arc::clone(&self.schemas);
-            fresh.tree.set_engine_settings(schemas as _);
-            // From here on a commit that fails begins the next reload.
-            self.reloading.store(false, Ordering::Release);
-            let resumed = self
-                .transact(|state, staged, now| {
-                    let generation = state.generation + 1;
-                    *state = fresh;
-                    state.generation = generation;
-                    crate::orders::set_all_limits(&self.config, state);
-                    crate::reach::suspect_lost(state, now);
-                    staged.output = output;
-                    Ok(())
-                })
-                .await;
-            match resumed {
-                Ok(()) => tracing::info!("the state was loaded again"),
-                Err(problem) => tracing::error!("not resumed: {}", problem.detail),
-            }
-            return;
-        }
     }
 }
 

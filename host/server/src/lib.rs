@@ -18,6 +18,7 @@ mod conclude;
 mod config;
 mod connections;
 mod defaults;
+mod disk;
 mod events;
 mod history;
 mod hold;

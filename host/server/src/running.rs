@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use enginehouse_api::ADDRESS_FILE;
@@ -187,6 +187,7 @@ impl Server {
             backing_up: tokio::sync::Mutex::new(()),
             wake: Notify::new(),
             reloading: AtomicBool::new(false),
+            in_flight: AtomicUsize::new(0),
             stopping: watch::channel(false).0,
         });
         house

@@ -8,6 +8,7 @@ mod egress;
 mod growth;
 #[cfg(test)]
 mod once;
+#[cfg(test)]
 mod pace;
 #[cfg(test)]
 mod provider;

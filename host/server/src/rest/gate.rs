@@ -10,7 +10,9 @@
 //! needs, the gate keeps the answer back and says so. Every test of such a route fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
 use axum::handler::Handler;
 use axum::http::request::Parts;
@@ -37,6 +39,12 @@ pub enum Need {
     /// This permission on what the request is about; of a list, on each thing in it.
     On(Permission),
 }
+
+/// How often a route that reads is asked while the disk fails.
+const READS: usize = 3;
+/// How long to wait each time for memory to be loaded again.
+const RELOAD: Duration = Duration::from_secs(5);
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// The state of the router.
 #[derive(Clone)]
@@ -175,7 +183,11 @@ async fn pass(
     }
     request.extensions_mut().insert(caller.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let answer = next.run(request).await;
+    let answer = if method == Method::GET {
+        gate.read(request, next).await
+    } else {
+        next.run(request).await
+    };
     match need {
         Need::On(permission) if answer.status().is_success() && !caller.was_asked(permission) => {
             tracing::error!(%method, %path, %permission, "a route answered without asking whether the caller may");
@@ -203,6 +215,29 @@ fn without_grant(subject: &Subject) -> Problem {
 }
 
 impl Gate {
+    /// The answer of a route that reads, once all that it was read from is on disk. Where the disk
+    /// took it back, the answer is made again.
+    async fn read(&self, request: Request, next: Next) -> Response {
+        let (parts, _) = request.into_parts();
+        for _ in 0..READS {
+            let fence = self.house.state.lock().fence;
+            let request = Request::from_parts(parts.clone(), Body::empty());
+            let answer = next.clone().run(request).await;
+            let kind = answer.headers().get(header::CONTENT_TYPE);
+            // The feed holds back by itself what is not on disk.
+            let is_feed = kind.is_some_and(|kind| kind.as_bytes().starts_with(EVENT_STREAM));
+            if is_feed || self.house.stands(fence).await {
+                return answer;
+            }
+            self.house.reloaded(RELOAD).await;
+        }
+        let problem = Problem::new(
+            ErrorCode::Busy,
+            "the database cannot be written, and what was read may be taken back",
+        );
+        Refused(problem.with_hint("see the host's log; ask again")).into_response()
+    }
+
     /// Who shows the token.
     async fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let shown = bearer(headers)?;
