@@ -30,6 +30,7 @@ mod position;
 mod queue;
 mod reach;
 mod resume;
+mod sequence;
 mod slots;
 mod spec;
 mod timers;
@@ -46,4 +47,5 @@ pub use operation::{EndedPart, Failing, Illegal, Once, Operation, Origin, Phase,
 pub use position::{Place, PlaceError};
 pub use queue::{Limits, Queue};
 pub use resume::LoadError;
+pub use sequence::sequence;
 pub use spec::{After, OnFailure, Spec, Urgency};

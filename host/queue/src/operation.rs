@@ -88,6 +88,18 @@ impl StepState {
         self.once == Once::None && !self.touched
     }
 
+    /// Whether nothing of the step is at the provider after its end: it sent nothing, or the engine
+    /// read the answer and said that it failed.
+    #[must_use]
+    pub fn made_nothing(&self) -> bool {
+        !self.touched
+            && match self.once {
+                Once::None => true,
+                Once::Sending { .. } => false,
+                Once::Answered { .. } => self.broken.is_none(),
+            }
+    }
+
     /// Forgets the failures so far: another kind of work begins.
     pub(crate) fn begin_anew(&mut self) {
         self.retries = 0;
@@ -354,5 +366,20 @@ impl Operation {
                 self.spec.on_failure == OnFailure::Rollback
                     || part.on_failure == OnFailure::Rollback
             })
+    }
+
+    /// The parts that are to be taken back, the last one first: all of them, or those that failed
+    /// and whose own definition says so.
+    #[must_use]
+    pub fn to_take_back(&self) -> Vec<&EndedPart> {
+        let all = self.spec.on_failure == OnFailure::Rollback;
+        let mut parts: Vec<&EndedPart> = self
+            .forward_parts()
+            .filter(|part| {
+                all || (part.state == Final::Failed && part.on_failure == OnFailure::Rollback)
+            })
+            .collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.number));
+        parts
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use enginehouse_api::{ErrorCode, OperationKind, Problem};
 use enginehouse_model::{FullName, NodeUid, OperationId};
+use enginehouse_queue::sequence;
 use enginehouse_tree::Status;
 
 use crate::house::State;
@@ -143,35 +144,14 @@ fn sort(
     before: Vec<BTreeSet<usize>>,
     mut queued: Vec<Vec<OperationId>>,
 ) -> Result<Vec<Placed>, Problem> {
-    let mut waits: Vec<usize> = before.iter().map(BTreeSet::len).collect();
-    let mut then: Vec<Vec<usize>> = vec![Vec::new(); targets.len()];
-    for (at, others) in before.iter().enumerate() {
-        for other in others {
-            then[*other].push(at);
-        }
-    }
-    let mut ready: BTreeSet<usize> = (0..targets.len()).filter(|at| waits[*at] == 0).collect();
-    let mut order = Vec::with_capacity(targets.len());
-    while let Some(at) = ready.pop_first() {
-        order.push(at);
-        for next in &then[at] {
-            waits[*next] -= 1;
-            if waits[*next] == 0 {
-                ready.insert(*next);
-            }
-        }
-    }
-    if order.len() < targets.len() {
-        let round: Vec<String> = (0..targets.len())
-            .filter(|at| waits[*at] > 0)
-            .map(|at| targets[at].1.to_string())
-            .collect();
-        return Err(Problem::new(
+    let order = sequence(&before).map_err(|held| {
+        let round: Vec<String> = held.iter().map(|at| targets[*at].1.to_string()).collect();
+        Problem::new(
             ErrorCode::Invalid,
             format!("they depend on each other: {}", round.join(", ")),
         )
-        .with_hint("take one of them out of the `depends_on` of another"));
-    }
+        .with_hint("take one of them out of the `depends_on` of another")
+    })?;
     let mut place_of = vec![0; targets.len()];
     for (place, at) in order.iter().enumerate() {
         place_of[*at] = place;

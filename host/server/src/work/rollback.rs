@@ -10,7 +10,7 @@ use enginehouse_api::{
     ErrorCode, Operation as View, OperationKind, OperationState, Params, Problem, StepState, Undo,
 };
 use enginehouse_model::OperationId;
-use enginehouse_queue::{After, EndedPart, Final, OnFailure, Operation, Spec};
+use enginehouse_queue::{After, Spec};
 
 use crate::house::{House, State};
 use crate::orders::{Order, slot_of, spec};
@@ -21,7 +21,7 @@ pub(crate) async fn roll_back(house: &Arc<House>, generation: u64, parent: Opera
         return;
     };
     let mut parts = Vec::new();
-    for part in affected(&operation) {
+    for part in operation.to_take_back() {
         match house.store.operation(part.number).await {
             Ok(Some(stored)) => match stored.document.read::<View>() {
                 Ok(view) if did_something(&view) => parts.push(view),
@@ -75,19 +75,6 @@ pub(crate) async fn roll_back(house: &Arc<House>, generation: u64, parent: Opera
             Ok(())
         })
         .await;
-}
-
-/// The parts that are to be taken back, the last one first.
-fn affected(operation: &Operation) -> Vec<&EndedPart> {
-    let all = operation.spec.on_failure == OnFailure::Rollback;
-    let mut parts: Vec<&EndedPart> = operation
-        .forward_parts()
-        .filter(|part| {
-            all || (part.state == Final::Failed && part.on_failure == OnFailure::Rollback)
-        })
-        .collect();
-    parts.sort_by_key(|part| std::cmp::Reverse(part.number));
-    parts
 }
 
 /// Whether anything may be different because of it.
