@@ -4,7 +4,7 @@
 use enginehouse_api::{Operation as View, OperationKind};
 use enginehouse_documents::{Action, Config};
 use enginehouse_model::{Identity, MachineUid, NodeUid, Timestamp};
-use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
+use enginehouse_queue::{Final, Operation, Phase};
 use enginehouse_store::{Document, OperationRow, Table, Write};
 use enginehouse_tree::{Event, LastOperation};
 
@@ -135,11 +135,14 @@ fn settle_machine(
             result
         }
         (OperationKind::Deploy, Final::Failed | Final::Cancelled | Final::Superseded) => {
+            // Of another operation's record this one knows nothing: it may never have begun, or the
+            // other may be at work.
             let never_was = state.record_of(order.node).filter(|record| {
-                record.identity.is_none()
+                record.mark.operation == operation.number()
+                    && record.identity.is_none()
                     && record.deployed == Config::default()
                     && operation.created.is_empty()
-                    && made_nothing(&operation.state)
+                    && operation.state.made_nothing()
             });
             if let Some(uid) = never_was.map(|record| record.uid) {
                 forget_machine(state, staged, order.node, uid);
@@ -173,17 +176,6 @@ fn note_deployed(state: &mut State, staged: &mut Staged, node: NodeUid) {
     let record = record.clone();
     staged.record(&record);
     staged.history.machine(state, &record, MachineEvent::Linked);
-}
-
-/// Nothing of the step is at the provider: it sent nothing, or the engine read the answer and said
-/// that it failed.
-fn made_nothing(step: &StepState) -> bool {
-    !step.touched
-        && match step.once {
-            Once::None => true,
-            Once::Sending { .. } => false,
-            Once::Answered { .. } => step.broken.is_none(),
-        }
 }
 
 /// Takes a machine that does not exist off the record of a provisioned descriptor.

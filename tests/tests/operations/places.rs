@@ -1,12 +1,17 @@
 //! Places in a lane: moved, overtaken, taken over.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, ensure};
 use enginehouse_api::{
     Change, ClientError, MoveRequest, Operation, OperationKind, OperationState, Params, Problem,
 };
 use enginehouse_model::OperationId;
+use enginehouse_sim::{Call, Fault, FaultEffect};
 use enginehouse_tests::Stage;
 use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A deployed machine `/vm1` that is being restarted for a while.
 async fn busy() -> Result<Option<(Stage, Operation)>> {
@@ -176,5 +181,52 @@ async fn what_is_pending_on_a_machine_is_listed_and_cancelled() -> Result<()> {
         .ended(restart.number)
         .await
         .context("the one before goes on")?;
+    Ok(())
+}
+
+/// Waits until the hypervisor was asked for a machine.
+async fn asked_for_a_machine(stage: &Stage) -> Result<()> {
+    let began = Instant::now();
+    while stage.sim.requests().count(Call::MachineCreate) == 0 {
+        ensure!(
+            began.elapsed() < PATIENCE,
+            "nobody asks: {}",
+            stage.host.log()
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_cancels_a_deploy_that_waits_leaves_the_machine_alone_that_is_being_made() -> Result<()>
+{
+    let Some(stage) = Stage::start().await? else {
+        return Ok(());
+    };
+    stage.provision("/vm1", json!({})).await?;
+    // Until the answer comes nobody knows the machine's id.
+    let late = FaultEffect::AnswerLate { ms: 1_500 };
+    stage
+        .sim
+        .tune(|knobs| knobs.faults = vec![Fault::once(Call::MachineCreate, late)])?;
+    let deploy = stage
+        .begin(OperationKind::Deploy, "/vm1", Params::default())
+        .await?;
+    let kind = OperationKind::Undeploy;
+    let undeploy = stage
+        .begin(kind, "/vm1", enginehouse_tests::confirmed())
+        .await?;
+    let again = stage
+        .begin(OperationKind::Deploy, "/vm1", Params::default())
+        .await?;
+    asked_for_a_machine(&stage).await?;
+    let cancelled = stage.host.client().cancel(again.number).await?;
+    assert_eq!(cancelled.state, OperationState::Cancelled);
+    for number in [deploy.number, undeploy.number] {
+        let ended = stage.ended(number).await?;
+        ensure!(ended.state == OperationState::Succeeded, "{ended:#?}");
+    }
+    assert!(stage.sim.world().machines.is_empty());
     Ok(())
 }
