@@ -108,6 +108,7 @@ fn settle_machine(
         (OperationKind::Deploy, Final::Succeeded) => {
             state.tree.transition(order.node, Event::Deploy)
         }
+        (_, Final::Succeeded) if order.was_taken_back(state.record_of(order.node)) => return,
         (_, Final::Succeeded) if order.destroys() => {
             let machine = state
                 .tree

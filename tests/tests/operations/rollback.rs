@@ -237,3 +237,32 @@ async fn a_machine_goes_back_to_what_it_was() -> Result<()> {
     assert_eq!(vcpu(), Some(1));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_machine_that_another_operation_made_meanwhile_is_not_taken_back() -> Result<()> {
+    let Some(stage) = Stage::start().await? else {
+        return Ok(());
+    };
+    stage.provision("/vm1", json!({})).await?;
+    stage.sim.tune(|knobs| {
+        knobs.task_ms = 700;
+        knobs.faults = vec![nth(Call::MachineStart, 0)];
+    })?;
+    let begin = |kind, params| stage.begin(kind, "/vm1", params);
+    let first = begin(OperationKind::Deploy, all_or_nothing()).await?;
+    let undeploy = begin(OperationKind::Undeploy, enginehouse_tests::confirmed()).await?;
+    let second = begin(OperationKind::Deploy, Params::default()).await?;
+    let failed = stage.ended(first.number).await?;
+    assert_eq!(failed.state, OperationState::Failed);
+    for number in [undeploy.number, second.number] {
+        let ended = stage.ended(number).await?;
+        ensure!(ended.state == OperationState::Succeeded, "{ended:#?}");
+    }
+    // The one that it made was gone when its turn came.
+    let message = failed.error.context("no error")?.message;
+    ensure!(message.ends_with("; taken back: /vm1"), "{message}");
+    assert_eq!(machines(&stage), ["vm1"]);
+    let node = stage.node("/vm1").await?;
+    ensure!(node.machine_id.is_some(), "{node:#?}");
+    Ok(())
+}

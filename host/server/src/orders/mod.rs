@@ -21,7 +21,7 @@ use enginehouse_api::{
     ErrorCode, Operation, OperationKind, OperationRequest, OperationState, Params, Problem,
 };
 use enginehouse_documents::Code;
-use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
+use enginehouse_model::{FullName, HypervisorUid, MachineRecord, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Spec;
 use enginehouse_reconcile::{Intent, KeepDisks};
 
@@ -67,6 +67,13 @@ impl Order {
     /// Whether the machine is gone afterwards.
     pub(crate) fn destroys(&self) -> bool {
         matches!(self.intent(), Intent::Undeploy { .. })
+    }
+
+    /// Whether it is to destroy a machine that is gone: what was ordered before the rollback began
+    /// comes before it. The one on record now, if any, was made by another operation.
+    pub(crate) fn was_taken_back(&self, now: Option<&MachineRecord>) -> bool {
+        let undo = self.params.undo.filter(|undo| undo.destroy);
+        undo.is_some_and(|undo| now.is_none_or(|record| record.mark.operation != undo.of))
     }
 
     pub(crate) fn changes_definition(&self) -> bool {

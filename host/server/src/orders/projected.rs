@@ -15,6 +15,8 @@ struct Projection<'p> {
     /// `None`: it will be gone.
     status: Option<Status>,
     has_machine: bool,
+    /// The operation that made the machine.
+    made_by: Option<OperationId>,
 }
 
 /// Is the kind possible in the state that the operations in the lane will leave?
@@ -79,6 +81,7 @@ impl<'p> Projection<'p> {
             full_name,
             status: Some(body.status),
             has_machine: body.machine.is_some(),
+            made_by: state.record_of(node).map(|record| record.mark.operation),
         })
     }
 
@@ -87,12 +90,19 @@ impl<'p> Projection<'p> {
         let Ok(order) = Order::of(&operation.spec) else {
             return;
         };
+        if let Some(undo) = order.params.undo
+            && self.made_by != Some(undo.of)
+        {
+            return;
+        }
         if order.destroys() {
+            self.made_by = None;
             (self.status, self.has_machine) = (Some(Status::Provisioned), false);
             return;
         }
         match order.kind {
             OperationKind::Deploy => {
+                self.made_by = self.made_by.or(Some(operation.number()));
                 (self.status, self.has_machine) = (Some(Status::Deployed), true);
             }
             OperationKind::Deprovision => self.status = None,

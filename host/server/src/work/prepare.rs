@@ -235,12 +235,16 @@ async fn begin(
         target.desired = earlier::config(house, &target, order).await?;
         warnings.extend(earlier::restore_definition(house, spec, order).await?);
     }
+    let taken_back = order.was_taken_back(target.record.as_ref());
     let mut plan = plan_target(&target, order.intent(), observed.as_ref()).await?;
     let mut record = target.record;
     if let (Some(record), true) = (&mut record, !order.destroys()) {
         enginehouse_reconcile::adopt(record, &plan, &target.desired, &target.rules);
     }
-    if order.destroys() && observed.is_none() {
+    if taken_back {
+        warnings = vec!["the machine that it made was not there any more".to_owned()];
+    }
+    if order.destroys() && (observed.is_none() || taken_back) {
         plan.refused.clear();
         plan.actions.clear();
     }
@@ -313,6 +317,7 @@ fn check_state(house: &House, order: &Order) -> Result<(), Problem> {
     };
     let event = match order.kind {
         OperationKind::Deploy => TreeEvent::Deploy,
+        _ if order.was_taken_back(state.record_of(order.node)) => return Ok(()),
         _ if order.destroys() => TreeEvent::Undeploy,
         OperationKind::Undo if body.machine.is_some() => return Ok(()),
         _ if body.status == enginehouse_tree::Status::Deployed => return Ok(()),
