@@ -160,11 +160,7 @@ async fn run(
             }
         },
     };
-    let request = if operation.state.escalated {
-        by_force(request)
-    } else {
-        request
-    };
+    let request = as_sent(request, &operation);
     let reservations: Arc<dyn Reservations> = Arc::new(OperationReservations {
         house: Arc::clone(house),
         generation,
@@ -282,8 +278,11 @@ fn with_way_out(end: CallEnd, operation: &Operation, kind: OperationKind) -> Cal
     }
 }
 
-fn by_force(mut request: ActionRequest) -> ActionRequest {
-    if let Action::Stop { graceful, .. } = &mut request.action {
+/// The step's request as it leaves: a stop that is repeated by force is a stop by force.
+pub(crate) fn as_sent(mut request: ActionRequest, operation: &Operation) -> ActionRequest {
+    if let Action::Stop { graceful, .. } = &mut request.action
+        && operation.state.escalated
+    {
         *graceful = false;
     }
     request

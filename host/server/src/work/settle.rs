@@ -11,7 +11,7 @@ use enginehouse_queue::{Event, Once, Operation, SettleEnd, Token};
 use crate::house::House;
 use crate::orders::Order;
 use crate::work::Target;
-use crate::work::call::{note_machine, objects};
+use crate::work::call::{as_sent, note_machine, objects};
 use crate::work::occasion::{listener, occasion, token};
 
 /// Time for `settle`.
@@ -75,6 +75,7 @@ async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Pro
         .transpose()
         .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?
         .ok_or_else(|| Problem::new(Code::Invalid, "the step's request was not journalled"))?;
+    let request = as_sent(request, operation);
     let observer = listener(house, operation);
     let occasion = Occasion {
         sent: Some(sent.clone()),
