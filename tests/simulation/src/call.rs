@@ -40,7 +40,7 @@ pub(crate) fn digest(operation: &Operation, effect: &str) -> String {
     format!("{}/{}/{effect}{force}", operation.number(), operation.step)
 }
 
-fn by_force(mut request: ActionRequest) -> ActionRequest {
+pub(crate) fn by_force(mut request: ActionRequest) -> ActionRequest {
     if let Action::Stop { graceful, .. } = &mut request.action {
         *graceful = false;
     }

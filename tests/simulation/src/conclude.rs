@@ -3,12 +3,13 @@
 
 use enginehouse_model::OperationId;
 use enginehouse_model::documents::Config;
-use enginehouse_queue::{Final, Once, Operation, Phase, StepState};
+use enginehouse_queue::{Final, Operation, Phase};
 use enginehouse_store::Table;
 use enginehouse_tree::Event;
 
 use crate::memory::{OperationDocument, Staged};
-use crate::orders::{Kind, operation_row};
+use crate::orders::{Kind, operation_row, params_of};
+use crate::rollback::{Past, did_something};
 use crate::run::Simulation;
 use crate::violation::Violation;
 
@@ -26,6 +27,8 @@ fn document_of(operation: &Operation, machine_id: Option<String>) -> OperationDo
         created: operation.created.clone(),
         warnings: operation.warnings.clone(),
         machine_id,
+        did: did_something(operation),
+        on_failure: operation.spec.on_failure,
     }
 }
 
@@ -63,8 +66,12 @@ impl Simulation {
             && let Some(kind) = Kind::of(&operation.spec)
         {
             self.check_end(operation, kind, *end)?;
+            if !matches!(end, Final::Succeeded | Final::Superseded) {
+                self.outside.ledger.upset.insert(node);
+            }
             self.settle_machine(staged, operation, kind, *end)?;
         }
+        self.check_story(operation)?;
         let now = self.now();
         let number = operation.number();
         let queued_at = operation.spec.queued_at;
@@ -97,6 +104,7 @@ impl Simulation {
         end: Final,
     ) -> Result<(), Violation> {
         let node = operation.spec.target;
+        let params = params_of(&operation.spec);
         let now = self.now();
         let memory = self.memory()?;
         match (kind, end) {
@@ -105,7 +113,8 @@ impl Simulation {
                     staged.nodes(&memory.tree, &change, now, "deploy");
                 }
             }
-            (Kind::Undeploy | Kind::Undo, Final::Succeeded) => {
+            (_, Final::Succeeded) if params.was_taken_back(memory.record_of(node)) => {}
+            (_, Final::Succeeded) if kind.destroys(&params) => {
                 let machine = memory.tree.descriptor(node).ok().and_then(|b| b.machine);
                 if let Ok(change) = memory.tree.transition(node, Event::Undeploy) {
                     staged.nodes(&memory.tree, &change, now, "undeploy");
@@ -117,10 +126,11 @@ impl Simulation {
             }
             (Kind::Deploy, Final::Failed | Final::Cancelled) => {
                 let never_was = memory.record_of(node).filter(|record| {
-                    record.identity.is_none()
+                    record.mark.operation == operation.number()
+                        && record.identity.is_none()
                         && record.deployed == Config::default()
                         && operation.created.is_empty()
-                        && made_nothing(&operation.state)
+                        && operation.state.made_nothing()
                 });
                 if let Some(uid) = never_was.map(|record| record.uid) {
                     memory.forget_machine(staged, node, uid, now);
@@ -128,16 +138,15 @@ impl Simulation {
             }
             _ => {}
         }
+        if let Some(record) = memory.record_of(node)
+            && record.identity.is_some()
+        {
+            let past = Past {
+                deployed: Some(record.deployed.clone()),
+                written: None,
+            };
+            staged.past(node, operation.number(), now, &past);
+        }
         Ok(())
     }
-}
-
-/// Nothing of the step is at the provider: it sent nothing, or the answer was read and said so.
-fn made_nothing(step: &StepState) -> bool {
-    !step.touched
-        && match step.once {
-            Once::None => true,
-            Once::Sending { .. } => false,
-            Once::Answered { .. } => step.broken.is_none(),
-        }
 }

@@ -502,7 +502,11 @@ impl Call<'_> {
         if took_effect {
             return settled(&next);
         }
-        self.going_on(id, action.name(), &next, Some(not_started))
+        let kind = match action {
+            Action::Stop { graceful: true, .. } => "shutdown",
+            other => other.name(),
+        };
+        self.going_on(id, kind, &next, Some(not_started))
     }
 
     /// While a task has the machine locked, that is it; afterwards it is done, or never was.

@@ -18,9 +18,12 @@
 //! | `run`, `work` | the loop, commits, kills |
 //! | `settings`, `random` | what a run is like |
 //! | `disk`, `memory` | what is durable, and what follows from it |
-//! | `orders`, `prepare`, `call`, `settle`, `conclude` | an operation's way |
+//! | `orders`, `machines`, `projected` | what is accepted, and what comes before what |
+//! | `prepare`, `call`, `settle`, `conclude` | an operation's way |
+//! | `rollback` | what is taken back |
 //! | `engine`, `provider` | what is outside of the host |
 //! | `people` | the world of a seed |
+//! | `ledger` | what people were promised |
 //! | `check`, `violation` | what must hold |
 //! | `seeds` | many runs, and one again |
 
@@ -29,12 +32,16 @@ mod check;
 mod conclude;
 mod disk;
 mod engine;
+mod ledger;
+mod machines;
 mod memory;
 mod orders;
 mod people;
 mod prepare;
+mod projected;
 mod provider;
 pub mod random;
+mod rollback;
 mod run;
 mod seeds;
 mod settings;
@@ -43,10 +50,11 @@ mod violation;
 mod work;
 
 pub use disk::Disk;
+pub use ledger::Ledger;
 pub use memory::{LIMITS, Memory, OperationDocument};
-pub use orders::{Kind, Order, Params};
+pub use orders::{Kind, Order, Params, Undo};
 pub use provider::{Naming, Provider, Request, Temper, Vm};
-pub use run::{Ledger, Outside, Simulation};
-pub use seeds::{Failure, Totals, run_seed, run_seeds, trace_seed};
+pub use run::{Outside, Simulation};
+pub use seeds::{Failure, Totals, breaks, run_seed, run_seeds, trace_seed};
 pub use settings::{Fault, Kill, Settings, Weather};
 pub use violation::{Rule, Violation};

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
+use crate::ledger::Promise;
 use crate::violation::{Rule, Violation};
 
 /// How much may go on at each hypervisor.
@@ -52,6 +53,12 @@ pub struct OperationDocument {
     /// The provider's id of the machine.
     #[serde(default)]
     pub machine_id: Option<String>,
+    /// Whether anything may be different because of it.
+    #[serde(default)]
+    pub did: bool,
+    /// Of a part: what its own definition says of a failure.
+    #[serde(default)]
+    pub on_failure: OnFailure,
 }
 
 /// What a decision changes.
@@ -59,6 +66,8 @@ pub struct OperationDocument {
 pub(crate) struct Staged {
     pub writes: Vec<Write>,
     pub output: Output,
+    /// What holds once it is durable.
+    pub promises: Vec<Promise>,
 }
 
 fn broken(what: &str, why: impl std::fmt::Display) -> Violation {
@@ -176,7 +185,7 @@ fn ended_part(number: OperationId, document: &OperationDocument) -> Option<Ended
         state: document.end?,
         problem: document.problem.clone(),
         warnings: document.warnings.clone(),
-        on_failure: OnFailure::Keep,
+        on_failure: document.on_failure,
     })
 }
 

@@ -1,14 +1,17 @@
 //! What clients order: checked against what the queue will leave, numbered, taken in.
 
-use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
-use enginehouse_queue::{After, Final, OnFailure, Spec};
+use enginehouse_model::{FullName, HypervisorUid, MachineRecord, NodeUid, OperationId, Timestamp};
+use enginehouse_queue::{Final, OnFailure, Spec};
 use enginehouse_reconcile::{Intent, KeepDisks};
 use enginehouse_store::{Document, ExecutedRow, OperationRow, Write};
-use enginehouse_tree::{Definition, Event, Status, next};
+use enginehouse_tree::Definition;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ledger::{Change, Promise};
+use crate::machines::queue_on_machines;
 use crate::memory::{Memory, OperationDocument, Staged};
+use crate::projected::check_projected;
 use crate::run::Simulation;
 use crate::violation::Violation;
 use crate::work::{HostWork, WorldWork};
@@ -38,18 +41,52 @@ pub struct Order {
     pub params: Params,
 }
 
+impl Order {
+    pub(crate) fn of(kind: Kind, path: FullName) -> Self {
+        Self {
+            kind,
+            path,
+            params: Params::default(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Params {
     /// Members that the node's own definition gets.
     #[serde(default)]
     pub change: Option<Value>,
+    /// The whole of it, before those members.
+    #[serde(default)]
+    pub definition: Option<Value>,
     #[serde(default)]
     pub to: Option<FullName>,
     #[serde(default)]
     pub force: bool,
-    /// Of a folder: when one of its parts fails, all are taken back.
+    /// When a part of it fails, all are taken back.
     #[serde(default)]
     pub rollback: bool,
+    #[serde(default)]
+    pub undo: Option<Undo>,
+    /// The host itself wants it.
+    #[serde(default)]
+    pub automatic: bool,
+}
+
+/// What is taken back, and whether that made the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Undo {
+    pub of: OperationId,
+    pub destroy: bool,
+}
+
+impl Params {
+    /// Whether it is to destroy a machine that is gone: the one on record, if any, was made by
+    /// another operation.
+    pub(crate) fn was_taken_back(&self, now: Option<&MachineRecord>) -> bool {
+        let undo = self.undo.filter(|undo| undo.destroy);
+        undo.is_some_and(|undo| now.is_none_or(|record| record.mark.operation != undo.of))
+    }
 }
 
 impl Kind {
@@ -77,6 +114,11 @@ impl Kind {
         }
     }
 
+    /// Whether the machine is gone afterwards.
+    pub(crate) fn destroys(self, params: &Params) -> bool {
+        matches!(self.intent(params), Intent::Undeploy { .. })
+    }
+
     pub(crate) fn intent(self, params: &Params) -> Intent {
         let graceful = !params.force;
         match self {
@@ -85,9 +127,13 @@ impl Kind {
             Self::Start => Intent::Start,
             Self::Stop => Intent::Stop { graceful },
             Self::Restart => Intent::Restart { graceful },
-            Self::Undeploy | Self::Undo => Intent::Undeploy {
+            Self::Undeploy => Intent::Undeploy {
                 keep: KeepDisks::Marked,
             },
+            Self::Undo if params.undo.is_some_and(|undo| undo.destroy) => Intent::Undeploy {
+                keep: KeepDisks::None,
+            },
+            Self::Undo => Intent::Reconfigure,
             Self::Provision | Self::Deprovision | Self::Edit | Self::Move => Intent::Observe,
         }
     }
@@ -96,53 +142,6 @@ impl Kind {
 /// Parameters of an operation of the queue.
 pub(crate) fn params_of(spec: &Spec) -> Params {
     serde_json::from_value(spec.params.clone()).unwrap_or_default()
-}
-
-/// The state that the operations in a lane will leave must fit the kind.
-fn check_projected(memory: &Memory, node: NodeUid, kind: Kind) -> Result<(), String> {
-    let body = memory
-        .tree
-        .descriptor(node)
-        .map_err(|error| error.to_string())?;
-    let mut status = Some(body.status);
-    let mut machine = body.machine.is_some();
-    for operation in memory.queue.lane(node) {
-        match Kind::of(&operation.spec) {
-            Some(Kind::Deploy) => (status, machine) = (Some(Status::Deployed), true),
-            Some(Kind::Undeploy | Kind::Undo) => {
-                (status, machine) = (Some(Status::Provisioned), false);
-            }
-            Some(Kind::Deprovision) => status = None,
-            _ => {}
-        }
-    }
-    let Some(status) = status else {
-        return Err("it is about to be deprovisioned".to_owned());
-    };
-    let event = match kind {
-        Kind::Deploy => Event::Deploy,
-        Kind::Undeploy => Event::Undeploy,
-        Kind::Deprovision => Event::Deprovision,
-        Kind::Provision => return Ok(()),
-        Kind::Edit | Kind::Move if status == Status::Provisioned => return Ok(()),
-        Kind::Reconfigure | Kind::Start | Kind::Stop | Kind::Restart
-            if status == Status::Deployed =>
-        {
-            return Ok(());
-        }
-        Kind::Edit
-        | Kind::Move
-        | Kind::Reconfigure
-        | Kind::Start
-        | Kind::Stop
-        | Kind::Restart
-        | Kind::Undo => {
-            return Err(format!("{kind:?} is refused while {status}"));
-        }
-    };
-    next(status, machine, event)
-        .map(|_| ())
-        .map_err(|refused| refused.to_string())
 }
 
 /// A node does not move while something of it, or below it, is under way.
@@ -159,21 +158,23 @@ fn must_be_idle(memory: &Memory, node: NodeUid, own_lane_too: bool) -> Result<()
     Ok(())
 }
 
-/// The hypervisor whose slots an operation on a node counts against.
-pub(crate) fn hypervisor_of(memory: &Memory, node: NodeUid) -> Option<HypervisorUid> {
-    let recorded = memory.record_of(node).map(|record| record.hypervisor);
-    recorded.or_else(|| Some(memory.tree.computed(node).ok()?.hypervisor()?.uid))
-}
-
-/// The node's own definition with these members in place of its own; `null` takes one away.
+/// The node's own definition as an order leaves it.
 pub(crate) fn changed(
     memory: &Memory,
     node: NodeUid,
-    change: &Value,
+    params: &Params,
 ) -> Result<Definition, String> {
     let local = &memory.tree.node(node).map_err(|e| e.to_string())?.local;
-    let mut document = local.to_json();
-    if let (Some(document), Some(change)) = (document.as_object_mut(), change.as_object()) {
+    definition_on(local, params)
+}
+
+/// What an order makes of a definition: the one that it has, or that before, with the members of
+/// its change in place of its own; `null` takes one away.
+pub(crate) fn definition_on(before: &Definition, params: &Params) -> Result<Definition, String> {
+    let whole = params.definition.clone();
+    let mut document = whole.unwrap_or_else(|| before.to_json());
+    let change = params.change.as_ref().and_then(Value::as_object);
+    if let (Some(document), Some(change)) = (document.as_object_mut(), change) {
         for (key, value) in change {
             document.insert(key.clone(), value.clone());
         }
@@ -203,6 +204,7 @@ impl Simulation {
                     let after = self.below(8_000);
                     self.later_outside(after, WorldWork::Meddle);
                 }
+                self.follow_up(&order);
                 self.note(|| format!("{number} is ordered: {what}"));
             }
             Err(reason) => {
@@ -216,6 +218,7 @@ impl Simulation {
     fn accept(&mut self, order: &Order, staged: &mut Staged) -> Result<OperationId, String> {
         let now = self.now();
         let down = |violation: Violation| violation.to_string();
+        let fault = self.settings.fault;
         let memory = self.memory().map_err(down)?;
         let path = match order.kind {
             Kind::Provision => order.path.parent().ok_or("the root is there")?,
@@ -223,19 +226,28 @@ impl Simulation {
         };
         let node = memory.tree.find(&path).map_err(|e| e.to_string())?;
         if order.kind.works_on_machine() {
-            return queue_on_machines(memory, staged, order, node, now);
+            return queue_on_machines(memory, staged, order, node, now, fault);
         }
         let waits = order.kind != Kind::Provision && memory.queue.lane(node).next().is_some();
         if waits {
-            check_projected(memory, node, order.kind)?;
+            check_projected(memory, node, order.kind, false)?;
             let number = memory.number();
             let spec = spec(number, order, &order.path, node, None, now);
+            staged.promises.push(Promise::Queued {
+                number,
+                node,
+                first: false,
+                needs: Vec::new(),
+                automatic: false,
+            });
+            staged.promises.extend(changes(order, node, number, false));
             staged.output = memory.queue.submit(vec![spec], now);
             return Ok(number);
         }
         self.apply_to_tree(staged, order, node, true)?;
         let memory = self.memory().map_err(down)?;
         let number = memory.number();
+        staged.promises.extend(changes(order, node, number, true));
         let document = OperationDocument {
             kind: order.kind.name(),
             path: order.path.clone(),
@@ -245,6 +257,8 @@ impl Simulation {
             created: Vec::new(),
             warnings: Vec::new(),
             machine_id: None,
+            did: true,
+            on_failure: OnFailure::Keep,
         };
         operation_row(staged, number, &document, node, now, Some(now));
         Ok(number)
@@ -275,8 +289,7 @@ impl Simulation {
                     .provision(node, order.path.name(), definition, &mut uid)
             }
             Kind::Edit => {
-                let change = order.params.change.clone().unwrap_or_default();
-                let definition = changed(memory, node, &change)?;
+                let definition = changed(memory, node, &order.params)?;
                 memory.tree.set_definition(node, definition, None, &mut uid)
             }
             Kind::Deprovision => memory.tree.deprovision(node),
@@ -302,120 +315,7 @@ impl Simulation {
     }
 }
 
-fn queue_on_machines(
-    memory: &mut Memory,
-    staged: &mut Staged,
-    order: &Order,
-    node: NodeUid,
-    now: Timestamp,
-) -> Result<OperationId, String> {
-    let is_folder = memory.tree.node(node).is_ok_and(|node| node.is_folder());
-    if !is_folder {
-        check_projected(memory, node, order.kind)?;
-        check_deploy(memory, node, order.kind)?;
-        let number = memory.number();
-        let hypervisor = hypervisor_of(memory, node);
-        let spec = spec(number, order, &order.path, node, hypervisor, now);
-        staged.output = memory.queue.submit(vec![spec], now);
-        return Ok(number);
-    }
-    let below: Vec<NodeUid> = memory
-        .tree
-        .descriptors(node)
-        .map_err(|error| error.to_string())?
-        .map(|node| node.uid)
-        .filter(|node| check_projected(memory, *node, order.kind).is_ok())
-        .filter(|node| check_deploy(memory, *node, order.kind).is_ok())
-        .collect();
-    if below.is_empty() {
-        return Err("nothing below is in a state for it".to_owned());
-    }
-    let parent = memory.number();
-    let mut parts = Vec::new();
-    for target in below {
-        let name = memory.tree.full_name(target).map_err(|e| e.to_string())?;
-        let name = name.clone();
-        let number = memory.number();
-        let hypervisor = hypervisor_of(memory, target);
-        let mut part = spec(number, order, &name, target, hypervisor, now);
-        part.parent = Some(parent);
-        parts.push(part);
-    }
-    let mut whole = spec(parent, order, &order.path, node, None, now);
-    whole.children = parts.iter().map(|part| part.number).collect();
-    if order.params.rollback {
-        whole.on_failure = OnFailure::Rollback;
-    }
-    let specs = std::iter::once(whole).chain(parts).collect();
-    staged.output = memory.queue.submit(specs, now);
-    Ok(parent)
-}
-
-impl Simulation {
-    /// Numbers what takes the parts of an operation back, the last one first, one after the other:
-    /// machines that the parts themselves made are destroyed.
-    pub(crate) fn roll_back(&mut self, parent: OperationId) -> Result<(), Violation> {
-        let now = self.now();
-        // Parts that end together may each ask for it; it is done once.
-        let operation = self.memory()?.queue.get(parent).cloned();
-        let Some(operation) = operation.filter(|operation| operation.undo.is_none()) else {
-            return Ok(());
-        };
-        let mut parts: Vec<OperationId> = operation.forward_parts().map(|p| p.number).collect();
-        parts.sort_by_key(|number| std::cmp::Reverse(*number));
-        let mut specs: Vec<Spec> = Vec::new();
-        for part in parts {
-            let made = self
-                .document(part)
-                .is_some_and(|made| !made.created.is_empty());
-            let row = self.disk.operations.get(&part);
-            let node = row.and_then(|row| row.targets.first()?.parse::<NodeUid>().ok());
-            let Some(node) = node.filter(|_| made) else {
-                continue;
-            };
-            let memory = self.memory()?;
-            let ours = memory.record_of(node);
-            let Ok(path) = memory.tree.full_name(node) else {
-                continue;
-            };
-            if ours.is_none_or(|record| record.mark.operation != part) {
-                continue;
-            }
-            let order = Order {
-                kind: Kind::Undo,
-                path: path.clone(),
-                params: Params::default(),
-            };
-            let path = order.path.clone();
-            let hypervisor = hypervisor_of(memory, node);
-            let number = memory.number();
-            let before = specs.last().map(|spec| After {
-                number: spec.number,
-                however_it_ends: true,
-            });
-            specs.push(Spec {
-                parent: Some(parent),
-                after: before.into_iter().collect(),
-                ..spec(number, &order, &path, node, hypervisor, now)
-            });
-        }
-        let output = self.memory()?.queue.roll_back(parent, specs, now);
-        let staged = Staged {
-            output,
-            ..Staged::default()
-        };
-        self.commit(staged, Vec::new())
-    }
-}
-
-fn check_deploy(memory: &Memory, node: NodeUid, kind: Kind) -> Result<(), String> {
-    if kind == Kind::Deploy && hypervisor_of(memory, node).is_none() {
-        return Err("no hypervisor to be deployed on".to_owned());
-    }
-    Ok(())
-}
-
-fn spec(
+pub(crate) fn spec(
     number: OperationId,
     order: &Order,
     path: &FullName,
@@ -435,6 +335,17 @@ fn spec(
             now,
         )
     }
+}
+
+fn changes(order: &Order, node: NodeUid, by: OperationId, at_once: bool) -> Option<Promise> {
+    let members = order.params.change.clone()?;
+    let edits = order.kind == Kind::Edit;
+    edits.then_some(Promise::Changes(Change {
+        node,
+        by,
+        members,
+        at_once,
+    }))
 }
 
 /// The row of an operation, and once it has ended its line in the executed log.

@@ -14,10 +14,13 @@ use enginehouse_tree::{Event as TreeEvent, Status, next};
 use uuid::Uuid;
 
 use crate::engine::{self, description};
+use crate::machines::hypervisor_of;
 use crate::memory::Staged;
-use crate::orders::{Kind, Order, Params, changed, hypervisor_of, params_of};
+use crate::orders::{Kind, Order, Params, changed, params_of};
+use crate::rollback::Past;
 use crate::run::Simulation;
-use crate::violation::Violation;
+use crate::settings::Fault;
+use crate::violation::{Rule, Violation};
 use crate::work::{HostWork, Prepared};
 
 pub(crate) fn installation() -> InstallationId {
@@ -74,7 +77,15 @@ impl Simulation {
         if !kind.works_on_machine() {
             return self.change_tree(number, node, kind, params);
         }
-        if let (Kind::Reconfigure, Some(change)) = (kind, &params.change) {
+        if let (Kind::Undo, Some(undo)) = (kind, params.undo)
+            && !undo.destroy
+            && self.earlier(node, undo.of).is_ok()
+            && let Some(staged) = self.restore_definition(node, undo.of)?
+        {
+            return self.commit(staged, vec![HostWork::Look(number)]);
+        }
+        let changes = params.change.is_some() || params.definition.is_some();
+        if kind == Kind::Reconfigure && changes {
             let now = self.now();
             let mut uids = self.outside.uids;
             let memory = self.memory()?;
@@ -82,16 +93,26 @@ impl Simulation {
                 uids += 1;
                 Uuid::from_u128(uids)
             };
-            let written = changed(memory, node, change).and_then(|definition| {
-                memory
+            let before = memory.tree.node(node).map(|node| node.local.to_json());
+            let written = changed(memory, node, &params).and_then(|definition| {
+                let after = definition.to_json();
+                let change = memory
                     .tree
                     .apply_reconfigure(node, definition, None, &mut uid)
-                    .map_err(|error| error.to_string())
+                    .map_err(|error| error.to_string())?;
+                Ok((change, after))
             });
             match written {
-                Ok(change) => {
+                Ok((change, after)) => {
                     let mut staged = Staged::default();
                     staged.nodes(&memory.tree, &change, now, "reconfigure");
+                    if let Some(before) = before.ok().filter(|before| *before != after) {
+                        let past = Past {
+                            deployed: None,
+                            written: Some((before, after)),
+                        };
+                        staged.past(node, number, now, &past);
+                    }
                     self.outside.uids = uids;
                     return self.commit(staged, vec![HostWork::Look(number)]);
                 }
@@ -118,9 +139,8 @@ impl Simulation {
             return self.commit(staged, Vec::new());
         };
         let order = Order {
-            kind,
-            path: name,
             params,
+            ..Order::of(kind, name)
         };
         let mut also = Staged::default();
         let result = self.apply_to_tree(&mut also, &order, node, false);
@@ -232,8 +252,16 @@ impl Simulation {
         let kind =
             Kind::of(&operation.spec).ok_or_else(|| Problem::new(Code::Invalid, "no such kind"))?;
         let node = operation.spec.target;
-        self.check_state(node, kind)?;
+        let params = params_of(&operation.spec);
+        if let Err(problem) = self.check_state(node, kind, &params) {
+            if kind != Kind::Undo {
+                self.refused_late(number, node, &problem);
+            }
+            return Err(problem);
+        }
         let mut target = self.target(node)?;
+        let taken_back =
+            params.was_taken_back(target.record.as_ref()) && !self.has(Fault::TakesBackAll);
         if operation.spec.hypervisor != Some(target.hypervisor) {
             let text = "it uses another hypervisor now than when this was ordered";
             return Err(Problem::new(Code::Conflict, text));
@@ -259,8 +287,13 @@ impl Simulation {
                 target.record = Some(self.new_record(&target, number));
             }
         }
+        let takes_down = kind.destroys(&params);
+        let takes_back = params.undo.filter(|undo| !undo.destroy);
+        if let Some(undo) = takes_back {
+            target.desired = self.earlier(node, undo.of)?;
+        }
         let rules = Rules::new(&description());
-        let intent = kind.intent(&params_of(&operation.spec));
+        let intent = kind.intent(&params);
         let mut plan = plan_one(&subject(
             &target,
             intent,
@@ -269,16 +302,15 @@ impl Simulation {
             &rules,
         ));
         let mut record = target.record;
-        let takes_down = matches!(kind, Kind::Undeploy | Kind::Undo);
         if let (Some(record), false) = (&mut record, takes_down) {
             adopt(record, &plan, &target.desired, &rules);
         }
-        if takes_down && observed.is_none() {
+        if takes_down && (observed.is_none() || taken_back) {
             plan.refused.clear();
             plan.actions.clear();
         }
         Ok(Prepared {
-            result: steps(&plan, kind),
+            result: steps(&plan, kind, &params),
             record,
             observed,
             forgets,
@@ -292,17 +324,31 @@ impl Simulation {
         })
     }
 
+    /// What was accepted is possible when its turn comes, unless something before it was not.
+    fn refused_late(&mut self, number: OperationId, node: NodeUid, problem: &Problem) {
+        let ledger = &self.outside.ledger;
+        let excused = ledger.upset.contains(&node) || !self.is_certain(node);
+        if !excused {
+            let text = format!("{number} was accepted, and cannot begin: {problem}");
+            self.found
+                .get_or_insert(Violation::new(Rule::Accepted, text));
+        }
+    }
+
     /// The state may be another now than when the operation was accepted.
-    fn check_state(&mut self, node: NodeUid, kind: Kind) -> Result<(), Problem> {
+    fn check_state(&mut self, node: NodeUid, kind: Kind, params: &Params) -> Result<(), Problem> {
         let gone = |text: String| Problem::new(Code::NotFound, text);
         let memory = self.memory().map_err(|violation| gone(violation.text))?;
+        let was_taken_back = params.was_taken_back(memory.record_of(node));
         let body = memory
             .tree
             .descriptor(node)
             .map_err(|error| gone(error.to_string()))?;
         let event = match kind {
             Kind::Deploy => TreeEvent::Deploy,
-            Kind::Undeploy | Kind::Undo => TreeEvent::Undeploy,
+            _ if was_taken_back => return Ok(()),
+            kind if kind.destroys(params) => TreeEvent::Undeploy,
+            Kind::Undo if body.machine.is_some() => return Ok(()),
             _ if body.status == Status::Deployed => return Ok(()),
             kind => {
                 let text = format!("{} is refused while {}", kind.name(), body.status);
@@ -404,14 +450,20 @@ impl crate::memory::Memory {
 }
 
 /// The plan's actions as steps of the queue.
-fn steps(plan: &MachinePlan, kind: Kind) -> Result<StepPlan, Problem> {
+fn steps(plan: &MachinePlan, kind: Kind, params: &Params) -> Result<StepPlan, Problem> {
+    let mut shortfall = None;
     if !plan.refused.is_empty() {
         let reasons: Vec<String> = plan
             .refused
             .iter()
             .map(|refusal| format!("{}: {}", refusal.subject, refusal.reason))
             .collect();
-        return Err(Problem::new(Code::Conflict, reasons.join("; ")));
+        let problem = Problem::new(Code::Conflict, reasons.join("; "));
+        // What can be taken back is, and the rest is said.
+        if kind != Kind::Undo || kind.destroys(params) {
+            return Err(problem);
+        }
+        shortfall = Some(problem);
     }
     let steps: Result<Vec<StepSpec>, Problem> = plan
         .actions
@@ -422,19 +474,22 @@ fn steps(plan: &MachinePlan, kind: Kind) -> Result<StepPlan, Problem> {
                 Action::Create { desired } => desired.base_image.clone(),
                 _ => None,
             };
-            let may_escalate =
-                kind == Kind::Undeploy && matches!(action, Action::Stop { graceful: true, .. });
+            let asks_the_guest = matches!(action, Action::Stop { graceful: true, .. });
             let body = serde_json::to_value(planned)
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
             Ok(StepSpec {
                 action: action.name().to_owned(),
                 reason: planned.reason.clone(),
                 template,
-                may_escalate,
-                may_be_left: false,
+                may_escalate: asks_the_guest && kind.destroys(params),
+                may_be_left: asks_the_guest && kind == Kind::Stop,
                 body,
             })
         })
         .collect();
-    Ok(StepPlan::from(steps?))
+    Ok(StepPlan {
+        steps: steps?,
+        shortfall,
+        ..StepPlan::default()
+    })
 }

@@ -4,7 +4,7 @@
 //! Decisions are made on memory that is ahead of the disk, as in the host; commands are carried out
 //! and clients answered when their commit is durable. A kill loses every commit that is not.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use enginehouse_model::{NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{Command, Entry, Event, Final, Phase};
@@ -12,6 +12,7 @@ use enginehouse_store::{Document, JournalRow, Write};
 use uuid::Uuid;
 
 use crate::disk::Disk;
+use crate::ledger::{Ledger, Promise};
 use crate::memory::{Memory, OperationDocument, Staged};
 use crate::provider::Provider;
 use crate::random::Random;
@@ -38,27 +39,6 @@ pub struct Outside {
     pub ledger: Ledger,
 }
 
-/// What clients were told and people did.
-#[derive(Clone, Debug, Default)]
-pub struct Ledger {
-    /// Numbers that clients have read, with what they asked for.
-    pub acknowledged: BTreeMap<OperationId, String>,
-    pub refused: usize,
-    /// Operations about which a person decided.
-    pub judged: BTreeSet<OperationId>,
-    /// Operations that were in doubt.
-    pub doubted: BTreeSet<OperationId>,
-    /// Operations whose engine broke twice over one request: they end before it does.
-    pub gave_up: BTreeMap<OperationId, u32>,
-    /// Descriptors to whose machines somebody did something.
-    pub meddled: BTreeSet<NodeUid>,
-    /// Descriptors whose machine may be gone although its undeploy failed: a person said so, or the
-    /// engine was given up.
-    pub unsure: BTreeSet<NodeUid>,
-    /// Descriptors of which the same holds for whether the machine runs.
-    pub unsure_power: BTreeSet<NodeUid>,
-}
-
 type Recorder = Box<dyn FnMut(&[Write], &Outside)>;
 
 pub struct Simulation {
@@ -69,6 +49,8 @@ pub struct Simulation {
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) work: BTreeMap<(Timestamp, u64), HostWork>,
     pub trace: Vec<String>,
+    /// Found where nothing can fail.
+    pub(crate) found: Option<Violation>,
     recorder: Option<Recorder>,
 }
 
@@ -90,6 +72,7 @@ impl Simulation {
             pending: VecDeque::new(),
             work: BTreeMap::new(),
             trace: Vec::new(),
+            found: None,
             recorder: None,
         }
     }
@@ -337,8 +320,13 @@ impl Simulation {
             if let Entry::Broke { .. } = entry {
                 *self.outside.ledger.gave_up.entry(*number).or_default() += 1;
             }
-            if let Entry::Queued { .. } = entry {
-                self.queued(*number, &mut staged)?;
+            match entry {
+                Entry::Queued { .. } => self.queued(*number, &mut staged)?,
+                Entry::Started => staged.promises.push(Promise::Begun(*number)),
+                Entry::Ended { state, .. } => {
+                    staged.promises.push(Promise::Ended(*number, *state));
+                }
+                _ => {}
             }
             let is_intent = matches!(
                 entry,
@@ -361,6 +349,7 @@ impl Simulation {
             memory.observed.remove(&operation.number());
         }
         self.check_now()?;
+        self.check_output(&output)?;
         if staged.writes.is_empty() {
             self.follow(output.commands, then)?;
             return Ok(());
@@ -390,6 +379,7 @@ impl Simulation {
         let durable_at = now.max(last).plus_ms(self.below(slow));
         self.pending.push_back(Pending {
             writes: staged.writes,
+            promises: staged.promises,
             commands,
             then,
             durable_at,
@@ -407,6 +397,7 @@ impl Simulation {
             return Ok(());
         };
         self.disk.commit(&pending.writes);
+        self.outside.ledger.keep(&pending.promises)?;
         if let Some(recorder) = &mut self.recorder {
             recorder(&pending.writes, &self.outside);
         }
@@ -434,6 +425,7 @@ impl Simulation {
                     let at = at.unwrap_or_default();
                     (operations.clone(), HostWork::Poll(at, operations))
                 }
+                Command::Probe { .. } if self.has(Fault::NeverProbes) => continue,
                 Command::Probe { hypervisor } => {
                     let mut providers = self.outside.providers.iter();
                     let at = providers.position(|provider| provider.uid == hypervisor);

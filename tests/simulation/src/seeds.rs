@@ -28,6 +28,10 @@ pub struct Totals {
     pub refused: u64,
     pub judged: u64,
     pub meddled: u64,
+    /// Operations that were given another place in their lane.
+    pub moved: u64,
+    /// Moves that were refused, by the reason.
+    pub refusals: BTreeMap<&'static str, u64>,
     /// Operations, by kind and end.
     pub ends: BTreeMap<String, u64>,
     /// Journal entries, by name.
@@ -91,6 +95,12 @@ pub fn run_seed(seed: u64, settings: Settings) -> Result<Totals, Box<Failure>> {
             }))
         }
     }
+}
+
+/// The promise that a run breaks, without a second run for its trace.
+#[must_use]
+pub fn breaks(seed: u64, settings: Settings) -> Option<Violation> {
+    attempt(seed, settings).err()?.0
 }
 
 /// What happens in a run, line by line, and what came of it.
@@ -185,6 +195,8 @@ impl Totals {
             refused: simulation.outside.ledger.refused as u64,
             judged: simulation.outside.ledger.judged.len() as u64,
             meddled: simulation.outside.ledger.meddled.len() as u64,
+            moved: simulation.outside.ledger.moved,
+            refusals: simulation.outside.ledger.refusals.clone(),
             ..Self::default()
         };
         for line in &simulation.disk.executed {
@@ -213,6 +225,10 @@ impl Totals {
         self.refused += other.refused;
         self.judged += other.judged;
         self.meddled += other.meddled;
+        self.moved += other.moved;
+        for (why, times) in &other.refusals {
+            *self.refusals.entry(why).or_default() += times;
+        }
         for (name, times) in &other.ends {
             *self.ends.entry(name.clone()).or_default() += times;
         }

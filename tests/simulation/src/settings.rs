@@ -54,16 +54,40 @@ pub enum Fault {
     SkipsGuards,
     /// What a step achieved is not written on the machine's record.
     ForgetsOutcomes,
+    /// Operations do not wait for what they need.
+    IgnoresNeeds,
+    /// An operation is moved without a look at whether it is possible there.
+    MovesBlindly,
+    /// A newer `reconfigure` drops what the older ones were to change.
+    DropsSuperseded,
+    /// A forced stop waits for all that was ordered before it.
+    WaitsInLine,
+    /// What is taken back is taken back in the order in which it was done.
+    TakesBackForwards,
+    /// What is taken back is destroyed, whoever made it.
+    TakesBackAll,
+    /// What the host wants itself is taken for what a person wants.
+    AllAreAlike,
+    /// A hypervisor that is lost is never asked whether it is back.
+    NeverProbes,
 }
 
 impl Fault {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::LosesIntents,
         Self::AnswersEarly,
         Self::ActsEarly,
         Self::IgnoresLag,
         Self::SkipsGuards,
         Self::ForgetsOutcomes,
+        Self::IgnoresNeeds,
+        Self::MovesBlindly,
+        Self::DropsSuperseded,
+        Self::WaitsInLine,
+        Self::TakesBackForwards,
+        Self::TakesBackAll,
+        Self::AllAreAlike,
+        Self::NeverProbes,
     ];
 }
 

@@ -4,7 +4,7 @@ use enginehouse_model::OperationId;
 use enginehouse_model::documents::{Code, Problem, TaskEnd};
 use enginehouse_queue::{Event, Once, Operation, Phase, PollEnd, SettleEnd};
 
-use crate::call::filled_of;
+use crate::call::{by_force, filled_of};
 use crate::engine::{self, Call};
 use crate::memory::Staged;
 use crate::provider::TaskView;
@@ -45,6 +45,10 @@ impl Simulation {
         let (Some(record), Some(request)) = (&target.record, filled_of(operation)) else {
             let gone = Problem::new(Code::Conflict, "its record is gone");
             return Ok(SettleEnd::Problem(gone));
+        };
+        let request = match operation.state.escalated {
+            true => by_force(request),
+            false => request,
         };
         let Some(provider) = self.outside.providers.get(target.provider) else {
             return Ok(SettleEnd::Unknown("no such provider".to_owned()));
@@ -103,6 +107,9 @@ impl Simulation {
     ) -> Result<(), Violation> {
         let fails = self.mishap(50);
         for number in numbers {
+            if self.was_left(*number)? {
+                continue;
+            }
             let operation = self.operation(*number)?;
             let Phase::Waiting { task, .. } = &operation.phase else {
                 return Err(Violation::new(
@@ -136,7 +143,20 @@ impl Simulation {
         Ok(())
     }
 
+    /// A forced stop has overtaken it, and its task is left to itself.
+    fn was_left(&mut self, number: OperationId) -> Result<bool, Violation> {
+        let memory = self.memory()?;
+        let left = memory.queue.get(number).is_none();
+        if left {
+            memory.asked.remove(&number);
+        }
+        Ok(left)
+    }
+
     pub(crate) fn polled(&mut self, number: OperationId, end: PollEnd) -> Result<(), Violation> {
+        if self.was_left(number)? {
+            return Ok(());
+        }
         let staged = self.handle(number, Event::Polled(end))?;
         self.commit(staged, Vec::new())
     }

@@ -11,6 +11,22 @@ pub enum Rule {
     Once,
     /// Operations on one machine run in order; a parent ends after its parts.
     Order,
+    /// The order of a lane that was promised is kept, unless somebody moves what waits in it.
+    Lane,
+    /// Nothing begins before what it needs, and nothing that needs what failed; taken back in reverse.
+    Needs,
+    /// A move that makes operations wait for each other, or impossible, is refused, and no other.
+    Moves,
+    /// What was accepted is possible when its turn comes, unless something before it did not succeed.
+    Accepted,
+    /// What was superseded never reaches the provider, and what it was to change is not lost.
+    Superseded,
+    /// Taken back is what an operation itself made and nothing else, and what was not is said.
+    Rollback,
+    /// What people want goes before what the host wants itself.
+    People,
+    /// Nothing is tried at a hypervisor that is lost.
+    Breaker,
     /// Slots and copies stay within their limits.
     Limits,
     /// Nothing is done to a machine that is not ours.

@@ -5,6 +5,7 @@ use enginehouse_model::{MachineRecord, MachineUid, OperationId, Timestamp};
 use enginehouse_queue::{CallEnd, Command, PollEnd, SettleEnd, StepPlan};
 use enginehouse_store::Write;
 
+use crate::ledger::Promise;
 use crate::orders::Order;
 use crate::provider::{Answer, Flight};
 
@@ -45,6 +46,8 @@ pub(crate) enum HostWork {
 pub(crate) enum WorldWork {
     Order(Box<Order>),
     Cancel(OperationId),
+    /// Somebody gives an operation that waits another place in its lane.
+    Reposition,
     /// A person decides what is in doubt.
     LookAround,
     Arrive {
@@ -76,6 +79,7 @@ pub(crate) struct Prepared {
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
     pub writes: Vec<Write>,
+    pub promises: Vec<Promise>,
     pub commands: Vec<Command>,
     pub then: Vec<HostWork>,
     pub durable_at: Timestamp,

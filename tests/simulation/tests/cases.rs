@@ -164,3 +164,59 @@ fn what_cannot_be_taken_back_is_said_and_stops_nothing() {
         "1 of 3 failed, first /a/m3: not that; taken back: /a/m3, /a/m1; not taken back: /a/m2: not that"
     );
 }
+
+/// Operations on one machine while the first of them makes it: what is cancelled before it began
+/// leaves the others alone.
+#[test]
+fn who_cancels_what_has_not_begun_does_not_touch_what_has() {
+    let machines = [("/vm1", json!({}))];
+    for moment in (0..12_000).step_by(500) {
+        let namings = [Naming::Marked];
+        let mut simulation = Simulation::quiet(5, Settings::fair(), &namings, &machines).unwrap();
+        simulation.outside.providers[0].temper.slow = 12_000;
+        simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+        simulation.order_at(1, Kind::Undeploy, "/vm1", Params::default());
+        simulation.order_at(2, Kind::Deploy, "/vm1", Params::default());
+        simulation.cancel_at(3 + moment, OperationId(3));
+        simulation.run().unwrap();
+        simulation.check_over().unwrap();
+        assert_eq!(simulation.end_of(ONE), Some(Final::Succeeded), "{moment}");
+        let undeployed = simulation.end_of(OperationId(2));
+        assert_eq!(undeployed, Some(Final::Succeeded), "{moment}");
+    }
+}
+
+/// What is taken back comes after what was ordered before: by then another operation may have made
+/// another machine in the same place.
+#[test]
+fn a_machine_that_another_operation_made_is_not_taken_back() {
+    let machines = [("/vm1", json!({}))];
+    let namings = [Naming::ChosenId];
+    let mut simulation = Simulation::quiet(9, Settings::fair(), &namings, &machines).unwrap();
+    simulation.outside.providers[0].refuses = vec![("start", None)];
+    let rollback = Params {
+        rollback: true,
+        ..Params::default()
+    };
+    simulation.order_at(0, Kind::Deploy, "/vm1", rollback);
+    simulation.order_at(20, Kind::Undeploy, "/vm1", Params::default());
+    simulation.order_at(40, Kind::Deploy, "/vm1", Params::default());
+    simulation.run().unwrap();
+    simulation.check_over().unwrap();
+    let lines = simulation.disk.executed.iter();
+    let ends: Vec<String> = lines
+        .map(|line| format!("{} {} {}", line.operation, line.kind, line.outcome))
+        .collect();
+    let expected = [
+        "2 deploy failed",
+        "3 undeploy succeeded",
+        "4 deploy failed",
+        "5 undo succeeded",
+        "1 deploy failed",
+    ];
+    assert_eq!(ends, expected);
+    let provider = &simulation.outside.providers[0];
+    assert_eq!(provider.arrived["destroy"], 1);
+    let mut vms = provider.vms.values();
+    assert!(vms.any(|vm| vm.made_by == Some(OperationId(4))));
+}

@@ -32,7 +32,7 @@ fn ten_thousand_runs_keep_every_promise() {
         return;
     }
     // The runs are about something: every entry, every request and every end is in them, and often.
-    assert_eq!(totals.entries.len(), 23, "{:?}", totals.entries);
+    assert_eq!(totals.entries.len(), 24, "{:?}", totals.entries);
     assert!(totals.entries.values().all(|n| *n > 150), "{totals:?}");
     assert_eq!(totals.requests.len(), 9, "{:?}", totals.requests);
     assert!(totals.requests.values().all(|n| *n > 300), "{totals:?}");
@@ -48,6 +48,26 @@ fn ten_thousand_runs_keep_every_promise() {
             let times = totals.ends.get(&format!("{kind} {end}"));
             assert!(times.is_some_and(|n| *n > 10), "{kind} {end}: {times:?}");
         }
+    }
+    for end in [
+        "reconfigure superseded",
+        "stop superseded",
+        "undo succeeded",
+        "undo failed",
+    ] {
+        let times = totals.ends.get(end);
+        assert!(times.is_some_and(|n| *n > 50), "{end}: {times:?}");
+    }
+    assert!(totals.moved > 500, "{}", totals.moved);
+    for why in [
+        "cycle",
+        "impossible there",
+        "has begun",
+        "has parts",
+        "other lane",
+    ] {
+        let times = totals.refusals.get(why);
+        assert!(times.is_some_and(|n| *n > 5), "{why}: {times:?}");
     }
     assert!(totals.crashes > runs, "{}", totals.crashes);
     assert!(totals.judged > 500, "{}", totals.judged);

@@ -76,6 +76,15 @@ pub enum Request {
 }
 
 impl Request {
+    /// What a list of tasks shows: a guest that is asked is not one whose plug is pulled.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stop { graceful: true } => "shutdown",
+            other => other.name(),
+        }
+    }
+
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -252,7 +261,7 @@ impl Provider {
         let mut tasks = self.tasks.iter();
         tasks
             .find(|(_, task)| task.vm == id && task.seen_from <= now && !task.over)
-            .map(|(name, task)| (name.as_str(), task.flight.request.name()))
+            .map(|(name, task)| (name.as_str(), task.flight.request.kind()))
     }
 
     fn lock(&self, id: u64, now: Timestamp) -> Option<String> {

@@ -54,6 +54,9 @@ impl Provider {
         let Some(id) = flight.id.filter(|id| self.vms.contains_key(id)) else {
             return (Answer::NotFound, None);
         };
+        if flight.request == (Request::Stop { graceful: false }) {
+            self.overrule(id);
+        }
         let running = self.tasks.values().find(|task| task.vm == id && !task.over);
         if let Some(task) = running {
             let locked = format!("machine {id} is locked ({})", task.flight.request.name());
@@ -68,6 +71,11 @@ impl Provider {
         if let Some(refused) = self.refusal(id, flight) {
             return (refused, None);
         }
+        let vm = self.vms.get(&id);
+        let is_off = vm.is_some_and(|vm| vm.power == PowerState::Stopped);
+        if is_off && flight.request == (Request::Stop { graceful: false }) {
+            return (Answer::Done, None);
+        }
         self.witness(id, flight);
         let lag = Self::time(random, self.temper.lag);
         if let Some(vm) = self.vms.get_mut(&id)
@@ -80,6 +88,19 @@ impl Provider {
         self.begin(flight, id, now, random)
     }
 
+    /// Who pulls the plug does not wait for the guest.
+    fn overrule(&mut self, id: u64) {
+        let asks = Request::Stop { graceful: true };
+        let mut tasks = self.tasks.values_mut();
+        let asking = tasks.find(|task| task.vm == id && !task.over && task.flight.request == asks);
+        if let Some(task) = asking {
+            task.over = true;
+            task.error = Some("overruled".to_owned());
+            let times = self.effects.get_mut(&task.flight.digest);
+            times.into_iter().for_each(|times| *times -= 1);
+        }
+    }
+
     fn refusal(&self, id: u64, flight: &Flight) -> Option<Answer> {
         let vm = self.vms.get(&id)?;
         let error = |text: &str| Some(Answer::Error(text.to_owned()));
@@ -89,7 +110,9 @@ impl Provider {
                 ..
             } if *version != vm.version => Some(Answer::Conflict("it was changed".to_owned())),
             Request::Start if vm.power == PowerState::Running => error("it is running"),
-            Request::Stop { .. } if vm.power != PowerState::Running => error("it is stopped"),
+            Request::Stop { graceful: true } if vm.power != PowerState::Running => {
+                error("it is stopped")
+            }
             Request::Restart if vm.power != PowerState::Running => error("it is stopped"),
             Request::Destroy if vm.power == PowerState::Running => error("it is running"),
             Request::AddDisk { name, .. } if vm.slots.contains_key(name) => error("it has that"),

@@ -1,5 +1,9 @@
 //! What must hold: at any time, when an operation ends, and when all is over.
 
+mod arrival;
+mod scheduling;
+mod story;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use enginehouse_model::documents::{Config, Machine, Power, PowerState};
@@ -10,7 +14,7 @@ use enginehouse_tree::Status;
 
 use crate::engine::description;
 use crate::memory::{LIMITS, Memory};
-use crate::orders::{Kind, Params};
+use crate::orders::{Kind, Params, params_of};
 use crate::prepare::subject;
 use crate::provider::{Naming, Temper, Vm};
 use crate::run::Simulation;
@@ -20,22 +24,24 @@ use crate::violation::{Rule, Violation, holds};
 impl Simulation {
     /// What holds after every decision.
     pub(crate) fn check_now(&self) -> Result<(), Violation> {
+        if let Some(found) = &self.found {
+            return Err(found.clone());
+        }
         let Some(memory) = &self.memory else {
             return Ok(());
         };
         let mut slots: BTreeMap<HypervisorUid, usize> = BTreeMap::new();
         let mut copies: BTreeMap<HypervisorUid, usize> = BTreeMap::new();
-        let mut first: BTreeSet<NodeUid> = BTreeSet::new();
+        let mut working: BTreeSet<NodeUid> = BTreeSet::new();
         for operation in memory.queue.iter() {
             if !operation.spec.children.is_empty() {
                 continue;
             }
-            let heads = first.insert(operation.spec.target);
-            holds(
-                heads || operation.phase == Phase::Pending,
-                Rule::Order,
-                || format!("{} overtook its lane", operation.number()),
-            )?;
+            let open = operation.phase != Phase::Pending;
+            let alone = !open || working.insert(operation.spec.target);
+            holds(alone, Rule::Order, || {
+                format!("{} overtook its lane", operation.number())
+            })?;
             // A person's retry does not wait for a slot.
             let judged = self.outside.ledger.judged.contains(&operation.number());
             if let (Some(place), false) = (operation.spec.hypervisor, judged) {
@@ -82,19 +88,22 @@ impl Simulation {
                 format!("{number} failed without a reason")
             })?;
         }
-        let cancelled = end != Final::Cancelled || operation.cancel.is_some();
+        // What needs something that was cancelled is not begun either.
+        let was_cancelled = operation.cancel.is_some() || operation.is_blocked();
+        let cancelled = end != Final::Cancelled || was_cancelled;
         holds(cancelled, Rule::Truth, || {
             format!("nobody cancelled {number}")
         })?;
         let mut providers = self.outside.providers.iter();
         let works = providers.find_map(|provider| provider.works_for(number));
-        holds(works.is_none() || judged || gave_up, Rule::Truth, || {
+        // A stop that waited for its guest is left to itself where a forced one overtakes it.
+        let left = kind == Kind::Stop && end == Final::Superseded;
+        let known = works.is_none() || judged || gave_up || left;
+        holds(known, Rule::Truth, || {
             format!("{number} ended {end:?} while its {works:?} goes on")
         })?;
-        if matches!(kind, Kind::Undeploy | Kind::Undo)
-            && end == Final::Failed
-            && (judged || gave_up)
-        {
+        let params = params_of(&operation.spec);
+        if kind.destroys(&params) && end == Final::Failed && (judged || gave_up) {
             self.outside.ledger.unsure.insert(node);
         }
         if end != Final::Succeeded && (judged || gave_up) {
@@ -108,6 +117,7 @@ impl Simulation {
         };
         let record = memory.record_of(node);
         let vm = record.and_then(|record| self.vm_of(record));
+        self.check_undo_end(number, node, kind, &params)?;
         let says = |what: &str| format!("{number} ({}) succeeded, and {what}", operation.spec.kind);
         match kind {
             Kind::Deploy | Kind::Reconfigure => {
@@ -121,6 +131,7 @@ impl Simulation {
                 let is_so = vm.is_some_and(|vm| vm.power == wanted);
                 holds(is_so, Rule::Truth, || says("it is not so"))
             }
+            Kind::Undo if !kind.destroys(&params) || params.was_taken_back(record) => Ok(()),
             Kind::Undeploy | Kind::Undo => {
                 let Some(record) = record else {
                     return Ok(());
@@ -163,6 +174,7 @@ impl Simulation {
         for node in memory.tree.nodes().filter(|node| !node.is_folder()) {
             self.check_machine(memory, node.uid)?;
         }
+        self.check_definitions(memory)?;
         let ledger = &self.outside.ledger;
         let certain = ledger.doubted.is_empty() && ledger.gave_up.is_empty();
         for provider in &self.outside.providers {
@@ -196,7 +208,7 @@ impl Simulation {
         })
     }
 
-    /// Lanes ran in order; parents ended after their parts.
+    /// Operations of one lane ran one after another.
     fn check_lanes(&self) -> Result<(), Violation> {
         let mut at: BTreeMap<OperationId, usize> = BTreeMap::new();
         let mut open: BTreeMap<String, OperationId> = BTreeMap::new();
@@ -215,22 +227,14 @@ impl Simulation {
             match entry {
                 Entry::Started => {
                     let before = open.insert(target, *number);
-                    let fits = before.is_none_or(|before| {
-                        before == *number || (before < *number && ended.contains(&before))
-                    });
+                    let fits =
+                        before.is_none_or(|before| before == *number || ended.contains(&before));
                     holds(fits, Rule::Order, || {
                         format!("{number} began before {before:?} ended")
                     })?;
                 }
                 Entry::Ended { .. } => {
                     ended.insert(*number);
-                }
-                Entry::Queued { spec } => {
-                    let parts = spec.children.iter();
-                    let later = parts.clone().all(|part| !ended.contains(part));
-                    holds(later, Rule::Order, || {
-                        format!("{number} came after its parts")
-                    })?;
                 }
                 _ => {}
             }

@@ -1,20 +1,25 @@
 //! The world of a run: a random tree, what people order in it, and what they do behind our backs.
 
+mod moves;
+mod planting;
+mod wishes;
+
 use enginehouse_model::documents::PowerState;
-use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
+use enginehouse_model::{FullName, OperationId, Timestamp};
 use enginehouse_queue::{Event, Final, Once, Operation, Phase};
 use enginehouse_reconcile::PlannedAction;
-use enginehouse_tree::{Definition, Node, Tree};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::planting::{Plant, Planting};
+use self::wishes::{machine, needs};
 use crate::call::{digest, planned_of};
 use crate::disk::Disk;
-use crate::memory::Staged;
+use crate::ledger::Ledger;
 use crate::orders::{Kind, Order, Params};
 use crate::provider::{LAG, Naming, Provider, Temper};
 use crate::random::Random;
-use crate::run::{Ledger, Outside, Simulation};
+use crate::run::{Outside, Simulation};
 use crate::settings::{Settings, Weather};
 use crate::violation::{Rule, Violation};
 use crate::work::{HostWork, WorldWork};
@@ -28,60 +33,6 @@ const BUSINESS: u64 = 90_000;
 
 fn name(text: &str) -> FullName {
     text.parse().unwrap_or_else(|_| FullName::root())
-}
-
-type Plant<'a> = dyn FnMut(&str, &Value) -> Result<(), Violation> + 'a;
-
-/// A tree to begin with.
-struct Planting {
-    tree: Tree,
-    staged: Staged,
-    uids: u128,
-}
-
-impl Planting {
-    fn new() -> Result<Self, Violation> {
-        let root = Node::root(NodeUid::from_uuid(Uuid::from_u128(1)));
-        let wrong = |text: String| Violation::new(Rule::Load, text);
-        Ok(Self {
-            tree: Tree::load(vec![root]).map_err(|error| wrong(error.to_string()))?,
-            staged: Staged::default(),
-            uids: 1,
-        })
-    }
-
-    fn put(&mut self, path: &str, definition: &Value, folder: bool) -> Result<(), Violation> {
-        let wrong = |text: String| Violation::new(Rule::Load, format!("{path}: {text}"));
-        let path = name(path);
-        let definition =
-            Definition::from_json(definition).map_err(|problems| wrong(format!("{problems:?}")))?;
-        let mut uids = self.uids;
-        let mut uid = || {
-            uids += 1;
-            Uuid::from_u128(uids)
-        };
-        let change = match path.parent() {
-            None => {
-                let root = self.tree.root();
-                self.tree.set_definition(root, definition, None, &mut uid)
-            }
-            Some(parent) => {
-                let parent = self.tree.find(&parent).map_err(|e| wrong(e.to_string()))?;
-                match folder {
-                    true => self
-                        .tree
-                        .create_folder(parent, path.name(), definition, &mut uid),
-                    false => self
-                        .tree
-                        .provision(parent, path.name(), definition, &mut uid),
-                }
-            }
-        };
-        let change = change.map_err(|error| wrong(error.to_string()))?;
-        self.staged.nodes(&self.tree, &change, T0, "planted");
-        self.uids = uids;
-        Ok(())
-    }
 }
 
 fn hypervisor(at: usize) -> Value {
@@ -114,6 +65,11 @@ impl Simulation {
             paths.push(format!("{folder}/vm{at}"));
             definitions.push(machine(&mut random));
         }
+        for definition in &mut definitions {
+            if random.chance(400) {
+                definition["depends_on"] = json!(needs(&mut random, &paths));
+            }
+        }
         let mut simulation = Self::world(seed, settings, &names, |planting| {
             for (path, definition) in paths.iter().zip(&definitions) {
                 planting(path, definition)?;
@@ -126,10 +82,19 @@ impl Simulation {
             }
         }
         let orders = 4 + simulation.below(7);
+        // Some days all comes at once.
+        let business = match simulation.below(3) {
+            0 => BUSINESS / 10,
+            _ => BUSINESS,
+        };
         for _ in 0..orders {
             let order = simulation.some_order(&paths);
-            let at = simulation.below(BUSINESS);
+            let at = simulation.below(business);
             simulation.later_outside(at, WorldWork::Order(Box::new(order)));
+        }
+        for _ in 0..simulation.below(6) {
+            let at = simulation.below(business + business / 4);
+            simulation.later_outside(at, WorldWork::Reposition);
         }
         if foul {
             for provider in 0..names.len() {
@@ -222,11 +187,15 @@ impl Simulation {
     /// Orders something at a time.
     pub fn order_at(&mut self, ms: u64, kind: Kind, path: &str, params: Params) {
         let order = Order {
-            kind,
-            path: name(path),
             params,
+            ..Order::of(kind, name(path))
         };
         self.later_outside(ms, WorldWork::Order(Box::new(order)));
+    }
+
+    /// At a time, somebody cancels the operation with this number.
+    pub fn cancel_at(&mut self, ms: u64, number: OperationId) {
+        self.later_outside(ms, WorldWork::Cancel(number));
     }
 
     /// At a time, somebody puts another machine in the place of the one with this id.
@@ -234,70 +203,18 @@ impl Simulation {
         self.later_outside(ms, WorldWork::Usurp(provider, id));
     }
 
-    fn some_order(&mut self, paths: &[String]) -> Order {
-        let random = &mut self.outside.random;
-        let one = random.pick(paths).cloned().unwrap_or_default();
-        let folder = random.pick(&FOLDERS).copied().unwrap_or("/").to_owned();
-        let at = random.below(100);
-        let (kind, path) = match at {
-            0..=24 => (Kind::Deploy, one),
-            25..=31 => (Kind::Deploy, folder),
-            32..=43 => (Kind::Undeploy, one),
-            44..=46 => (Kind::Undeploy, folder),
-            47..=58 => (Kind::Reconfigure, one),
-            59..=62 => (Kind::Reconfigure, folder),
-            63..=68 => (Kind::Stop, one),
-            69..=74 => (Kind::Start, one),
-            75..=78 => (Kind::Restart, one),
-            79..=81 => (Kind::Stop, folder),
-            82..=87 => (Kind::Edit, one),
-            88..=91 => (Kind::Edit, folder),
-            92..=94 => (Kind::Move, one),
-            95 => (Kind::Move, "/a/b".to_owned()),
-            96..=97 => (Kind::Deprovision, one),
-            _ => (
-                Kind::Provision,
-                format!("{}/new", folder.trim_end_matches('/')),
-            ),
-        };
-        let is_folder = FOLDERS.contains(&path.as_str());
-        let mut params = Params {
-            force: random.chance(300),
-            rollback: random.chance(400),
-            ..Params::default()
-        };
-        match kind {
-            Kind::Reconfigure if !is_folder && random.chance(800) => {
-                params.change = Some(change(random));
-            }
-            Kind::Edit => params.change = Some(change(random)),
-            Kind::Provision => params.change = Some(machine(random)),
-            Kind::Move => {
-                let last = path.rsplit('/').next().unwrap_or("x");
-                let to = random.pick(&FOLDERS).copied().unwrap_or("/");
-                let suffix = if random.chance(500) { "x" } else { "" };
-                let to = format!("{}/{last}{suffix}", to.trim_end_matches('/'));
-                params.to = Some(name(&to));
-            }
-            _ => {}
-        }
-        Order {
-            kind,
-            path: name(&path),
-            params,
-        }
-    }
-
     pub(crate) fn happen(&mut self, work: WorldWork) -> Result<(), Violation> {
         match work {
             WorldWork::Order(order) => self.order(*order),
             WorldWork::Cancel(number) => self.cancel(number),
+            WorldWork::Reposition => self.reposition(),
             WorldWork::LookAround => self.look_around(),
             WorldWork::Arrive {
                 provider,
                 flight,
                 reply_to,
             } => {
+                self.check_arrival(provider, &flight)?;
                 let Outside {
                     providers,
                     random,
@@ -539,32 +456,5 @@ impl Simulation {
         }
         self.note(|| format!("somebody meddles with machine {id}: {how}"));
         Ok(())
-    }
-}
-
-fn machine(random: &mut Random) -> Value {
-    let mut definition = json!({});
-    if random.chance(500) {
-        definition["disks"] = json!({"data": {"size": "4GiB"}});
-    }
-    if random.chance(200) {
-        definition["disks"] = json!({"root": {"size": "16GiB"}});
-    }
-    if random.chance(300) {
-        definition["power"] = json!("running");
-    }
-    if random.chance(100) {
-        definition["power"] = json!("stopped");
-    }
-    definition
-}
-
-fn change(random: &mut Random) -> Value {
-    match random.below(5) {
-        0 => json!({"vcpu": 1 + random.below(4)}),
-        1 => json!({"memory": format!("{}GiB", 1 + random.below(4))}),
-        2 => json!({"description": format!("the {}.", random.below(3))}),
-        3 => json!({"labels": {"tier": format!("t{}", random.below(3))}}),
-        _ => json!({"vcpu": 1 + random.below(4), "memory": "2GiB"}),
     }
 }

@@ -1,0 +1,48 @@
+//! What holds of each request that reaches a provider.
+
+use enginehouse_queue::Final;
+
+use crate::provider::{Flight, Request};
+use crate::run::Simulation;
+use crate::violation::{Rule, Violation, holds};
+
+impl Simulation {
+    /// Before the request is carried out.
+    pub(crate) fn check_arrival(&self, provider: usize, flight: &Flight) -> Result<(), Violation> {
+        let number = flight.operation;
+        let ledger = &self.outside.ledger;
+        ledger.may_work(number)?;
+        let superseded = ledger.ended.get(&number) == Some(&Final::Superseded);
+        let began = ledger.begun.contains(&number);
+        holds(began || !superseded, Rule::Superseded, || {
+            format!(
+                "{number} was superseded, and sends {}",
+                flight.request.name()
+            )
+        })?;
+        self.check_taken_back(provider, flight)
+    }
+
+    /// A rollback destroys only what its own operation made.
+    fn check_taken_back(&self, provider: usize, flight: &Flight) -> Result<(), Violation> {
+        let Some(part) = self.outside.ledger.undoes.get(&flight.operation) else {
+            return Ok(());
+        };
+        if flight.request != Request::Destroy {
+            return Ok(());
+        }
+        let provider = self.outside.providers.get(provider);
+        let vm = flight.id.and_then(|id| provider?.vms.get(&id));
+        let made_by = vm.map(|vm| vm.made_by);
+        holds(
+            made_by.is_none_or(|by| by == Some(*part)),
+            Rule::Rollback,
+            || {
+                format!(
+                    "{} takes {part} back, and destroys machine {:?} of {}, which {made_by:?} made",
+                    flight.operation, flight.id, flight.node,
+                )
+            },
+        )
+    }
+}

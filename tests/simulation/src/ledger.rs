@@ -1,0 +1,228 @@
+//! What clients were told and people did: what the host's deeds are held against.
+//!
+//! An order promises something from the commit on that makes it durable: its place in a lane, and
+//! what it comes after. The ledger keeps that by itself, from the orders and not from the queue's
+//! entries, and takes the beginnings and ends of operations in as they become durable.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use enginehouse_model::{NodeUid, OperationId};
+use enginehouse_queue::Final;
+use serde_json::Value;
+
+use crate::violation::{Rule, Violation, holds};
+
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Numbers that clients have read, with what they asked for.
+    pub acknowledged: BTreeMap<OperationId, String>,
+    pub refused: usize,
+    /// Operations about which a person decided.
+    pub judged: BTreeSet<OperationId>,
+    /// Operations that were in doubt.
+    pub doubted: BTreeSet<OperationId>,
+    /// Operations whose engine broke twice over one request: they end before it does.
+    pub gave_up: BTreeMap<OperationId, u32>,
+    /// Descriptors to whose machines somebody did something.
+    pub meddled: BTreeSet<NodeUid>,
+    /// Descriptors whose machine may be gone although its undeploy failed: a person said so, or the
+    /// engine was given up.
+    pub unsure: BTreeSet<NodeUid>,
+    /// Descriptors of which the same holds for whether the machine runs.
+    pub unsure_power: BTreeSet<NodeUid>,
+    /// Descriptors of which an operation did not succeed: what comes after it may not be possible.
+    pub upset: BTreeSet<NodeUid>,
+    /// What a client asked for something that it may not have.
+    pub refusals: BTreeMap<&'static str, u64>,
+    /// Operations that were given another place in their lanes.
+    pub moved: u64,
+    /// Operations that did not begin yet, in the order that was promised for their lane.
+    lanes: BTreeMap<NodeUid, Vec<OperationId>>,
+    /// What has to end first.
+    pub(crate) needs: BTreeMap<OperationId, Vec<Need>>,
+    /// What the host wants itself.
+    pub(crate) automatic: BTreeSet<OperationId>,
+    pub(crate) begun: BTreeSet<OperationId>,
+    pub(crate) ended: BTreeMap<OperationId, Final>,
+    /// The parts of each operation that has some.
+    pub(crate) parts: BTreeMap<OperationId, Vec<OperationId>>,
+    /// Changes of definitions that were accepted.
+    pub(crate) changes: Vec<Change>,
+    /// Descriptors with definitions that nobody can foretell: changes of them were given another
+    /// order, or taken back.
+    pub(crate) reordered: BTreeSet<NodeUid>,
+    /// What takes back which part.
+    pub(crate) undoes: BTreeMap<OperationId, OperationId>,
+}
+
+/// Something that has to end before an operation may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub number: OperationId,
+    /// It need not have succeeded.
+    pub however: bool,
+}
+
+impl Need {
+    pub(crate) fn good(number: OperationId) -> Self {
+        let however = false;
+        Self { number, however }
+    }
+
+    pub(crate) fn any(number: OperationId) -> Self {
+        let however = true;
+        Self { number, however }
+    }
+}
+
+/// A change of a descriptor's definition that was accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub node: NodeUid,
+    pub by: OperationId,
+    /// Members with their values; `null` takes one away.
+    pub members: Value,
+    /// Written in the commit that numbered it.
+    pub at_once: bool,
+}
+
+/// What holds from a commit on.
+#[derive(Clone, Debug)]
+pub(crate) enum Promise {
+    /// The last of its lane, or the first of those that have not begun.
+    Queued {
+        number: OperationId,
+        node: NodeUid,
+        first: bool,
+        needs: Vec<Need>,
+        automatic: bool,
+    },
+    Parts(OperationId, Vec<OperationId>),
+    Moved {
+        node: NodeUid,
+        order: Vec<OperationId>,
+    },
+    Changes(Change),
+    Undoes {
+        number: OperationId,
+        node: NodeUid,
+        part: OperationId,
+    },
+    Begun(OperationId),
+    Ended(OperationId, Final),
+}
+
+impl Ledger {
+    /// Takes in what became durable.
+    ///
+    /// # Errors
+    /// When something began that was not to begin yet.
+    pub(crate) fn keep(&mut self, promises: &[Promise]) -> Result<(), Violation> {
+        for promise in promises {
+            match promise {
+                Promise::Queued {
+                    number,
+                    node,
+                    first,
+                    needs,
+                    automatic,
+                } => {
+                    let lane = self.lanes.entry(*node).or_default();
+                    let at = if *first { 0 } else { lane.len() };
+                    lane.insert(at, *number);
+                    self.needs.insert(*number, needs.clone());
+                    if *automatic {
+                        self.automatic.insert(*number);
+                    }
+                }
+                Promise::Parts(whole, parts) => {
+                    self.parts.insert(*whole, parts.clone());
+                }
+                Promise::Moved { node, order } => {
+                    self.moved += 1;
+                    self.reordered.insert(*node);
+                    self.lanes.insert(*node, order.clone());
+                }
+                Promise::Changes(change) => self.changes.push(change.clone()),
+                Promise::Undoes { number, node, part } => {
+                    self.reordered.insert(*node);
+                    self.undoes.insert(*number, *part);
+                }
+                Promise::Begun(number) => self.begins(*number)?,
+                Promise::Ended(number, end) => self.ends(*number, *end)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The order of its lane is kept, and nothing begins before what it needs.
+    fn begins(&mut self, number: OperationId) -> Result<(), Violation> {
+        if !self.begun.insert(number) {
+            return Ok(());
+        }
+        for lane in self.lanes.values_mut() {
+            let Some(at) = lane.iter().position(|other| *other == number) else {
+                continue;
+            };
+            holds(at == 0, Rule::Lane, || {
+                format!("{number} began before others of its lane: {lane:?}")
+            })?;
+            lane.remove(at);
+        }
+        self.may_work(number)
+    }
+
+    /// What an operation needs has ended, and well.
+    pub(crate) fn may_work(&self, number: OperationId) -> Result<(), Violation> {
+        for need in self.needs.get(&number).into_iter().flatten() {
+            let is_over = match self.ended.get(&need.number) {
+                Some(Final::Succeeded | Final::Superseded) => true,
+                Some(Final::Failed | Final::Cancelled) => need.however,
+                None => false,
+            };
+            holds(is_over, Rule::Needs, || {
+                let end = self.ended.get(&need.number);
+                format!("{number} began; it needs {}, which is {end:?}", need.number)
+            })?;
+        }
+        let Some(part) = self.undoes.get(&number) else {
+            return Ok(());
+        };
+        // Taken back in reverse: what needed it is gone.
+        let mut wholes = self.parts.values();
+        let whole = wholes.find(|parts| parts.contains(part));
+        for (other, of) in &self.undoes {
+            let needs = self.needs.get(of).into_iter().flatten();
+            let needed = needs.map(|need| need.number).any(|need| need == *part);
+            let same = whole.is_some_and(|parts| parts.contains(of));
+            let is_over = !needed || !same || self.ended.contains_key(other);
+            holds(is_over, Rule::Needs, || {
+                format!("{number} takes {part} back before {other}, and {of} needs that")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// An operation with parts ends after all of them.
+    fn ends(&mut self, number: OperationId, end: Final) -> Result<(), Violation> {
+        for lane in self.lanes.values_mut() {
+            lane.retain(|other| *other != number);
+        }
+        let parts = self.parts.get(&number).into_iter().flatten();
+        let undoes = self.undoes.iter().filter(|(_, part)| {
+            let all = self.parts.get(&number);
+            all.is_some_and(|all| all.contains(part))
+        });
+        let mut all = parts.chain(undoes.map(|(undo, _)| undo));
+        let open = all.find(|part| !self.ended.contains_key(part));
+        holds(open.is_none(), Rule::Order, || {
+            format!("{number} ended before its part {open:?}")
+        })?;
+        self.ended.insert(number, end);
+        Ok(())
+    }
+
+    pub(crate) fn refuse(&mut self, why: &'static str) {
+        *self.refusals.entry(why).or_default() += 1;
+    }
+}
