@@ -307,8 +307,10 @@ fn supersede(
     }
     let local = &memory.tree.node(node).map_err(|e| e.to_string())?.local;
     let mut base: Definition = local.clone();
-    for operation in &reconfigures {
-        base = definition_on(&base, &params_of(&operation.spec))?;
+    for operation in memory.queue.lane(node) {
+        if let Some(Kind::Reconfigure | Kind::Edit) = Kind::of(&operation.spec) {
+            base = definition_on(&base, &params_of(&operation.spec))?;
+        }
     }
     let whole = definition_on(&base, &order.params)?;
     let params = Params {

@@ -220,3 +220,30 @@ fn a_machine_that_another_operation_made_is_not_taken_back() {
     let mut vms = provider.vms.values();
     assert!(vms.any(|vm| vm.made_by == Some(OperationId(4))));
 }
+
+/// A newer reconfigure carries what the queue would leave: also an edit that waits between an undeploy
+/// and a deploy.
+#[test]
+fn an_edit_that_waits_is_part_of_what_a_newer_reconfigure_carries() {
+    let machines = [("/vm1", json!({}))];
+    let namings = [Naming::ChosenId];
+    let mut simulation = Simulation::quiet(11, Settings::fair(), &namings, &machines).unwrap();
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run().unwrap();
+    let set = |members| Params {
+        change: Some(members),
+        ..Params::default()
+    };
+    simulation.order_at(0, Kind::Reconfigure, "/vm1", set(json!({"vcpu": 2})));
+    simulation.order_at(1, Kind::Undeploy, "/vm1", Params::default());
+    simulation.order_at(2, Kind::Edit, "/vm1", set(json!({"memory": "2GiB"})));
+    simulation.order_at(3, Kind::Deploy, "/vm1", Params::default());
+    let described = set(json!({"description": "the third."}));
+    simulation.order_at(4, Kind::Reconfigure, "/vm1", described);
+    simulation.run().unwrap();
+    simulation.check_over().unwrap();
+    let vms = &simulation.outside.providers[0].vms;
+    let ours = vms.values().find(|vm| vm.made_for.is_some()).unwrap();
+    assert_eq!(ours.config.vcpu, Some(2));
+    assert_eq!(ours.config.memory, Some(2 << 30));
+}

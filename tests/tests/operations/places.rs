@@ -230,3 +230,27 @@ async fn who_cancels_a_deploy_that_waits_leaves_the_machine_alone_that_is_being_
     assert!(stage.sim.world().machines.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_newer_reconfigure_carries_an_edit_that_waits() -> Result<()> {
+    let Some((stage, _)) = busy().await? else {
+        return Ok(());
+    };
+    let begin = |kind, params| stage.begin(kind, "/vm1", params);
+    let kind = OperationKind::Reconfigure;
+    let older = begin(kind, set("vcpu", json!(2))).await?;
+    begin(OperationKind::Undeploy, enginehouse_tests::confirmed()).await?;
+    begin(OperationKind::Edit, set("memory", json!("2GiB"))).await?;
+    begin(OperationKind::Deploy, Params::default()).await?;
+    let newer = begin(kind, set("description", json!("new"))).await?;
+    let ended = stage.ended(newer.number).await?;
+    ensure!(ended.state == OperationState::Succeeded, "{ended:#?}");
+    let older = stage.ended(older.number).await?;
+    assert_eq!(older.state, OperationState::Superseded);
+    assert_eq!(stage.computed("/vm1", "memory").await?, "2 GiB, from /vm1");
+    assert_eq!(
+        stage.computed("/vm1", "description").await?,
+        "new, from /vm1"
+    );
+    Ok(())
+}

@@ -54,8 +54,14 @@ pub(super) fn supersede(
         .map_err(of_lookup)?
         .local
         .clone();
-    for operation in &reconfigures {
-        if let Ok(before) = Order::of(&operation.spec) {
+    // An edit may wait between an undeploy and a deploy that wait too.
+    for operation in state.queue.lane(order.node) {
+        if let Ok(before) = Order::of(&operation.spec)
+            && matches!(
+                before.kind,
+                OperationKind::Reconfigure | OperationKind::Edit
+            )
+        {
             base = definition_on(&base, &before)?;
         }
     }
