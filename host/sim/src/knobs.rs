@@ -30,6 +30,8 @@ pub struct Knobs {
     pub hidden_ms: u64,
     /// `client_token` of a create is read and forgotten, as by providers that have none.
     pub ignore_client_token: bool,
+    /// No task is known any more, neither one that runs nor one that is over. They go on all the same.
+    pub forget_tasks: bool,
     /// Ids or names of machines whose guests do not react to a shutdown; `*` for all.
     pub ignore_shutdown: Vec<String>,
     /// Hosts that are away: their machines are missing from lists, which say so.
@@ -52,6 +54,7 @@ impl Default for Knobs {
             late_mark: false,
             hidden_ms: 0,
             ignore_client_token: false,
+            forget_tasks: false,
             ignore_shutdown: Vec::new(),
             offline_hosts: Vec::new(),
             clones_per_image: None,

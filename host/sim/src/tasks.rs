@@ -68,8 +68,9 @@ impl World {
     }
 
     pub(crate) fn read_task(&self, id: &str) -> Result<Answer, Refusal> {
-        let found = number(id, "t-").and_then(|number| Some((number, self.tasks.get(&number)?)));
-        let (number, task) = found.ok_or_else(|| Refusal::not_found("task", id))?;
+        let (number, task) = self
+            .known_task(id)
+            .ok_or_else(|| Refusal::not_found("task", id))?;
         Ok(Answer::ok(self.show_task(number, task)))
     }
 
@@ -82,9 +83,15 @@ impl World {
         }
         let tasks: Vec<_> = ids
             .iter()
-            .filter_map(|id| number(id, "t-"))
-            .filter_map(|number| Some(self.show_task(number, self.tasks.get(&number)?)))
+            .filter_map(|id| self.known_task(id))
+            .map(|(number, task)| self.show_task(number, task))
             .collect();
         Ok(Answer::ok(json!({"tasks": tasks})))
+    }
+
+    /// What is told of a task; see [`Knobs::forget_tasks`](crate::Knobs::forget_tasks).
+    fn known_task(&self, id: &str) -> Option<(u64, &Task)> {
+        let number = number(id, "t-").filter(|_| !self.knobs.forget_tasks)?;
+        Some((number, self.tasks.get(&number)?))
     }
 }
