@@ -11,3 +11,5 @@ mod results;
 #[cfg(test)]
 #[path = "../access/site.rs"]
 mod site;
+#[cfg(test)]
+mod stalled;
