@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use enginehouse_documents::{Code, Machine, MachineRef, Problem};
 use enginehouse_engines::{Observer, Occasion};
-use enginehouse_model::{HypervisorUid, Mark, Timestamp};
+use enginehouse_model::{HypervisorUid, MachineRecord, Mark, Timestamp};
 
 use crate::house::House;
 use crate::work::Target;
@@ -137,6 +137,68 @@ pub(crate) async fn room(
         };
     }
     Ok(Room::Free)
+}
+
+/// The machine that an unfinished creation may have made, whose id is not on record: found by its mark, in
+/// a list that began after the operation was queued.
+///
+/// # Errors
+/// `busy` while one of its name does not show its mark; `conflict` when several carry it: a copy by hand
+/// carries it, too.
+pub(crate) async fn begun(
+    house: &Arc<House>,
+    target: &Target,
+    record: &MachineRecord,
+    queued_at: Timestamp,
+    observer: &Arc<dyn Observer>,
+) -> Result<Option<Machine>, Problem> {
+    let inventories = &house.inventories;
+    let (engine, connection) = (&target.engine, &target.connection);
+    let list = inventories
+        .since(queued_at, engine, connection, &house.clock, observer)
+        .await?;
+    let ours = record.mark.to_string();
+    let name = target.desired.name.as_deref().unwrap_or(target.name.name());
+    let mut found: Vec<Machine> = Vec::new();
+    for machine in list.machines.iter().filter(|machine| !machine.template) {
+        let is_named_so = machine.name.as_deref().is_none_or(|named| named == name);
+        match &machine.mark {
+            Some(mark) if *mark == ours => found.push(machine.clone()),
+            Some(_) => {}
+            // Lists may be without marks; then those are read that may be it.
+            None if is_named_so => {
+                let machine_ref = MachineRef {
+                    id: machine.id.clone(),
+                    kind: machine.kind.clone(),
+                    host: machine.host.clone(),
+                };
+                match read(target, machine_ref, observer).await? {
+                    Some(seen) if seen.mark.as_deref() == Some(&*ours) => found.push(seen),
+                    Some(seen) if seen.mark.is_none() => {
+                        return Err(Problem::new(
+                            Code::Busy,
+                            format!(
+                                "machine {} may be the one, and does not show its mark yet",
+                                machine.id
+                            ),
+                        ));
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            None => {}
+        }
+    }
+    if let [first, second, ..] = found.as_slice() {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!(
+                "machines {} and {} both carry the mark of {}: it cannot be known which was made for it",
+                first.id, second.id, target.name
+            ),
+        ));
+    }
+    Ok(found.pop())
 }
 
 fn taken(target: &Target, name: &str, machine: &Machine) -> Problem {

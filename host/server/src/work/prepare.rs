@@ -197,6 +197,13 @@ async fn begin(
             if let Some(machine) = &observed {
                 recognise(&mut record, machine);
             }
+        } else if order.destroys()
+            && let Some(machine) =
+                observe::begun(house, &target, &record, queued_at, observer).await?
+        {
+            // A creation of which it was never known what became of it.
+            recognise(&mut record, &machine);
+            observed = Some(machine);
         }
         target.record = Some(record);
         let gone = observed.is_none();
@@ -205,7 +212,9 @@ async fn begin(
             // Gone is what was asked for.
             warnings.push("the machine was not there any more".to_owned());
         } else if gone && never_reported && order.kind == OperationKind::Deploy {
-            forgets = target.record.take().map(|record| record.uid);
+            // What an unfinished creation made is known by the mark on record alone.
+            let record = target.record.take_if(|record| record.identity.is_some());
+            forgets = record.map(|record| record.uid);
         }
     }
     if order.kind == OperationKind::Deploy && observed.is_none() {
@@ -226,6 +235,8 @@ async fn begin(
                 recognise(record, &machine);
             }
             observed = Some(machine);
+        } else if let Some(record) = target.record.take_if(|record| record.identity.is_none()) {
+            forgets = Some(record.uid);
         }
         if target.record.is_none() {
             target.record = Some(new_record(house, &target, number, identity));
