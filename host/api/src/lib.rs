@@ -10,6 +10,7 @@
 
 mod access;
 mod client;
+mod doubt;
 mod engines;
 mod error;
 pub mod events;
@@ -35,6 +36,7 @@ mod tokens;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
 pub use client::{BackupStream, Client};
+pub use doubt::{Doubt, DoubtHypervisor, DoubtfulRequest, Finding, Verdict};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use events::{End, EndReason, NodeEvent, OperationEvent, Reset};

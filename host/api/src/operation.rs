@@ -5,7 +5,7 @@ use std::fmt;
 use enginehouse_model::{FullName, NodeUid, OperationId, SecretName, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{FieldError, OnFailure, OperationKind, PlanId};
+use crate::{Doubt, FieldError, OnFailure, OperationKind, PlanId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -83,7 +83,7 @@ impl fmt::Display for OperationState {
     }
 }
 
-/// An operation. In lists, `steps` and `children` are left out.
+/// An operation. In lists, `steps`, `children` and `doubt` are left out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Operation {
     pub number: OperationId,
@@ -126,6 +126,9 @@ pub struct Operation {
     pub result: Option<OperationResult>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<OperationError>,
+    /// While it is in doubt: everything that a person needs to decide it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Box<Doubt>>,
     /// The operation that this one is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<OperationId>,

@@ -269,3 +269,14 @@ pub enum ResolveAs {
     /// The request did not take effect; send it again.
     Retry,
 }
+
+impl ResolveAs {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Retry => "retry",
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod args;
 mod commands;
 mod confirm;
 mod connection;
+mod doubt_text;
 mod error;
 mod export_files;
 mod follow;

@@ -4,6 +4,7 @@ use enginehouse_api::{
     ChildOperation, Operation, OperationKind, OperationResult, OperationState, Step, StepState,
 };
 
+use crate::doubt_text;
 use crate::report::field_error;
 use crate::style::{Painter, Style, one_line};
 use crate::table::Table;
@@ -222,6 +223,7 @@ pub fn whole(operation: &Operation, paint: Painter) -> String {
     fact("state", state_style(operation.state), state);
     if let Some(progress) = &operation.progress
         && !operation.state.has_ended()
+        && operation.doubt.is_none()
     {
         let percent = progress.percent.map(|percent| format!("{percent} % "));
         let percent = percent.unwrap_or_default();
@@ -264,6 +266,10 @@ pub fn whole(operation: &Operation, paint: Painter) -> String {
             one_line(&format!("{}: {}", error.code, error.message))
         ));
     }
+    if let Some(doubt) = &operation.doubt {
+        text.push_str(&doubt_text::doubt(doubt, paint));
+        return text;
+    }
     if !matches!(operation.state, OperationState::Succeeded) {
         for detail in failure_details(operation) {
             text.push_str(&format!("  {}\n", one_line(&detail)));
@@ -280,6 +286,16 @@ pub fn whole(operation: &Operation, paint: Painter) -> String {
             "{} {}\n",
             paint.paint(Style::Warning, "hint:"),
             one_line(hint)
+        ));
+    }
+    let doubtful = (operation.children.iter())
+        .filter(|child| child.state == OperationState::InDoubt && !operation.state.has_ended());
+    for child in doubtful {
+        text.push_str(&format!(
+            "{} `enginehouse ops show {}` says what is known of {}\n",
+            paint.paint(Style::Warning, "hint:"),
+            child.number,
+            child.path
         ));
     }
     text

@@ -151,6 +151,7 @@ pub(crate) fn contact(event: &Event) -> Option<Result<(), &Problem>> {
         | Event::Cancel { .. }
         | Event::Retry { .. }
         | Event::TakeAsDone { .. }
+        | Event::GoOnWith { .. }
         | Event::Close { .. } => None,
     }
 }

@@ -39,6 +39,9 @@ pub enum Event {
     Retry { who: String },
     /// A person decides an operation that is in doubt: its step is done, go on after it.
     TakeAsDone { who: String },
+    /// A person decides an operation that is in doubt: what its step was to make is there. The step
+    /// begins anew with it, to do what it lacks.
+    GoOnWith { who: String },
     /// A person decides an operation that is in doubt: it is over.
     Close { who: String, state: Final },
 }
@@ -59,6 +62,7 @@ impl Event {
             Self::Cancel { .. } => "cancel",
             Self::Retry { .. } => "retry",
             Self::TakeAsDone { .. } => "take-as-done",
+            Self::GoOnWith { .. } => "go-on-with",
             Self::Close { .. } => "close",
         }
     }

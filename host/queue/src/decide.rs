@@ -5,7 +5,7 @@ use enginehouse_model::documents::{Code, Problem, TaskEnd};
 
 use crate::backoff::Backoff;
 use crate::command::{CallEnd, Event, PollEnd, SettleEnd};
-use crate::entry::{Entry, Final, StepPlan, Token};
+use crate::entry::{Entry, Final, Resolution, StepPlan, Token};
 use crate::operation::{Failing, Once, Operation, Phase, Then};
 use crate::queue::Limits;
 
@@ -31,9 +31,10 @@ pub(crate) fn expects(operation: &Operation, event: &Event) -> bool {
         Event::Polled(_) => matches!(operation.phase, Phase::Waiting { .. }),
         Event::Doubt { .. } => may_be_doubted(&operation.phase),
         Event::Cancel { .. } => !operation.is_ended(),
-        Event::Retry { .. } | Event::TakeAsDone { .. } | Event::Close { .. } => {
-            matches!(operation.phase, Phase::InDoubt { .. })
-        }
+        Event::Retry { .. }
+        | Event::TakeAsDone { .. }
+        | Event::GoOnWith { .. }
+        | Event::Close { .. } => matches!(operation.phase, Phase::InDoubt { .. }),
     }
 }
 
@@ -68,14 +69,25 @@ pub(crate) fn decide(
             entries
         }
         Event::Retry { who } => vec![
-            Entry::Resolved { who },
-            Entry::Called {
-                attempt: operation.state.attempt + 1,
+            Entry::Resolved {
+                who,
+                how: Resolution::Retry,
             },
+            called(operation.state.attempt + 1),
+        ],
+        Event::GoOnWith { who } => vec![
+            Entry::Resolved {
+                who,
+                how: Resolution::Anew,
+            },
+            called(operation.state.attempt + 1),
         ],
         Event::TakeAsDone { who } => {
             let mut entries = vec![
-                Entry::Resolved { who },
+                Entry::Resolved {
+                    who,
+                    how: Resolution::Done,
+                },
                 Entry::Done {
                     created: Vec::new(),
                     outcome: Box::default(),
@@ -86,18 +98,29 @@ pub(crate) fn decide(
         }
         Event::Close { who, state } => {
             let problem = match &operation.phase {
-                Phase::InDoubt { reason } if state != Final::Succeeded => Some(Problem::new(
-                    Code::Provider,
-                    format!(
-                        "declared {} by {who}; it was in doubt: {reason}",
-                        state.name()
-                    ),
-                )),
+                Phase::InDoubt { reason } if state != Final::Succeeded => {
+                    Some(declared(operation, &who, state, reason))
+                }
                 _ => None,
             };
             vec![Entry::Ended { state, problem }]
         }
     }
+}
+
+/// Somebody ended it without knowing, or without saying, what became of its request.
+fn declared(operation: &Operation, who: &str, state: Final, reason: &str) -> Problem {
+    let mut message = format!(
+        "declared {} by {who}; it was in doubt: {reason}",
+        state.name()
+    );
+    if let Some(sent) = operation.doubtful() {
+        message.push_str(&format!(
+            "; {} {} may have taken effect",
+            sent.method, sent.path
+        ));
+    }
+    Problem::new(Code::Provider, message)
 }
 
 fn cancelled() -> Entry {

@@ -79,14 +79,32 @@ pub enum Entry {
     BegunAnew { who: String },
     /// It cannot be known what happened; a person has to say.
     Doubted { reason: String },
-    /// The person said: try again.
-    Resolved { who: String },
+    /// A person said what became of it.
+    Resolved {
+        who: String,
+        /// Journals of before 0.1 do not say it: what follows does.
+        #[serde(default)]
+        how: Resolution,
+    },
     /// The end. Always the last.
     Ended {
         state: Final,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Problem>,
     },
+}
+
+/// How an operation that was in doubt goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolution {
+    /// The request had no effect: it is sent again.
+    #[default]
+    Retry,
+    /// The step is done.
+    Done,
+    /// What the step was to make is there: the step begins anew, with it.
+    Anew,
 }
 
 /// How an operation ends.

@@ -42,7 +42,7 @@ mod tests;
 pub use backoff::Backoff;
 pub use breaker::Lost;
 pub use command::{CallEnd, Command, Event, Output, PollEnd, SettleEnd};
-pub use entry::{Entry, Final, StepPlan, StepSpec, Token};
+pub use entry::{Entry, Final, Resolution, StepPlan, StepSpec, Token};
 pub use operation::{EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, StepState, Then};
 pub use position::{Place, PlaceError};
 pub use queue::{Limits, Queue};

@@ -53,7 +53,8 @@ pub struct StepState {
     pub once: Once,
     /// The phase that sent the last answered `once` request, for a task that is forgotten later.
     pub origin: Option<Origin>,
-    /// The task that the provider no longer knows, while that is being settled.
+    /// The task that the provider no longer knows, while that is being settled; in doubt also one that
+    /// nobody can ask about.
     pub forgotten: Option<String>,
     /// A phase of this step left something at the provider: the step is half done until it ends.
     pub touched: bool,
@@ -295,6 +296,20 @@ impl Operation {
             operation: self.number(),
             entry: what.to_owned(),
             phase: crate::transition::phase_name(&self.phase).to_owned(),
+        }
+    }
+
+    /// The request of which it is not known whether it took effect, or, of a task that was lost from
+    /// sight, the one that began it.
+    #[must_use]
+    pub fn doubtful(&self) -> Option<&Sent> {
+        match &self.state.once {
+            Once::Sending { sent, .. } => Some(sent),
+            Once::None | Once::Answered { .. } => {
+                let lost = self.state.forgotten.is_some();
+                let origin = self.state.origin.as_ref().filter(|_| lost);
+                origin.map(|origin| &origin.sent)
+            }
         }
     }
 

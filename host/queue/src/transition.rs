@@ -2,7 +2,7 @@
 
 use enginehouse_model::documents::Note;
 
-use crate::entry::{Entry, Final, Token};
+use crate::entry::{Entry, Final, Resolution, Token};
 use crate::operation::{Failing, Once, Operation, Origin, Phase, StepState, Then};
 
 /// Takes `entry` into `operation`, or leaves it alone when it does not fit.
@@ -27,7 +27,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             fits(operation, |phase| matches!(phase, Phase::Starting))?;
             operation.steps.clone_from(&plan.steps);
             operation.tries = vec![0; plan.steps.len()];
-            operation.warnings.extend(plan.warnings.iter().cloned());
+            note_warnings(operation, &plan.warnings);
             operation.shortfall.clone_from(&plan.shortfall);
             operation.step = 0;
             operation.state = StepState::default();
@@ -147,7 +147,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::TaskEnded { end } => {
             fits(operation, |phase| matches!(phase, Phase::Waiting { .. }))?;
-            operation.warnings.extend(end.warnings.iter().cloned());
+            note_warnings(operation, &end.warnings);
             operation.state.ended = Some(end.clone());
             operation.obstacle = None;
             operation.phase = Phase::Calling;
@@ -204,7 +204,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
             knows_its_request(operation)?;
             note_created(operation, created);
-            operation.warnings.extend(outcome.warnings.iter().cloned());
+            note_warnings(operation, &outcome.warnings);
             next_step(operation);
         }
         Entry::Freed { by } => {
@@ -247,17 +247,31 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 matches!(phase, Phase::Settling) || crate::decide::may_be_doubted(phase)
             })?;
             operation.obstacle = None;
+            if let Phase::Waiting { task, .. } = &operation.phase {
+                operation.state.forgotten = Some(task.clone());
+            }
             operation.phase = Phase::InDoubt {
                 reason: reason.clone(),
             };
         }
-        Entry::Resolved { .. } => {
+        Entry::Resolved { how, .. } => {
             fits(operation, |phase| matches!(phase, Phase::InDoubt { .. }))?;
-            operation.state.once = Once::None;
-            operation.state.traps = 0;
-            operation.state.broken = None;
-            operation.state.forgotten = None;
-            operation.state.begin_anew();
+            match how {
+                Resolution::Retry | Resolution::Done => {
+                    operation.state.once = Once::None;
+                    operation.state.traps = 0;
+                    operation.state.broken = None;
+                    operation.state.forgotten = None;
+                    operation.state.begin_anew();
+                }
+                Resolution::Anew => {
+                    operation.state = StepState {
+                        attempt: operation.state.attempt,
+                        touched: true,
+                        ..StepState::default()
+                    };
+                }
+            }
             operation.phase = Phase::Calling;
         }
         Entry::Ended { state, problem } => {
@@ -396,7 +410,7 @@ fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], not
         ..StepState::default()
     };
     note_created(operation, created);
-    operation.warnings.extend(note.warnings.iter().cloned());
+    note_warnings(operation, &note.warnings);
     operation.obstacle = None;
     operation.message.clone_from(&note.message);
 }
@@ -406,6 +420,15 @@ fn note_created(operation: &mut Operation, created: &[String]) {
     for object in created {
         if !operation.created.contains(object) {
             operation.created.push(object.clone());
+        }
+    }
+}
+
+/// A warning is said once: an engine that looks at the end of its task says again what the task said.
+fn note_warnings(operation: &mut Operation, warnings: &[String]) {
+    for warning in warnings {
+        if !operation.warnings.contains(warning) {
+            operation.warnings.push(warning.clone());
         }
     }
 }

@@ -45,7 +45,16 @@ pub fn still_needed(
             Some(identity) if !is_unfinished(record) => {
                 Needed::No(format!("machine {} has been made", identity.machine_id))
             }
-            Some(_) | None => Needed::Yes(planned.request.clone()),
+            // A machine that was begun after the plan was made, and is there, is gone on with.
+            Some(identity) => Needed::Yes(ActionRequest {
+                machine: planned
+                    .request
+                    .machine
+                    .clone()
+                    .or_else(|| observed.map(|_| identity.machine_ref())),
+                ..planned.request.clone()
+            }),
+            None => Needed::Yes(planned.request.clone()),
         };
     }
     let machine = machine_ref(Some(record), observed).or_else(|| planned.request.machine.clone());

@@ -18,7 +18,7 @@ use enginehouse_engines::{Clock, Engine, LoadError};
 use enginehouse_model::{
     HypervisorUid, InstallationId, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue, StepPlan};
+use enginehouse_queue::{Command, Entry, Event, Operation, Output, Queue};
 use enginehouse_store::{Commit, CommitTicket, Document, Fence, JournalRow, Store, Table, Write};
 use enginehouse_tree::{Change, Tree};
 use parking_lot::Mutex;
@@ -349,7 +349,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     }
     let mut changed: Vec<OperationId> = entries.iter().map(|(number, _)| *number).collect();
     for (number, entry) in entries {
-        explain(state, number, now, &entry);
+        crate::explain::explain(state, number, now, &entry);
         if let Entry::CancelRequested { .. } = &entry
             && let Some(live) = state.live.get(&number)
         {
@@ -385,105 +385,6 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     sealed.writes.extend(sealed.history.into_writes(now));
     crate::secrets::settle(state, &mut sealed.writes, &ended);
     (sealed.writes, commands, sealed.told)
-}
-
-/// Says in the operation's log what an entry means, where a person wants to know it.
-fn explain(state: &mut State, number: OperationId, now: Timestamp, entry: &Entry) {
-    let mut say = |level: &str, text: String| state.log(number, now, level, &text);
-    match entry {
-        Entry::Planned(StepPlan {
-            steps, warnings, ..
-        }) => {
-            for warning in warnings {
-                say("warn", warning.clone());
-            }
-            if steps.is_empty() {
-                say("info", "nothing to do".to_owned());
-            }
-            for (at, step) in steps.iter().enumerate() {
-                say(
-                    "info",
-                    format!(
-                        "step {} of {}: {}: {}",
-                        at + 1,
-                        steps.len(),
-                        step.action,
-                        step.reason
-                    ),
-                );
-            }
-        }
-        Entry::Skipped { reason } => say("info", format!("not needed: {reason}")),
-        Entry::NotSent { reason } => say("info", format!("the request had no effect: {reason}")),
-        Entry::Settling { reason } => say(
-            "warn",
-            format!("finding out what became of the last request: {reason}"),
-        ),
-        Entry::Broke { problem } => say("warn", format!("the engine failed: {}", problem.message)),
-        Entry::Moved { note, created, .. } | Entry::Waiting { note, created, .. } => {
-            if !note.message.is_empty() {
-                say("info", note.message.clone());
-            }
-            for object in created {
-                say("info", format!("created {object}"));
-            }
-            for warning in &note.warnings {
-                say("warn", warning.clone());
-            }
-        }
-        Entry::TaskEnded { end } => {
-            for warning in &end.warnings {
-                say("warn", warning.clone());
-            }
-        }
-        Entry::Done { created, outcome } => {
-            for object in created {
-                say("info", format!("created {object}"));
-            }
-            for warning in &outcome.warnings {
-                say("warn", warning.clone());
-            }
-        }
-        Entry::Escalated { reason } => say(
-            "warn",
-            format!("the guest did not shut down ({reason}): switching it off"),
-        ),
-        Entry::Postponed { problem, until, .. } => say(
-            "warn",
-            format!(
-                "waiting {:.1} s: {problem}",
-                until.since(now) as f64 / 1000.0
-            ),
-        ),
-        Entry::CancelRequested { who } => say("info", format!("{who} asked to cancel")),
-        Entry::Ranked { who, .. } => say("info", format!("{who} gave it another place")),
-        Entry::RollingBack { parts } => match parts.len() {
-            0 => say("info", "there is nothing to take back".to_owned()),
-            parts => say("warn", format!("taking back what {parts} parts did")),
-        },
-        Entry::BegunAnew { who } => say(
-            "warn",
-            format!(
-                "the host was restored from a backup and {who} let it go on: what was done since the backup is not known, so this begins again"
-            ),
-        ),
-        Entry::Doubted { reason } => say("warn", format!("in doubt: {reason}")),
-        Entry::Resolved { who } => say("info", format!("{who} said: try again")),
-        Entry::Ended {
-            state: end,
-            problem,
-        } => match problem {
-            Some(problem) => say("error", format!("{}: {problem}", end.name())),
-            None => say("info", end.name().to_owned()),
-        },
-        Entry::Queued { .. }
-        | Entry::Started
-        | Entry::Called { .. }
-        | Entry::Filled { .. }
-        | Entry::Sending { .. }
-        | Entry::Answered { .. }
-        | Entry::Freed { .. } => {}
-    }
 }
 
 /// Operations that have not ended, for those who need the whole.

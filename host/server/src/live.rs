@@ -10,9 +10,10 @@ use enginehouse_api::{LogLine, LogSource, Progress, RequestRecord};
 use enginehouse_engines::RequestLine;
 use enginehouse_model::Timestamp;
 use enginehouse_model::documents::Machine;
-use enginehouse_queue::Entry;
+use enginehouse_queue::{Entry, Resolution};
 use serde::{Deserialize, Serialize};
 
+use crate::doubt::Trail;
 use crate::kept_engines::StepEngine;
 use crate::steady::Moment;
 
@@ -58,6 +59,8 @@ pub(crate) struct Live {
     pub engine: Option<StepEngine>,
     /// When the last `once` request was journalled.
     pub sent_at: Option<Moment>,
+    /// What was found out about the last request.
+    pub trail: Trail,
     /// Seen by the engine's `call.cancelling`.
     pub cancelling: Arc<AtomicBool>,
 }
@@ -79,6 +82,18 @@ impl Live {
             source,
             text: text.chars().take(LINE_MAX).collect(),
         });
+    }
+
+    /// What the host has warned of in the step that goes on.
+    pub(crate) fn warned(&self) -> Vec<String> {
+        let since = self.step_times.last().map(|(began, _)| *began);
+        self.lines
+            .iter()
+            .rev()
+            .take_while(|line| since.is_some_and(|since| line.at >= since))
+            .filter(|line| line.source == LogSource::Host && line.level == "warn")
+            .map(|line| line.text.clone())
+            .collect()
     }
 
     pub(crate) fn request(&mut self, at: Timestamp, step: Option<u32>, line: &RequestLine) {
@@ -142,10 +157,15 @@ impl Live {
         | Entry::Escalated { .. }
         | Entry::Done { .. }
         | Entry::BegunAnew { .. }
+        | Entry::Resolved {
+            how: Resolution::Anew,
+            ..
+        }
         | Entry::Ended { .. } = entry
         {
             self.engine = None;
         }
+        self.trail.note(at, entry);
         match entry {
             Entry::Started if self.started_at.is_none() => self.started_at = Some(at),
             Entry::Called { .. } if self.step_times.last().is_none_or(|(_, end)| end.is_some()) => {

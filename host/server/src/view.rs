@@ -43,6 +43,7 @@ pub(crate) fn quick(number: OperationId, order: &Order, who: &str, now: Timestam
         on_failure: None,
         result: Some(OperationResult::default()),
         error: None,
+        doubt: None,
         parent: None,
         children: Vec::new(),
     }
@@ -91,7 +92,7 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
                 code: "in_doubt".to_owned(),
                 message: reason.clone(),
                 hint: Some(format!(
-                    "look at the hypervisor, then say what happened: `enginehouse ops resolve {} --as done|failed|retry`",
+                    "`enginehouse ops show {0}` says what is known; then say what happened: `enginehouse ops resolve {0} --as done|failed|retry`",
                     spec.number
                 )),
                 lines: Vec::new(),
@@ -99,6 +100,7 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
             }),
             _ => None,
         },
+        doubt: (crate::doubt::of(state, operation).map(Box::new)).filter(|_| whole),
         parent: spec.parent,
         children: if whole {
             children(state, operation)
@@ -232,20 +234,25 @@ fn result(state: &State, operation: &Operation) -> OperationResult {
         .map(|identity| identity.machine_id.clone());
     OperationResult {
         machine_id,
-        created: operation
-            .created
-            .iter()
-            .map(|object| {
-                let (kind, id) = object.split_once(' ').unwrap_or(("object", object));
-                CreatedObject {
-                    kind: kind.to_owned(),
-                    id: id.to_owned(),
-                }
-            })
-            .collect(),
+        created: created(operation),
         failed: failed(operation).into_iter().collect(),
         warnings: operation.warnings.clone(),
     }
+}
+
+/// What it has created, as far as the engine said so.
+pub(crate) fn created(operation: &Operation) -> Vec<CreatedObject> {
+    operation
+        .created
+        .iter()
+        .map(|object| {
+            let (kind, id) = object.split_once(' ').unwrap_or(("object", object));
+            CreatedObject {
+                kind: kind.to_owned(),
+                id: id.to_owned(),
+            }
+        })
+        .collect()
 }
 
 fn steps(state: &State, operation: &Operation) -> Vec<Step> {
@@ -269,6 +276,7 @@ fn steps(state: &State, operation: &Operation) -> Vec<Step> {
                 attempt: operation.tries.get(at).copied().unwrap_or_default(),
                 task: match &operation.phase {
                     Phase::Waiting { task, .. } if current => Some(task.clone()),
+                    Phase::InDoubt { .. } if current => operation.state.forgotten.clone(),
                     _ => None,
                 },
                 started_at: times.map(|(began, _)| *began),

@@ -60,11 +60,15 @@ Examples:
     Move(MoveArgs),
     /// Say what became of an operation that is in doubt
     #[command(after_help = "\
-done    the hypervisor did it: go on after that request
-failed  end the operation as failed
+`enginehouse ops show` says what is known, and what each of these would do:
+
+done    the hypervisor did it: go on with what is there
+failed  end the operation as failed, and send nothing
 retry   the hypervisor did not do it: send the request again
 
-Example:
+Examples:
+  enginehouse ops list --state in-doubt
+  enginehouse ops show 12
   enginehouse ops resolve 12 --as done")]
     Resolve(ResolveArgs),
     /// Show how operations ended, in the order in which they did, each once
@@ -412,10 +416,17 @@ fn log_line(line: &LogLine, paint: Painter) -> String {
         LogSource::Task => "task",
         LogSource::Host => "host",
     };
+    // Not by its colour alone.
+    let weight = match line.level.as_str() {
+        "error" => "error: ",
+        "warn" => "warning: ",
+        _ => "",
+    };
+    let text = format!("{weight}{}", one_line(&line.text));
     format!(
         "{}  {source:<6}  {}\n",
         paint.paint(Style::Faint, &clock(line.at)),
-        paint.paint(style, &one_line(&line.text))
+        paint.paint(style, &text)
     )
 }
 

@@ -9,7 +9,8 @@ use super::fixture::{
     sending, settled, spec, step, task_ended, traps, wait,
 };
 use crate::{
-    CallEnd, Command, Event, Final, Limits, Once, Phase, PollEnd, SettleEnd, StepPlan, Token,
+    CallEnd, Command, Entry, Event, Final, Limits, Once, Phase, PollEnd, Resolution, SettleEnd,
+    StepPlan, Token,
 };
 
 const CALL: Command = Command::Call { operation: ONE };
@@ -243,6 +244,31 @@ fn what_a_person_calls_done_goes_on_with_the_next_step() {
 }
 
 #[test]
+fn what_a_person_calls_made_is_gone_on_with_from_the_beginning_of_its_step() {
+    let mut bench = Bench::in_doubt(&["create", "start"]);
+    let who = "tester".to_owned();
+    assert_eq!(bench.tell(Event::GoOnWith { who }), [CALL]);
+    let operation = bench.one();
+    assert_eq!(operation.step, 0);
+    let state = &operation.state;
+    assert_eq!((&state.request, &state.token), (&None, &None));
+    assert_eq!(state.once, Once::None);
+    assert!(!state.is_untouched(), "something of it is at the provider");
+    // Its request can be filled in again.
+    bench.tell(Event::Filled(json!({"machine": "m-1"})));
+}
+
+#[test]
+fn a_journal_that_does_not_say_how_a_doubt_was_resolved_says_so_by_what_follows() {
+    let entry: Entry = serde_json::from_value(json!({"entry": "resolved", "who": "ann"})).unwrap();
+    let retry = Entry::Resolved {
+        who: "ann".to_owned(),
+        how: Resolution::Retry,
+    };
+    assert_eq!(entry, retry);
+}
+
+#[test]
 fn a_person_ends_what_is_in_doubt() {
     let close = |state| Event::Close {
         who: "tester".to_owned(),
@@ -253,7 +279,8 @@ fn a_person_ends_what_is_in_doubt() {
     assert_eq!(bench.end(), ("succeeded", None));
     let mut bench = Bench::in_doubt(&["create"]);
     bench.tell(close(Final::Failed));
-    let words = "provider: declared failed by tester; it was in doubt: no trace";
+    let words = "provider: declared failed by tester; it was in doubt: no trace; \
+                 POST /clone may have taken effect";
     assert_eq!(bench.end(), ("failed", Some(words.to_owned())));
     // Nothing else can be closed.
     let mut bench = Bench::calling(&["create"]);

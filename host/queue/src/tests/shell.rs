@@ -235,6 +235,7 @@ impl Shell {
             | Event::Cancel { .. }
             | Event::Retry { .. }
             | Event::TakeAsDone { .. }
+            | Event::GoOnWith { .. }
             | Event::Doubt { .. }
             | Event::Close { .. } => {}
         }

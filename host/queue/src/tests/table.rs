@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::fixture::{T0, at, problem, sent, spec, step};
 use crate::transition::entry_name;
-use crate::{After, Entry, Final, Operation, StepPlan, Token};
+use crate::{After, Entry, Final, Operation, Resolution, StepPlan, Token};
 
 fn entries() -> Vec<Entry> {
     vec![
@@ -70,7 +70,10 @@ fn entries() -> Vec<Entry> {
         Entry::BegunAnew { who: "x".into() },
         Entry::CancelRequested { who: "x".into() },
         Entry::Doubted { reason: "".into() },
-        Entry::Resolved { who: "x".into() },
+        Entry::Resolved {
+            who: "x".into(),
+            how: Resolution::Retry,
+        },
         Entry::Ended {
             state: Final::Failed,
             problem: None,

@@ -12,6 +12,7 @@ mod places;
 mod plans;
 mod previews;
 mod recovery;
+mod resolve;
 mod results;
 mod secrets;
 mod text;
@@ -56,7 +57,7 @@ fn routes() -> Vec<Route> {
         get(routes::EVENTS, On(Read), events::all),
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
         post(routes::OPERATION_MOVE, On(Operate), places::give),
-        post(routes::OPERATION_RESOLVE, On(Operate), operations::resolve),
+        post(routes::OPERATION_RESOLVE, On(Operate), resolve::resolve),
         get(routes::RESULTS, On(Read), results::results),
         get(routes::EXECUTED, On(Read), results::executed),
         get(routes::EXPORT, On(Read), text::export),

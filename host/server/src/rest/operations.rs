@@ -1,6 +1,5 @@
 //! Operations: order, read, wait, cancel, resolve.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,10 +7,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enginehouse_api::{
     ErrorCode, LogLine, LogPage, Operation, OperationPage, OperationRequest, OperationState,
-    Problem, RequestPage, RequestRecord, ResolveAs, ResolveRequest, routes,
+    Problem, RequestPage, RequestRecord, routes,
 };
 use enginehouse_model::{FullName, OperationId};
-use enginehouse_queue::{Event, Final, Phase};
+use enginehouse_queue::{Event, Phase};
 use enginehouse_store::{OperationFilter, PageCursor, StoredOperation};
 use enginehouse_tree::Permission;
 use serde::Deserialize;
@@ -435,66 +434,6 @@ pub(crate) async fn cancel(caller: Caller, InPath(number): InPath<u64>) -> Answe
                     staged.output.append(output);
                 }
             }
-            Ok(())
-        })
-        .await?;
-    Ok(Json(find_operation(&caller, number).await?))
-}
-
-pub(crate) async fn resolve(
-    caller: Caller,
-    InPath(number): InPath<u64>,
-    Body(request): Body<ResolveRequest>,
-) -> Answer<Json<Operation>> {
-    let number = OperationId(number);
-    let found = find_operation(&caller, number).await?;
-    must_operate(&caller, &found)?;
-    caller
-        .house()
-        .transact(|state, staged, now| {
-            let in_doubt = state
-                .queue
-                .get(number)
-                .filter(|operation| matches!(operation.phase, Phase::InDoubt { .. }));
-            let Some(operation) = in_doubt else {
-                return Err(Problem::new(
-                    ErrorCode::WrongState,
-                    format!("operation {number} is {}, not in doubt", found.state),
-                ));
-            };
-            let has_machine = state
-                .record_of(operation.spec.target)
-                .is_some_and(|record| record.identity.is_some());
-            let who = caller.who().to_owned();
-            let event = match request.verdict {
-                ResolveAs::Retry => Event::Retry { who },
-                ResolveAs::Failed => Event::Close {
-                    who,
-                    state: Final::Failed,
-                },
-                ResolveAs::Done if operation.spec.kind == "deploy" && !has_machine => {
-                    return Err(Problem::new(
-                        ErrorCode::WrongState,
-                        "it cannot be called done: no machine id is known",
-                    )
-                    .with_hint(
-                        "with `retry` the engine looks for the machine by its mark before it makes one; with `failed` the operation ends",
-                    ));
-                }
-                ResolveAs::Done => Event::TakeAsDone { who },
-            };
-            if request.verdict == ResolveAs::Retry
-                && let Some(live) = state.live.get(&number)
-            {
-                live.cancelling.store(false, Ordering::Relaxed);
-            }
-            if request.verdict == ResolveAs::Done {
-                crate::work::take_as_done(state, staged, number, now);
-            }
-            staged.output = state
-                .queue
-                .handle(number, event, now)
-                .map_err(|illegal| Problem::new(ErrorCode::WrongState, illegal.to_string()))?;
             Ok(())
         })
         .await?;

@@ -324,6 +324,12 @@ async fn fill(
             live.observed.clone_from(&observed);
         }
     }
+    // Nothing of a step that begins is at the provider, unless a person said so.
+    if operation.state.touched
+        && let Action::Create { .. } = &planned.request.action
+    {
+        must_be_there(&record, observed.as_ref())?;
+    }
     match still_needed(&planned, &record, observed.as_ref(), &target.rules) {
         Needed::Yes(mut request) => {
             if let Action::Create { desired } = &mut request.action {
@@ -336,11 +342,33 @@ async fn fill(
     }
 }
 
+/// A person said that the creation took effect. Nothing is made, and nobody else's machine is touched.
+fn must_be_there(record: &MachineRecord, observed: Option<&Machine>) -> Result<(), Problem> {
+    let id = (record.identity.as_ref()).map_or("?", |identity| identity.machine_id.as_str());
+    let ours = record.mark.to_string();
+    match observed.map(|machine| machine.mark.as_deref()) {
+        Some(Some(mark)) if mark == ours => Ok(()),
+        Some(Some(_)) => Err(Problem::new(
+            Code::Conflict,
+            format!("machine {id} was said to be there, and does not carry the mark {ours}"),
+        )),
+        Some(None) => Err(Problem::new(
+            Code::Busy,
+            format!("machine {id} does not show its mark yet"),
+        )),
+        None => Err(Problem::new(
+            Code::NotFound,
+            format!("machine {id} was said to be there, and is not"),
+        )),
+    }
+}
+
 /// A person says that the current step took effect: written down as if the engine had said so.
 pub(crate) fn take_as_done(
     state: &mut State,
     staged: &mut Staged,
     number: OperationId,
+    outcome: &Outcome,
     now: enginehouse_model::Timestamp,
 ) {
     let Some(operation) = state.queue.get(number).cloned() else {
@@ -358,16 +386,8 @@ pub(crate) fn take_as_done(
     if let Some(live) = state.live.get_mut(&number) {
         live.observed = None;
     }
-    let outcome = Outcome::default();
-    take_in(
-        state,
-        staged,
-        number,
-        operation.spec.target,
-        &planned,
-        &outcome,
-        now,
-    );
+    let node = operation.spec.target;
+    take_in(state, staged, number, node, &planned, outcome, now);
 }
 
 /// A template is given by name or id. Where the newest list has one template of that name, the

@@ -1,6 +1,7 @@
 //! Carries out the queue's commands: the part of the host that does something.
 
 mod call;
+mod doubted;
 mod earlier;
 mod observe;
 mod observer;
@@ -23,6 +24,7 @@ use enginehouse_queue::Command;
 use crate::house::House;
 
 pub(crate) use call::take_as_done;
+pub(crate) use doubted::outcome_of;
 pub(crate) use plan::{plan_configs, plan_nodes, plan_rollback};
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use target::{Checks, Place, Target, check, check_provider};
