@@ -271,6 +271,12 @@ impl FakePve {
         self.ask("task_ends", arguments).await
     }
 
+    /// The next task of a type has these lines in its log, from its beginning.
+    pub async fn log_task(&self, task_type: &str, lines: &[&str]) -> Result<()> {
+        self.ask("task_ends", json!({ "type": task_type, "lines": lines }))
+            .await
+    }
+
     pub async fn stop_failing(&self) -> Result<()> {
         self.ask("stop_failing", json!({})).await
     }

@@ -6,3 +6,4 @@ mod connection;
 mod machines;
 mod outcome;
 mod tasks;
+mod told;
