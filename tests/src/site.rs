@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use enginehouse_api::{Node, Operation, OperationKind, OperationRequest, OperationState, Params};
+use enginehouse_api::{Node, Operation, OperationKind, OperationState, Params};
 use enginehouse_model::{FullName, OperationId};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -139,20 +139,12 @@ impl Site {
         path: &str,
         params: Params,
     ) -> Result<Operation> {
-        let request = OperationRequest {
-            kind,
-            path: path.parse()?,
-            params,
-        };
-        Ok(self.host.client().order(&request, None, None).await?)
+        self.host.begin(kind, path, params).await
     }
 
     /// The operation once it has ended, or needs a person.
     pub async fn ended(&self, number: OperationId) -> Result<Operation> {
-        self.until(number, |operation| {
-            operation.state.has_ended() || operation.state.needs_person()
-        })
-        .await
+        self.host.stopped(number).await
     }
 
     /// The operation as soon as it is so.

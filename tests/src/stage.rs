@@ -1,19 +1,15 @@
 //! A host on a simulated hypervisor.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context, Result, bail, ensure};
 use enginehouse_api::{
-    ClientError, ErrorCode, HistoryOf, HistoryPage, Node, Operation, OperationKind,
-    OperationRequest, OperationState, Params, Preview, Problem,
+    ClientError, ErrorCode, HistoryOf, HistoryPage, Node, Operation, OperationKind, OperationState,
+    Params, Preview, Problem,
 };
 use enginehouse_model::{FullName, OperationId};
 use enginehouse_sim::{Knobs, Sim, SimConfig, SimHandle};
 use serde_json::{Value, json};
 
-use crate::{Host, HostOptions, confirmed, defined, engines_dir, skip_or_fail};
-
-const PATIENCE: Duration = Duration::from_secs(120);
+use crate::{Host, HostOptions, confirmed, defined, engines_dir, request, skip_or_fail};
 
 /// A simulated hypervisor, and a host whose tree knows it.
 ///
@@ -109,8 +105,7 @@ impl Stage {
         path: &str,
         params: Params,
     ) -> Result<Operation> {
-        let request = request(kind, path, params)?;
-        Ok(self.host.client().order(&request, None, None).await?)
+        self.host.begin(kind, path, params).await
     }
 
     /// Orders something that is refused, and answers how.
@@ -156,19 +151,7 @@ impl Stage {
 
     /// The operation once it has ended.
     pub async fn ended(&self, number: OperationId) -> Result<Operation> {
-        let began = Instant::now();
-        loop {
-            let wait = self.host.client().wait(number, Duration::from_secs(10));
-            let operation = wait.await?;
-            if operation.state.has_ended() {
-                return Ok(operation);
-            }
-            ensure!(
-                began.elapsed() < PATIENCE,
-                "operation {number} does not end: {operation:#?}\n{}",
-                self.host.log()
-            );
-        }
+        self.host.ended(number).await
     }
 
     pub async fn node(&self, path: &str) -> Result<Node> {
@@ -219,14 +202,6 @@ impl Stage {
         ensure!(ran.code == 0, "{arguments:?}: {}{}", ran.out, ran.err);
         Ok(ran.out)
     }
-}
-
-pub fn request(kind: OperationKind, path: &str, params: Params) -> Result<OperationRequest> {
-    Ok(OperationRequest {
-        kind,
-        path: path.parse()?,
-        params,
-    })
 }
 
 pub fn to_name(to: &str) -> Result<Params> {

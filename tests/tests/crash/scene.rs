@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use enginehouse_api::{Operation, OperationKind, OperationRequest, OperationState, Params};
+use enginehouse_api::{Operation, OperationKind, OperationState, Params};
 use enginehouse_model::{Mark, OperationId};
 use enginehouse_tests::{
-    Exchange, FakePve, FakePveOptions, HidingProxy, Host, HostOptions, PveMachine, engines_dir,
-    skip_or_fail,
+    Exchange, FakePve, FakePveOptions, HidingProxy, Host, HostOptions, PveMachine, defined,
+    engines_dir, skip_or_fail,
 };
 use serde_json::{Value, json};
 
@@ -93,14 +93,7 @@ impl Scene {
         path: &str,
         definition: Value,
     ) -> Result<()> {
-        let Value::Object(definition) = definition else {
-            bail!("a definition is an object");
-        };
-        let params = Params {
-            definition: Some(definition),
-            ..Params::default()
-        };
-        let number = self.order(kind, path, params).await?;
+        let number = self.order(kind, path, defined(definition)).await?;
         self.succeeds(number).await?;
         Ok(())
     }
@@ -111,34 +104,15 @@ impl Scene {
         path: &str,
         params: Params,
     ) -> Result<OperationId> {
-        let request = OperationRequest {
-            kind,
-            path: path.parse()?,
-            params,
-        };
-        let operation = self.host.client().order(&request, None, None).await?;
+        let operation = self.host.begin(kind, path, params).await?;
         self.acknowledged.push(operation.number);
         Ok(operation.number)
     }
 
     /// Waits until the operation has ended or needs a person.
     pub async fn end(&self, number: OperationId) -> Result<Operation> {
-        let began = tokio::time::Instant::now();
-        loop {
-            let operation = self
-                .host
-                .client()
-                .wait(number, Duration::from_secs(20))
-                .await?;
-            if operation.state.has_ended() || operation.state.needs_person() {
-                return Ok(operation);
-            }
-            ensure!(
-                began.elapsed() < PATIENCE,
-                "operation {number} does not end: {operation:#?}\n{:#?}",
-                self.proxy.exchanges()
-            );
-        }
+        let ended = self.host.stopped(number).await;
+        ended.with_context(|| format!("{:#?}", self.proxy.exchanges()))
     }
 
     pub async fn succeeds(&self, number: OperationId) -> Result<Operation> {
