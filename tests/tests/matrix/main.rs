@@ -4,7 +4,9 @@
 //!
 //! A step whose answer is lost is repeated or settled, and the operation succeeds as if nothing had
 //! been; a step that is refused ends the operation, what was there before stays, and the same order
-//! again succeeds. What is counted is what the provider did, not what it was asked.
+//! again succeeds. The steps that take an operation back are among them: refused, what was not taken
+//! back is named, and the next order mends it. What is counted is what the provider did, not what it
+//! was asked. A step that runs here and has no row of its own is a failure.
 
 mod cells;
 mod provider;

@@ -13,6 +13,8 @@ use serde_json::{Value, json};
 use crate::cells::Step;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Milliseconds in which a test says what comes after a request. Shorter than the host waits for it.
+const SLOWLY: u64 = 1_000;
 
 /// How a machine is at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +109,7 @@ impl Provider {
         match self {
             Self::Sim(sim) => {
                 let fault = Fault::once(call(step), FaultEffect::LoseAnswer);
-                sim.tune(|knobs| knobs.faults = vec![fault])?;
+                sim.tune(|knobs| knobs.faults.push(fault))?;
             }
             Self::Pve { proxy, .. } => {
                 let (method, path) = request(step);
@@ -128,7 +130,7 @@ impl Provider {
                     message: message.to_owned(),
                 };
                 let fault = Fault::once(call(step), answer);
-                sim.tune(|knobs| knobs.faults = vec![fault])?;
+                sim.tune(|knobs| knobs.faults.push(fault))?;
             }
             Self::Pve { pve, .. } => {
                 let (method, path) = request(step);
@@ -142,6 +144,59 @@ impl Provider {
         Ok(())
     }
 
+    /// The next request of the step is refused, and not before [`Provider::go_on`]: what comes after
+    /// it can be given its trouble when it [`Provider::came`].
+    pub async fn refuse_slowly(&self, step: Step) -> Result<Held> {
+        let held = match self {
+            Self::Sim(sim) => {
+                let slow = FaultEffect::Delay { ms: SLOWLY };
+                let fault = Fault::once(call(step), slow);
+                let before = sim.requests().count(call(step));
+                sim.tune(|knobs| knobs.faults.push(fault))?;
+                before
+            }
+            Self::Pve { proxy, .. } => {
+                let (method, path) = request(step);
+                let before = proxy.count_at(method, path, Moment::Arrived);
+                proxy.on(Rule::once(method, path, Trouble::HoldRequest));
+                before as u64
+            }
+        };
+        self.refuse(step).await?;
+        Ok(Held {
+            before: held,
+            picture: String::new(),
+        })
+    }
+
+    /// Returns when the request that is to be refused is there.
+    pub async fn came(&self, step: Step, held: &Held) -> Result<()> {
+        match self {
+            Self::Sim(sim) => {
+                let began = Instant::now();
+                while sim.requests().count(call(step)) == held.before {
+                    ensure!(began.elapsed() < PATIENCE, "{step:?} does not come");
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            }
+            Self::Pve { proxy, .. } => {
+                let (method, path) = request(step);
+                let times = usize::try_from(held.before)? + 1;
+                proxy.reached(method, path, Moment::Arrived, times).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It is refused now.
+    pub fn go_on(&self) {
+        match self {
+            // After the delay that it has.
+            Self::Sim(_) => {}
+            Self::Pve { proxy, .. } => proxy.release(),
+        }
+    }
+
     /// The next request of the step takes effect, and its answer is held back. Answers what
     /// [`Provider::worked`] is to be asked with.
     pub fn hold_answer(&self, step: Step) -> Result<Held> {
@@ -149,7 +204,7 @@ impl Provider {
             Self::Sim(sim) => {
                 let late = FaultEffect::AnswerLate { ms: 600_000 };
                 let fault = Fault::once(call(step), late);
-                sim.tune(|knobs| knobs.faults = vec![fault])?;
+                sim.tune(|knobs| knobs.faults.push(fault))?;
                 Ok(Held {
                     before: sim.requests().count(call(step)),
                     picture: picture(sim)?,

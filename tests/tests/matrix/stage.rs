@@ -1,27 +1,32 @@
 //! A host on one of the providers.
 
-use std::time::{Duration, Instant};
+use std::collections::HashSet;
 
 use anyhow::{Result, ensure};
-use enginehouse_api::{Operation, OperationKind, OperationRequest, OperationState, Params};
+use enginehouse_api::{Operation, OperationKind, OperationState, Params};
 use enginehouse_model::OperationId;
 use enginehouse_tests::{Host, HostOptions, defined};
 use serde_json::json;
 
 use crate::provider::Provider;
 
-const PATIENCE: Duration = Duration::from_secs(180);
-
 pub struct Stage {
     pub provider: Provider,
     pub host: Host,
+    /// Every step that ran, by the kind of its operation.
+    pub ran: HashSet<(OperationKind, String)>,
 }
 
 impl Stage {
     /// The root knows the provider, and what every machine is made from.
     pub async fn start(provider: Provider) -> Result<Self> {
         let host = Host::start(HostOptions::default()).await?;
-        let stage = Self { provider, host };
+        let ran = HashSet::new();
+        let mut stage = Self {
+            provider,
+            host,
+            ran,
+        };
         let (entry, image) = stage.provider.entry();
         let root = json!({
             "hypervisors": {"h": entry}, "use_hypervisor": "h",
@@ -37,33 +42,26 @@ impl Stage {
         path: &str,
         params: Params,
     ) -> Result<OperationId> {
-        let request = OperationRequest {
-            kind,
-            path: path.parse()?,
-            params,
-        };
-        let operation = self.host.client().order(&request, None, None).await?;
-        Ok(operation.number)
+        Ok(self.host.begin(kind, path, params).await?.number)
     }
 
-    /// The operation once it has ended, or needs a person.
-    pub async fn ended(&self, number: OperationId) -> Result<Operation> {
-        let began = Instant::now();
-        loop {
-            let client = self.host.client();
-            let operation = client.wait(number, Duration::from_secs(20)).await?;
-            if operation.state.has_ended() || operation.state.needs_person() {
-                return Ok(operation);
-            }
-            ensure!(
-                began.elapsed() < PATIENCE,
-                "it does not end: {operation:#?}"
-            );
+    /// The operation once it has ended, or needs a person; notes its steps and those of its parts.
+    pub async fn ended(&mut self, number: OperationId) -> Result<Operation> {
+        let operation = self.host.stopped(number).await?;
+        let mut all = vec![operation.clone()];
+        for part in &operation.children {
+            all.push(self.host.client().operation(part.number).await?);
         }
+        for one in &all {
+            let tried = one.steps.iter().filter(|step| step.attempt > 0);
+            let ran = tried.map(|step| (one.kind, step.action.clone()));
+            self.ran.extend(ran);
+        }
+        Ok(operation)
     }
 
     /// Orders what has to succeed.
-    pub async fn order(&self, kind: OperationKind, path: &str, params: Params) -> Result<()> {
+    pub async fn order(&mut self, kind: OperationKind, path: &str, params: Params) -> Result<()> {
         let number = self.begin(kind, path, params).await?;
         let operation = self.ended(number).await?;
         ensure!(
