@@ -160,7 +160,7 @@ async fn run(
             }
         },
     };
-    let request = as_sent(request, &operation);
+    let request = as_sent(request, operation);
     let reservations: Arc<dyn Reservations> = Arc::new(OperationReservations {
         house: Arc::clone(house),
         generation,
