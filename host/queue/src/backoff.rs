@@ -23,20 +23,27 @@ impl Backoff {
         first_ms: 1_000,
         most_ms: 60_000,
     };
-    /// Between two polls of a task: 50 ms, because many are over at once, doubling, at most 3 s.
+    /// Between two polls of a task: 50 ms, because many are over at once, doubling, at most 3 s. Without
+    /// jitter: polls go together.
     pub const POLL: Self = Self {
         first_ms: 50,
         most_ms: 3_000,
     };
 
-    /// Delay before try `attempt` + 1, in milliseconds: between three quarters of the step and all
-    /// of it. `attempt` counts from 0.
+    /// The delay that is reached before try `attempt` + 1, in milliseconds, the same for everybody.
+    /// `attempt` counts from 0.
+    #[must_use]
+    pub fn step_ms(self, attempt: u32) -> u64 {
+        self.first_ms
+            .saturating_mul(1_u64.checked_shl(attempt.min(32)).unwrap_or(u64::MAX))
+            .min(self.most_ms)
+    }
+
+    /// Delay before try `attempt` + 1, in milliseconds: between three quarters of
+    /// [`Backoff::step_ms`] and all of it.
     #[must_use]
     pub fn delay_ms(self, operation: OperationId, attempt: u32) -> u64 {
-        let doubled = self
-            .first_ms
-            .saturating_mul(1_u64.checked_shl(attempt.min(32)).unwrap_or(u64::MAX))
-            .min(self.most_ms);
+        let doubled = self.step_ms(attempt);
         let spread = doubled / 4;
         let jitter = mix(operation.0, attempt) % (spread + 1);
         doubled - jitter

@@ -26,6 +26,7 @@ mod entry;
 mod lanes;
 mod operation;
 mod parts;
+mod polls;
 mod position;
 mod queue;
 mod reach;

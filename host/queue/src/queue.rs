@@ -4,21 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use enginehouse_model::{HypervisorUid, NodeUid, OperationId, Timestamp};
 
-use crate::backoff::Backoff;
 use crate::breaker::{Breakers, contact};
 use crate::command::{Command, Event, Output, PollEnd};
 use crate::decide::{decide, expects};
 use crate::entry::{Entry, Final};
 use crate::lanes::{Lanes, behind, place};
 use crate::operation::{Illegal, Operation, Phase, Then};
+use crate::polls::Polls;
 use crate::slots::Slots;
 use crate::spec::Spec;
 use crate::timers::Timers;
-
-/// Polls that fall due within this many milliseconds of each other are made together.
-const POLL_TOGETHER_MS: u64 = 150;
-/// Tasks in one batch of polls: what the contract allows.
-const POLL_BATCH: usize = 200;
 
 /// How much may go on at once at one hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +42,10 @@ pub struct Queue {
     pub(crate) operations: BTreeMap<OperationId, Operation>,
     lanes: Lanes,
     pub(crate) slots: Slots,
+    /// Those that are postponed.
     pub(crate) timers: Timers,
+    /// Those that wait for a task.
+    pub(crate) polls: Polls,
     pub(crate) breakers: Breakers,
     /// What is due at hypervisors that are lost.
     pub(crate) parked: BTreeSet<(HypervisorUid, OperationId)>,
@@ -96,7 +94,7 @@ impl Queue {
         if self.slots.is_stale() {
             return Some(Timestamp::default());
         }
-        let due = [self.timers.next(), self.breakers.next()];
+        let due = [self.timers.next(), self.polls.next(), self.breakers.next()];
         due.into_iter().flatten().min()
     }
 
@@ -241,9 +239,9 @@ impl Queue {
     fn poll_again(&mut self, number: OperationId, now: Timestamp) {
         if let Some(operation) = self.operations.get(&number)
             && let Phase::Waiting { polls, .. } = &operation.phase
+            && let Some(hypervisor) = operation.spec.hypervisor
         {
-            let delay = Backoff::POLL.delay_ms(number, polls.saturating_sub(1));
-            self.timers.set(number, now.plus_ms(delay));
+            self.polls.set_next(number, hypervisor, *polls, now);
         }
     }
 
@@ -253,49 +251,24 @@ impl Queue {
         for hypervisor in self.breakers.take_due(now) {
             output.commands.push(Command::Probe { hypervisor });
         }
-        let mut polls: BTreeMap<Option<HypervisorUid>, Vec<OperationId>> = BTreeMap::new();
-        let mut early = Vec::new();
-        for (at, number) in self.timers.take_due(now.plus_ms(POLL_TOGETHER_MS)) {
+        for (hypervisor, operations) in self.polls.take_due(now) {
+            output.commands.push(Command::Poll {
+                hypervisor,
+                operations,
+            });
+        }
+        for number in self.timers.take_due(now) {
             let Some(operation) = self.operations.get(&number) else {
                 continue;
             };
-            if let Some(hypervisor) = operation.spec.hypervisor
-                && self.breakers.lost(hypervisor).is_some()
-            {
-                self.parked.insert((hypervisor, number));
-                continue;
-            }
-            match &operation.phase {
-                Phase::Waiting { .. } => polls
-                    .entry(operation.spec.hypervisor)
-                    .or_default()
-                    .push(number),
-                Phase::Postponed { .. } if at > now => early.push((number, at)),
-                Phase::Postponed { then, .. } => {
-                    let then = *then;
-                    output.append(self.go_on(number, then, now));
-                }
-                Phase::Pending
-                | Phase::Starting
-                | Phase::Between
-                | Phase::Calling
-                | Phase::Settling
-                | Phase::InDoubt { .. }
-                | Phase::Ended { .. } => {}
-            }
-        }
-        for (number, until) in early {
-            self.timers.set(number, until);
-        }
-        for (hypervisor, numbers) in polls {
-            let Some(hypervisor) = hypervisor else {
+            let Phase::Postponed { then, .. } = operation.phase else {
                 continue;
             };
-            for batch in numbers.chunks(POLL_BATCH) {
-                output.commands.push(Command::Poll {
-                    hypervisor,
-                    operations: batch.to_vec(),
-                });
+            match operation.spec.hypervisor {
+                Some(hypervisor) if self.breakers.lost(hypervisor).is_some() => {
+                    self.parked.insert((hypervisor, number));
+                }
+                _ => output.append(self.go_on(number, then, now)),
             }
         }
         output.append(self.schedule(now));
@@ -390,6 +363,13 @@ impl Queue {
         let starts_now = matches!(last, Some(Entry::Started));
         let calls_now = matches!(last, Some(Entry::Called { .. }));
         let settles_now = matches!(last, Some(Entry::Settling { .. }));
+        // It waits for what its phase waits for, and for nothing before.
+        if !matches!(operation.phase, Phase::Waiting { .. }) {
+            self.polls.clear(number);
+        }
+        if !matches!(operation.phase, Phase::Postponed { .. }) {
+            self.timers.clear(number);
+        }
         match &operation.phase {
             Phase::Starting if starts_now => {
                 output.commands.push(Command::Prepare { operation: number });
@@ -401,8 +381,10 @@ impl Queue {
                 output.commands.push(Command::Settle { operation: number });
             }
             Phase::Waiting { .. } => {
-                if let Some(Entry::Waiting { first_poll, .. }) = last {
-                    self.timers.set(number, *first_poll);
+                if let Some(Entry::Waiting { first_poll, .. }) = last
+                    && let Some(hypervisor) = operation.spec.hypervisor
+                {
+                    self.polls.set(number, hypervisor, *first_poll);
                 }
                 self.leave_to_itself(number, now, output);
             }
@@ -416,13 +398,19 @@ impl Queue {
             | Phase::Between
             | Phase::Calling
             | Phase::Settling
-            | Phase::InDoubt { .. } => self.timers.clear(number),
+            | Phase::InDoubt { .. } => {}
         }
+    }
+
+    /// It waits for no time any more.
+    pub(crate) fn clear_due(&mut self, number: OperationId) {
+        self.timers.clear(number);
+        self.polls.clear(number);
     }
 
     /// Takes an operation that has ended out of everything but the story of the others.
     pub(crate) fn remove(&mut self, number: OperationId) -> Option<Operation> {
-        self.timers.clear(number);
+        self.clear_due(number);
         self.slots.remove(number);
         let operation = self.operations.remove(&number)?;
         if let Some(hypervisor) = operation.spec.hypervisor {
@@ -499,6 +487,7 @@ impl Queue {
             && self.dependents.is_empty()
             && self.parked.is_empty()
             && self.timers.next().is_none()
+            && self.polls.is_empty()
             && self.slots.is_empty()
     }
 }

@@ -27,7 +27,7 @@ impl Queue {
             Ok(()) => {}
             Err(problem) => {
                 if self.breakers.failed(hypervisor, problem, now) {
-                    self.slots.set_lost(hypervisor, true);
+                    self.set_lost(hypervisor, true);
                     output.turned.push((hypervisor, true));
                 }
             }
@@ -38,8 +38,13 @@ impl Queue {
     pub fn suspect(&mut self, hypervisor: HypervisorUid, problem: &Problem, now: Timestamp) {
         if self.breakers.lost(hypervisor).is_none() {
             self.breakers.lose(hypervisor, problem, now, now);
-            self.slots.set_lost(hypervisor, true);
+            self.set_lost(hypervisor, true);
         }
+    }
+
+    fn set_lost(&mut self, hypervisor: HypervisorUid, lost: bool) {
+        self.slots.set_lost(hypervisor, lost);
+        self.polls.set_lost(hypervisor, lost);
     }
 
     /// What [`Command::Probe`](crate::Command::Probe) found; also told when somebody else reached the hypervisor.
@@ -60,7 +65,7 @@ impl Queue {
 
     /// Everything that was due meanwhile is due now.
     fn found(&mut self, hypervisor: HypervisorUid, now: Timestamp, output: &mut Output) {
-        self.slots.set_lost(hypervisor, false);
+        self.set_lost(hypervisor, false);
         output.turned.push((hypervisor, false));
         let parked: Vec<(HypervisorUid, OperationId)> = self
             .parked

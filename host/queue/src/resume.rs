@@ -121,7 +121,7 @@ impl Queue {
                         who: who.to_owned(),
                     };
                     output.append(self.take(number, vec![entry]).unwrap_or_default());
-                    self.timers.clear(number);
+                    self.clear_due(number);
                     if let Some(hypervisor) = hypervisor {
                         self.parked.remove(&(hypervisor, number));
                     }
@@ -156,7 +156,11 @@ impl Queue {
                 self.follow(number, now, &mut output);
             }
             Phase::Settling => output.commands.push(Command::Settle { operation: number }),
-            Phase::Waiting { .. } => self.timers.set(number, now),
+            Phase::Waiting { .. } => {
+                if let Some(hypervisor) = operation.spec.hypervisor {
+                    self.polls.set(number, hypervisor, now);
+                }
+            }
             Phase::Postponed { until, .. } => {
                 // A clock that was ahead when it was written does not delay it for long.
                 let latest = now.plus_ms(Backoff::RETRY.most_ms);

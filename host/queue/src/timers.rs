@@ -1,4 +1,4 @@
-//! What is due when.
+//! When those go on that something is in the way of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,14 +25,14 @@ impl Timers {
     }
 
     /// Takes out all that is due until `until`, the earliest first.
-    pub(crate) fn take_due(&mut self, until: Timestamp) -> Vec<(Timestamp, OperationId)> {
+    pub(crate) fn take_due(&mut self, until: Timestamp) -> Vec<OperationId> {
         let mut due = Vec::new();
         while let Some(&(at, operation)) = self.by_time.first() {
             if at > until {
                 break;
             }
             self.clear(operation);
-            due.push((at, operation));
+            due.push(operation);
         }
         due
     }

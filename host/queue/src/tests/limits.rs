@@ -9,7 +9,7 @@ use super::fixture::{
     Bench, at, cancel, done, fails, hypervisor, prepared, problem, sending, settled, spec, step,
     task_ended, wait,
 };
-use crate::{CallEnd, Command, Event, Limits, PollEnd, Queue, SettleEnd, Token};
+use crate::{CallEnd, Command, Event, Limits, Phase, PollEnd, Queue, SettleEnd, Token};
 
 #[test]
 fn polls_of_one_hypervisor_within_150_ms_are_made_together() {
@@ -38,32 +38,138 @@ fn polls_of_one_hypervisor_within_150_ms_are_made_together() {
         hypervisor: hypervisor(place),
         operations: operations.iter().copied().map(OperationId).collect(),
     };
-    assert_eq!(bench.wake(), [poll(1, &[1, 3]), poll(2, &[2])]);
+    assert_eq!(bench.wake(), [poll(1, &[1, 3])]);
     assert_eq!(bench.now, at(1000));
+    assert_eq!(bench.wake(), [poll(2, &[2])]);
     assert_eq!(bench.wake(), [poll(1, &[4])]);
 }
 
-#[test]
-fn a_batch_has_at_most_200_tasks() {
+/// A bench with so many operations, each of which waits for a task.
+fn many_waiting(count: u64) -> Bench {
     let limits = Limits {
-        operations: 1000,
+        operations: 10_000,
         ..Limits::default()
     };
     let mut bench = Bench::with_limits(limits);
-    for number in 1..=450 {
+    for number in 1..=count {
         bench.submit(vec![spec(number, u128::from(number))]);
         bench.tell_to(number, prepared(vec![step("start")]));
         bench.tell_to(number, wait("t", 1));
     }
-    let sizes: Vec<usize> = bench
-        .wake()
-        .iter()
-        .map(|command| match command {
-            Command::Poll { operations, .. } => operations.len(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(sizes, [200, 200, 50]);
+    bench
+}
+
+/// The next batches, all of which are answered at once: the tasks go on.
+fn polled(bench: &mut Bench) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    for command in bench.wake() {
+        let Command::Poll { operations, .. } = command else {
+            panic!("{command:?}");
+        };
+        sizes.push(operations.len());
+        for number in operations {
+            let cursor = String::new();
+            bench.tell_to(number.0, Event::Polled(PollEnd::Running { cursor }));
+        }
+    }
+    sizes
+}
+
+#[test]
+fn a_batch_has_at_most_200_tasks_and_the_next_comes_half_a_second_later() {
+    let mut bench = many_waiting(450);
+    let began = bench.now.plus_ms(50);
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        let commands = bench.wake();
+        let [Command::Poll { operations, .. }] = commands.as_slice() else {
+            panic!("{commands:?}");
+        };
+        batches.push((bench.now.since(began), operations.len()));
+    }
+    assert_eq!(batches, [(0, 200), (500, 200), (1_000, 50)]);
+}
+
+#[test]
+fn tasks_that_began_at_different_times_are_soon_one_batch() {
+    let limits = Limits {
+        operations: 10_000,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    for number in 1..=100 {
+        bench.now = bench.now.plus_ms(37);
+        bench.submit(vec![spec(number, u128::from(number))]);
+        bench.tell_to(number, prepared(vec![step("start")]));
+        bench.tell_to(number, wait("t", 1));
+    }
+    let quiet = bench.now.plus_ms(15_000);
+    while bench.now < quiet {
+        polled(&mut bench);
+    }
+    let mut before = bench.now;
+    for _ in 0..10 {
+        assert_eq!(polled(&mut bench), [100]);
+        assert_eq!(bench.now.since(before), 3_000);
+        before = bench.now;
+    }
+}
+
+#[test]
+fn ten_thousand_tasks_are_polled_no_more_often_than_a_thousand_and_all_in_turn() {
+    let batches_a_minute = |tasks: u64| {
+        let mut bench = many_waiting(tasks);
+        let quiet = bench.now.plus_ms(60_000);
+        while bench.now < quiet {
+            polled(&mut bench);
+        }
+        let polls_of_each = |bench: &Bench| -> Vec<u32> {
+            let phases = bench.queue.iter().map(|operation| &operation.phase);
+            let polls = phases.map(|phase| match phase {
+                Phase::Waiting { polls, .. } => *polls,
+                other => panic!("{other:?}"),
+            });
+            polls.collect()
+        };
+        let before = polls_of_each(&bench);
+        let until = bench.now.plus_ms(60_000);
+        let mut batches = 0;
+        while bench.now < until {
+            batches += polled(&mut bench).len();
+        }
+        let after = polls_of_each(&bench);
+        let polls = after
+            .iter()
+            .zip(before)
+            .map(|(after, before)| after - before);
+        let polls: BTreeSet<u32> = polls.collect();
+        let (fewest, most) = (polls.first().unwrap(), polls.last().unwrap());
+        assert!(most - fewest <= 1, "{tasks}: {fewest} to {most} polls");
+        batches
+    };
+    let (hundred, thousand) = (batches_a_minute(100), batches_a_minute(1_000));
+    let ten_thousand = batches_a_minute(10_000);
+    assert!((19..=21).contains(&hundred), "{hundred}");
+    assert!((95..=105).contains(&thousand), "{thousand}");
+    assert!((118..=122).contains(&ten_thousand), "{ten_thousand}");
+}
+
+#[test]
+fn no_task_of_a_lost_hypervisor_is_polled_and_all_are_when_it_is_back() {
+    let mut bench = many_waiting(3);
+    bench.submit(vec![spec(4, 4)]);
+    bench
+        .queue
+        .suspect(hypervisor(1), &problem(Code::Unreachable), bench.now);
+    let probe = Command::Probe {
+        hypervisor: hypervisor(1),
+    };
+    assert_eq!(bench.wake(), [probe]);
+    assert_eq!(bench.queue.next_wake(), None, "nothing is due there");
+    bench.now = bench.now.plus_ms(60_000);
+    let found = bench.queue.probed(hypervisor(1), Ok(()), bench.now);
+    bench.take(found);
+    assert_eq!(polled(&mut bench), [3]);
 }
 
 #[test]
@@ -82,13 +188,13 @@ fn one_poll_of_a_task_is_under_way_at_a_time() {
 fn polls_that_fail_are_repeated_and_shown() {
     let mut bench = Bench::waiting(&["create"]);
     for _ in 0..20 {
-        bench.wake();
+        bench.wake_found();
         let failed = PollEnd::Failed(problem(Code::Unreachable));
         bench.tell(Event::Polled(failed));
         assert!(bench.one().obstacle.is_some());
     }
     let before = bench.now;
-    bench.wake();
+    bench.wake_found();
     assert!(bench.now.since(before) <= 3_000);
     bench.tell(Event::Polled(PollEnd::Running {
         cursor: String::new(),

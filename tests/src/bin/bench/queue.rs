@@ -3,8 +3,8 @@
 //! Ten thousand tasks of a simulated hypervisor are under way at once: what the host needs for them.
 //! And how many orders become durable in a second, beside the plainest durable log on the same disk.
 
-use std::fs;
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use enginehouse_api::{Client, OperationKind, OperationRequest, Params};
@@ -21,6 +21,8 @@ use super::store::{committed, raw};
 
 /// Tasks under way at once.
 const WAITING: [usize; 3] = [100, 1_000, 10_000];
+/// Says other numbers of tasks, `100,2000`, and that nothing but these is measured.
+const TASKS: &str = "ENGINEHOUSE_BENCH_TASKS";
 /// Clients that order at once.
 const CLIENTS: [u64; 4] = [1, 8, 32, 256];
 /// How long one number of clients orders.
@@ -36,9 +38,27 @@ const PATIENCE: Duration = Duration::from_secs(1200);
 
 pub fn measure() -> Result<Table> {
     let mut table = Table::default();
-    tokio::runtime::Runtime::new()?.block_on(waiting(&mut table))?;
-    durable(&mut table)?;
+    let asked = asked()?;
+    let counts = asked.as_deref().unwrap_or(&WAITING);
+    tokio::runtime::Runtime::new()?.block_on(waiting(&mut table, counts))?;
+    if asked.is_none() {
+        durable(&mut table)?;
+    }
     Ok(table)
+}
+
+/// The numbers of tasks that [`TASKS`] says.
+fn asked() -> Result<Option<Vec<usize>>> {
+    let Ok(text) = env::var(TASKS) else {
+        return Ok(None);
+    };
+    let counts: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    let counts = counts.with_context(|| format!("{TASKS} is `{text}`, not `100,2000`"))?;
+    ensure!(
+        counts.is_sorted(),
+        "{TASKS} is `{text}`: smaller numbers go first"
+    );
+    Ok(Some(counts))
 }
 
 /// What the process has of something, from `/proc/PID/status`: `Threads`, `VmRSS` (KiB).
@@ -82,13 +102,13 @@ async fn stage() -> Result<(SimHandle, Host)> {
     Ok((sim, host))
 }
 
-async fn waiting(table: &mut Table) -> Result<()> {
+async fn waiting(table: &mut Table, counts: &[usize]) -> Result<()> {
     let (sim, host) = stage().await?;
     let (threads, memory) = (of_process(&host, "Threads")?, of_process(&host, "VmRSS")?);
     table.line("no operation: threads", threads);
     table.line("no operation: memory", format!("{} MiB", memory / 1024));
     let mut made = 0;
-    for count in WAITING {
+    for &count in counts {
         let began = Instant::now();
         begin(&sim, &host, made, count).await?;
         made = count;
