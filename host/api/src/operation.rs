@@ -327,4 +327,8 @@ pub struct RequestRecord {
     /// Milliseconds until the answer's head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
+    /// Of a poll: how often it was sent. Polls are counted and not listed; what else is said here is of
+    /// the last one, its path cut off where it names many tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u32>,
 }

@@ -193,7 +193,7 @@ pub(crate) fn end(shortfall: Option<Problem>) -> Entry {
 /// The end, when step `next` is behind the last one, or where somebody asked for it.
 fn end_if_over(operation: &Operation, next: usize) -> Option<Entry> {
     if next >= operation.steps.len() {
-        Some(end(operation.shortfall.clone()))
+        Some(end(operation.shortfall.as_deref().cloned()))
     } else if operation.cancel.is_some() {
         Some(cancelled())
     } else {
@@ -406,7 +406,7 @@ fn after_problem(
 
 fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<Entry> {
     // An engine that broke twice is not called again: what exists is recorded, and the step fails.
-    let gives_up = operation.state.broken.clone();
+    let gives_up = operation.state.broken.as_deref().cloned();
     match end {
         SettleEnd::Done {
             token,

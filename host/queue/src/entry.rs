@@ -7,6 +7,7 @@ use enginehouse_model::{OperationId, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::json::Json;
 use crate::spec::Spec;
 
 /// One row of the journal. The order of the variants is the order of a life.
@@ -169,7 +170,7 @@ pub struct StepSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub may_be_left: bool,
     /// The planned action whole; the queue does not look into it.
-    pub body: Value,
+    pub body: Json,
 }
 
 /// An engine's token: bytes to everybody else.

@@ -2,10 +2,10 @@
 
 use enginehouse_model::documents::{Code, Problem, Sent, TaskEnd};
 use enginehouse_model::{FullName, OperationId, Timestamp};
-use serde_json::Value;
 use thiserror::Error;
 
 use crate::entry::{Entry, Final, StepSpec, Token};
+use crate::json::Json;
 use crate::spec::{OnFailure, Spec};
 
 /// Distance between the ranks of operations that follow each other, before any of them is moved.
@@ -18,12 +18,12 @@ pub enum Once {
     #[default]
     None,
     /// Journalled; it may have been sent.
-    Sending { sent: Sent, digest: String },
+    Sending { sent: Box<Sent>, digest: String },
     /// Answered.
     Answered {
-        sent: Sent,
+        sent: Box<Sent>,
         digest: String,
-        response: Value,
+        response: Json,
     },
 }
 
@@ -31,18 +31,18 @@ pub enum Once {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepState {
     /// What the engine is asked to do, once that is filled in.
-    pub request: Option<Value>,
+    pub request: Option<Json>,
     /// What the engine is called with.
     pub token: Option<Token>,
     /// How the task ended that the call comes after.
-    pub ended: Option<TaskEnd>,
+    pub ended: Option<Box<TaskEnd>>,
     /// Calls of this phase so far.
     pub attempt: u32,
     /// How often the engine broke in this phase.
     pub traps: u32,
     /// How it broke the second time: a settlement then only records what exists, and a task that
     /// still runs is waited for, before the step fails.
-    pub broken: Option<Problem>,
+    pub broken: Option<Box<Problem>>,
     /// Failures in a row that may pass; the delay grows with them.
     pub retries: u32,
     /// What the last of them were.
@@ -52,7 +52,7 @@ pub struct StepState {
     pub phases: u32,
     pub once: Once,
     /// The phase that sent the last answered `once` request, for a task that is forgotten later.
-    pub origin: Option<Origin>,
+    pub origin: Option<Box<Origin>>,
     /// The task that the provider no longer knows, while that is being settled; in doubt also one that
     /// nobody can ask about.
     pub forgotten: Option<String>,
@@ -76,7 +76,7 @@ pub struct Origin {
     pub token: Option<Token>,
     /// [`StepState::attempt`] of it.
     pub attempt: u32,
-    pub sent: Sent,
+    pub sent: Box<Sent>,
     /// [`StepState::touched`] before it.
     pub touched: bool,
 }
@@ -148,6 +148,9 @@ pub enum Then {
 }
 
 /// An operation of the queue.
+///
+/// Ten thousand of them may wait at once: what few of them have is in a box, and what is not looked
+/// into is [`Json`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
     pub spec: Spec,
@@ -166,7 +169,7 @@ pub struct Operation {
     pub message: String,
     pub cancel: Option<String>,
     /// What it waits for, while it does.
-    pub obstacle: Option<Problem>,
+    pub obstacle: Option<Box<Problem>>,
     /// How its parts ended so far.
     pub parts: Vec<EndedPart>,
     /// Its place in its lane: the lower one goes first.
@@ -176,7 +179,7 @@ pub struct Operation {
     /// Parts that take back what the others did, once that has begun.
     pub undo: Option<Vec<OperationId>>,
     /// What none of its steps can do.
-    pub shortfall: Option<Problem>,
+    pub shortfall: Option<Box<Problem>>,
 }
 
 /// How a part of an operation ended.

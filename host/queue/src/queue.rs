@@ -39,7 +39,8 @@ impl Default for Limits {
 /// All operations that have not ended.
 #[derive(Debug, Default)]
 pub struct Queue {
-    pub(crate) operations: BTreeMap<OperationId, Operation>,
+    /// Each in a box: half of a tree's places are empty.
+    pub(crate) operations: BTreeMap<OperationId, Box<Operation>>,
     lanes: Lanes,
     pub(crate) slots: Slots,
     /// Those that are postponed.
@@ -70,18 +71,18 @@ impl Queue {
 
     #[must_use]
     pub fn get(&self, number: OperationId) -> Option<&Operation> {
-        self.operations.get(&number)
+        self.operations.get(&number).map(AsRef::as_ref)
     }
 
     /// All operations that have not ended, by number.
     pub fn iter(&self) -> impl Iterator<Item = &Operation> {
-        self.operations.values()
+        self.operations.values().map(AsRef::as_ref)
     }
 
     /// Operations of one lane in their order.
     pub fn lane(&self, target: NodeUid) -> impl Iterator<Item = &Operation> {
         let numbers = self.lanes.iter(target);
-        numbers.filter_map(|number| self.operations.get(&number))
+        numbers.filter_map(|number| self.get(number))
     }
 
     pub(crate) fn first_of(&self, target: NodeUid) -> Option<OperationId> {
@@ -228,7 +229,7 @@ impl Queue {
             }
             PollEnd::Failed(problem) => {
                 *polls = polls.saturating_add(1);
-                operation.obstacle = Some(problem.clone());
+                operation.obstacle = Some(Box::new(problem.clone()));
             }
             PollEnd::Ended(_) | PollEnd::Lost => {}
         }
@@ -284,7 +285,7 @@ impl Queue {
         if operation.spec.children.is_empty() {
             self.lanes.insert(&operation);
         }
-        self.operations.insert(number, operation);
+        self.operations.insert(number, Box::new(operation));
         for number in [Some(number), first_before].into_iter().flatten() {
             self.count(number);
         }
@@ -420,7 +421,7 @@ impl Queue {
         if let Some(next) = self.lanes.first(operation.spec.target) {
             self.count(next);
         }
-        Some(operation)
+        Some(*operation)
     }
 
     /// Continues a postponed operation.
@@ -455,7 +456,7 @@ impl Queue {
                 state,
                 problem: None,
             };
-            let shortfall = operation.shortfall.clone();
+            let shortfall = operation.shortfall.as_deref().cloned();
             let is_pending = operation.phase == Phase::Pending;
             // Ends are found here only after a journal was cut inside of a commit.
             let entry = if operation.cancel.is_some() {

@@ -5,7 +5,7 @@ use enginehouse_model::{HypervisorUid, OperationId, Timestamp};
 
 use crate::breaker::Lost;
 use crate::command::Output;
-use crate::operation::{Operation, Phase, Then};
+use crate::operation::{Phase, Then};
 use crate::queue::Queue;
 
 impl Queue {
@@ -97,7 +97,7 @@ impl Queue {
                         }
                     )
             })
-            .map(Operation::number)
+            .map(|operation| operation.number())
             .collect();
         for number in postponed {
             self.timers.set(number, now);

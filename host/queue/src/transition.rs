@@ -3,6 +3,7 @@
 use enginehouse_model::documents::Note;
 
 use crate::entry::{Entry, Final, Resolution, Token};
+use crate::json::Json;
 use crate::operation::{Failing, Once, Operation, Origin, Phase, StepState, Then};
 
 /// Takes `entry` into `operation`, or leaves it alone when it does not fit.
@@ -28,7 +29,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.steps.clone_from(&plan.steps);
             operation.tries = vec![0; plan.steps.len()];
             note_warnings(operation, &plan.warnings);
-            operation.shortfall.clone_from(&plan.shortfall);
+            operation.shortfall = plan.shortfall.clone().map(Box::new);
             operation.step = 0;
             operation.state = StepState::default();
             operation.obstacle = None;
@@ -64,7 +65,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             if operation.state.request.is_some() {
                 return Err(());
             }
-            operation.state.request = Some(request.clone());
+            operation.state.request = Some(Json::from(request));
         }
         Entry::Sending { sent, digest } => {
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
@@ -72,7 +73,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 return Err(());
             }
             operation.state.once = Once::Sending {
-                sent: sent.clone(),
+                sent: Box::new(sent.clone()),
                 digest: digest.clone(),
             };
         }
@@ -84,7 +85,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             operation.state.once = Once::Answered {
                 sent: sent.clone(),
                 digest: digest.clone(),
-                response: response.clone(),
+                response: Json::from(response),
             };
         }
         Entry::NotSent { .. } => {
@@ -108,7 +109,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             fits(operation, |phase| matches!(phase, Phase::Calling))?;
             operation.state.traps += 1;
             if operation.state.traps > 1 {
-                operation.state.broken = Some(problem.clone());
+                operation.state.broken = Some(Box::new(problem.clone()));
             }
         }
         Entry::Moved {
@@ -148,7 +149,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         Entry::TaskEnded { end } => {
             fits(operation, |phase| matches!(phase, Phase::Waiting { .. }))?;
             note_warnings(operation, &end.warnings);
-            operation.state.ended = Some(end.clone());
+            operation.state.ended = Some(Box::new(end.clone()));
             operation.obstacle = None;
             operation.phase = Phase::Calling;
         }
@@ -194,7 +195,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                     .filter(|before| before.code == problem.code)
                     .map_or(1, |before| before.times.saturating_add(1)),
             });
-            operation.obstacle = Some(problem.clone());
+            operation.obstacle = Some(Box::new(problem.clone()));
             operation.phase = Phase::Postponed {
                 until: *until,
                 then,
@@ -347,21 +348,21 @@ fn settling(operation: &mut Operation) -> Result<(), ()> {
             operation.state.begin_anew();
         }
         Phase::Waiting { task, .. } => {
-            let Some(Origin {
+            let Some(origin) = operation.state.origin.take() else {
+                return Err(());
+            };
+            let Origin {
                 token,
                 attempt,
                 mut sent,
                 touched,
-            }) = operation.state.origin.take()
-            else {
-                return Err(());
-            };
+            } = *origin;
             sent.lost = true;
             operation.state.forgotten = Some(task.clone());
             operation.state.token = token;
             operation.state.attempt = attempt;
             operation.state.touched = touched;
-            operation.state.ended = sent.after.clone();
+            operation.state.ended = sent.after.clone().map(Box::new);
             operation.state.once = Once::Sending {
                 sent,
                 digest: String::new(),
@@ -391,12 +392,12 @@ fn leave_phase(operation: &mut Operation, token: &Token, created: &[String], not
     let before = std::mem::take(&mut operation.state);
     let touched = before.touched || before.once != Once::None || !created.is_empty();
     let origin = match before.once {
-        Once::Sending { sent, .. } | Once::Answered { sent, .. } => Some(Origin {
+        Once::Sending { sent, .. } | Once::Answered { sent, .. } => Some(Box::new(Origin {
             token: before.token,
             attempt: before.attempt,
             sent,
             touched: before.touched,
-        }),
+        })),
         Once::None => before.origin,
     };
     operation.state = StepState {

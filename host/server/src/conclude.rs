@@ -82,8 +82,10 @@ fn release(state: &mut State, operation: &Operation, staged: &mut Staged) {
 
 /// The machine that an operation has destroyed, as its plan names it.
 fn destroyed(operation: &Operation) -> Option<Identity> {
-    let planned = operation.steps.iter().filter_map(|step| {
-        serde_json::from_value::<enginehouse_reconcile::PlannedAction>(step.body.clone()).ok()
+    let planned = (operation.steps.iter()).filter_map(|step| {
+        step.body
+            .read::<enginehouse_reconcile::PlannedAction>()
+            .ok()
     });
     planned
         .filter(|planned| matches!(planned.request.action, Action::Destroy { .. }))

@@ -319,6 +319,34 @@ impl House {
         }
         result
     }
+
+    /// As [`House::report`], of many operations in one commit.
+    pub(crate) async fn report_all(
+        self: &Arc<Self>,
+        generation: u64,
+        events: Vec<(OperationId, Event)>,
+    ) {
+        let result = self
+            .transact(|state, staged, now| {
+                if state.generation != generation {
+                    return Err(Problem::new(
+                        ErrorCode::Stale,
+                        "the host has loaded its state again",
+                    ));
+                }
+                for (number, event) in events {
+                    match state.queue.handle(number, event, now) {
+                        Ok(output) => staged.output.append(output),
+                        Err(illegal) => tracing::warn!(%illegal, "not taken in"),
+                    }
+                }
+                Ok(())
+            })
+            .await;
+        if let Err(problem) = result {
+            tracing::warn!("not taken in: {}", problem.detail);
+        }
+    }
 }
 
 /// Journal rows for the entries, and what the end of an operation changes.

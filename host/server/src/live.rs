@@ -10,7 +10,7 @@ use enginehouse_api::{LogLine, LogSource, Progress, RequestRecord};
 use enginehouse_engines::RequestLine;
 use enginehouse_model::Timestamp;
 use enginehouse_model::documents::Machine;
-use enginehouse_queue::{Entry, Resolution};
+use enginehouse_queue::{Entry, Json, Resolution};
 use serde::{Deserialize, Serialize};
 
 use crate::doubt::Trail;
@@ -21,6 +21,10 @@ use crate::steady::Moment;
 const LINES_MAX: usize = 10_000;
 /// Characters of a line.
 const LINE_MAX: usize = 4096;
+/// Polls of different kinds that are kept between two entries; of more, the newest.
+const POLLS_MAX: usize = 8;
+/// Characters of the path of a poll: it names up to 200 tasks, most of them of other operations.
+const POLL_PATH_MAX: usize = 120;
 
 /// Version of [`JournalDocument`].
 pub(crate) const JOURNAL_VERSION: u16 = 1;
@@ -53,8 +57,8 @@ pub(crate) struct Live {
     pub started_at: Option<Timestamp>,
     /// Begin and end of each step, as far as it got.
     pub step_times: Vec<(Timestamp, Option<Timestamp>)>,
-    /// The machine as it was last seen by this operation.
-    pub observed: Option<Machine>,
+    /// The machine as it was last seen by this operation: see [`Live::observed`].
+    observed: Option<Json>,
     /// The engine that the current step was begun with, and that has to go on with it.
     pub engine: Option<StepEngine>,
     /// When the last `once` request was journalled.
@@ -109,7 +113,52 @@ impl Live {
             effect: line.effect.as_str().to_owned(),
             status: line.status,
             took_ms: Some(line.millis),
+            times: None,
         });
+    }
+
+    /// Counts a request that asked how tasks are. A task of a day is polled thirty thousand times.
+    pub(crate) fn poll(&mut self, at: Timestamp, step: Option<u32>, line: &RequestLine) {
+        let unsaved = self.requests.get_mut(self.requests_saved..);
+        let alike = unsaved.into_iter().flatten().rev().find(|before| {
+            before.times.is_some()
+                && before.step == step
+                && before.status == line.status
+                && before.method == line.method
+                && before.endpoint == line.endpoint
+                && route(&before.path) == route(&line.path)
+        });
+        let path = cut_off(&line.path);
+        if let Some(before) = alike {
+            before.at = at;
+            before.path = path;
+            before.took_ms = Some(line.millis);
+            before.times = before.times.map(|times| times.saturating_add(1));
+            return;
+        }
+        let polls = |&at: &usize| self.requests.get(at).is_some_and(|one| one.times.is_some());
+        let mut kept = (self.requests_saved..self.requests.len()).filter(polls);
+        if let Some(oldest) = kept.next()
+            && kept.count() + 1 >= POLLS_MAX
+        {
+            self.requests.remove(oldest);
+        }
+        let known = self.requests.len();
+        self.request(at, step, line);
+        if let Some(new) = self.requests.get_mut(known) {
+            new.path = path;
+            new.times = Some(1);
+        }
+    }
+
+    /// The machine as it was last seen by this operation.
+    pub(crate) fn observed(&self) -> Option<Machine> {
+        self.observed.as_ref()?.read().ok()
+    }
+
+    /// Keeps what was seen of the machine; `None`: it has to be looked at.
+    pub(crate) fn see(&mut self, machine: Option<&Machine>) {
+        self.observed = machine.and_then(|machine| Json::of(machine).ok());
     }
 
     /// The entry as a journal row, with what was not written yet.
@@ -205,3 +254,19 @@ impl Live {
         }
     }
 }
+
+/// What is asked for, without what about.
+fn route(path: &str) -> &str {
+    path.split_once('?').map_or(path, |(route, _)| route)
+}
+
+fn cut_off(path: &str) -> String {
+    match path.char_indices().nth(POLL_PATH_MAX) {
+        Some((at, _)) => format!("{}…", path.get(..at).unwrap_or_default()),
+        None => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

@@ -201,8 +201,7 @@ fn failed(operation: &Operation) -> Option<FailedObject> {
         return None;
     };
     let step = operation.current_step()?;
-    let planned: enginehouse_reconcile::PlannedAction =
-        serde_json::from_value(step.body.clone()).ok()?;
+    let planned: enginehouse_reconcile::PlannedAction = step.body.read().ok()?;
     let (kind, id) = match planned.disk {
         Some(disk) => ("disk", disk),
         None => ("machine", operation.spec.target_name.to_string()),

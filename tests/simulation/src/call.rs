@@ -27,11 +27,11 @@ fn failed(problem: Problem) -> HostEnd {
 type HostEnd = Box<CallEnd>;
 
 pub(crate) fn planned_of(operation: &Operation) -> Option<PlannedAction> {
-    serde_json::from_value(operation.current_step()?.body.clone()).ok()
+    operation.current_step()?.body.read().ok()
 }
 
 pub(crate) fn filled_of(operation: &Operation) -> Option<ActionRequest> {
-    serde_json::from_value(operation.state.request.clone()?).ok()
+    operation.state.request.as_ref()?.read().ok()
 }
 
 /// The one effect that a request of an operation is to have.
@@ -146,7 +146,7 @@ impl Simulation {
             return end(self, CallEnd::Deferred(busy));
         }
         let replayed = match &operation.state.once {
-            Once::Answered { response, .. } => serde_json::from_value(response.clone()).ok(),
+            Once::Answered { response, .. } => response.read().ok(),
             Once::None | Once::Sending { .. } => None,
         };
         let answer = answer.or(replayed);
@@ -171,7 +171,7 @@ impl Simulation {
             request: &request,
             mark: record.mark,
             phase: engine::phase(operation.state.token.as_ref()),
-            ended: operation.state.ended.as_ref(),
+            ended: operation.state.ended.as_deref(),
             reserved,
             answer: answer.as_ref(),
         };
@@ -202,7 +202,7 @@ impl Simulation {
                     sent: Sent {
                         at: now.0,
                         deadline: now.plus_ms(REQUEST_TIMEOUT).0,
-                        after: operation.state.ended.clone(),
+                        after: operation.state.ended.as_deref().cloned(),
                         path: effect,
                         ..Sent::default()
                     },

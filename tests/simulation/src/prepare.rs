@@ -7,7 +7,7 @@ use enginehouse_model::{
     FullName, HypervisorUid, Identity, InstallationId, MachineRecord, MachineUid, Mark, NodeUid,
     OperationId, Timestamp,
 };
-use enginehouse_queue::{Event, StepPlan, StepSpec};
+use enginehouse_queue::{Event, Json, StepPlan, StepSpec};
 use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject, adopt, plan_one, recognise};
 use enginehouse_store::Table;
 use enginehouse_tree::{Event as TreeEvent, Status, next};
@@ -475,7 +475,7 @@ fn steps(plan: &MachinePlan, kind: Kind, params: &Params) -> Result<StepPlan, Pr
                 _ => None,
             };
             let asks_the_guest = matches!(action, Action::Stop { graceful: true, .. });
-            let body = serde_json::to_value(planned)
+            let body = Json::of(planned)
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
             Ok(StepSpec {
                 action: action.name().to_owned(),

@@ -59,7 +59,7 @@ impl Simulation {
             request: &request,
             mark: record.mark,
             phase: engine::phase(operation.state.token.as_ref()),
-            ended: operation.state.ended.as_ref(),
+            ended: operation.state.ended.as_deref(),
             reserved: None,
             answer: None,
         };

@@ -456,10 +456,19 @@ fn requests(requests: &[RequestRecord], paint: Painter) -> String {
             status,
             (Style::Plain, request.took_ms.map(span).unwrap_or_default()),
             (Style::Plain, request.endpoint.clone()),
-            (Style::Plain, format!("{} {}", request.method, request.path)),
+            (Style::Plain, asked(request)),
         ]);
     }
     table.render(paint)
+}
+
+/// `GET /v1/tasks?ids=t-1 (37 times)`
+fn asked(request: &RequestRecord) -> String {
+    let asked = format!("{} {}", request.method, request.path);
+    match request.times {
+        Some(times) if times > 1 => format!("{asked} ({times} times)"),
+        Some(_) | None => asked,
+    }
 }
 
 fn cancelled(operation: &Operation, paint: Painter) -> String {

@@ -20,7 +20,7 @@ pub(super) fn digest(number: OperationId, step: usize, phase: usize, escalated: 
 }
 
 pub(super) fn phases(step: &StepSpec) -> Vec<String> {
-    serde_json::from_value(step.body.clone()).unwrap()
+    step.body.read().unwrap()
 }
 
 fn phase_of(operation: &Operation) -> usize {
@@ -74,7 +74,7 @@ fn step(shell: &mut Shell) -> StepSpec {
         template: (pick == 1).then(|| "9000".to_owned()),
         may_escalate: pick == 2,
         may_be_left: false,
-        body: json!(scripts[pick]),
+        body: json!(scripts[pick]).into(),
     }
 }
 
@@ -158,7 +158,13 @@ fn run(shell: &mut Shell, operation: &Operation) -> Option<Event> {
             },
         ) => {
             assert_eq!(journalled, &digest);
-            Some(after_answer(shell, kind, phase, &digest, response))
+            Some(after_answer(
+                shell,
+                kind,
+                phase,
+                &digest,
+                &response.read().unwrap(),
+            ))
         }
         (kind, _) => send(shell, operation, kind, phase, digest),
     }
@@ -210,7 +216,7 @@ fn send(
     let sending = Event::Sending {
         sent: Sent {
             deadline: shell.now.plus_ms(REQUEST_TIMEOUT).0,
-            after: operation.state.ended.clone(),
+            after: operation.state.ended.as_deref().cloned(),
             ..Sent::default()
         },
         digest: digest.clone(),

@@ -45,7 +45,7 @@ pub(super) fn step(action: &str) -> StepSpec {
         template: None,
         may_escalate: action == "stop",
         may_be_left: action == "shutdown",
-        body: Value::Null,
+        body: Value::Null.into(),
     }
 }
 

@@ -15,6 +15,7 @@ use enginehouse_reconcile::{Class, Needed, PlannedAction, still_needed};
 
 use crate::house::{House, Staged, State};
 use crate::kept_engines::StepEngine;
+use crate::live::Live;
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::observe;
@@ -76,7 +77,7 @@ fn planned_of(operation: &Operation) -> Result<PlannedAction, Problem> {
     let Some(step) = operation.current_step() else {
         return Err(Problem::new(Code::Invalid, "there is no step to run"));
     };
-    serde_json::from_value(step.body.clone()).map_err(|error| {
+    step.body.read().map_err(|error| {
         Problem::new(
             Code::Invalid,
             format!("the journalled step cannot be read: {error}"),
@@ -87,8 +88,8 @@ fn planned_of(operation: &Operation) -> Result<PlannedAction, Problem> {
 /// What the current step asks of the engine, as it was filled in.
 fn filled_of(house: &House, number: OperationId) -> Option<ActionRequest> {
     let state = house.state.lock();
-    let request = state.queue.get(number)?.state.request.clone()?;
-    serde_json::from_value(request).ok()
+    let request = state.queue.get(number)?.state.request.as_ref()?;
+    request.read().ok()
 }
 
 async fn run(
@@ -114,7 +115,8 @@ async fn run(
     };
     let observer = listener(house, operation);
     let request = match &operation.state.request {
-        Some(request) => serde_json::from_value(request.clone())
+        Some(request) => request
+            .read()
             .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?,
         None => match fill(house, operation, &mut target, &observer).await? {
             Filled::Send(request) => {
@@ -146,10 +148,8 @@ async fn run(
                         number,
                         Event::NotNeeded(reason),
                         |state, staged, _| {
-                            let observed = state
-                                .live
-                                .get(&number)
-                                .and_then(|live| live.observed.clone());
+                            let live = state.live.get(&number);
+                            let observed = live.and_then(Live::observed);
                             with_record(state, staged, node, |record| {
                                 enginehouse_reconcile::skipped(record, &planned, observed.as_ref());
                             });
@@ -313,7 +313,7 @@ async fn fill(
         .lock()
         .live
         .get(&number)
-        .and_then(|live| live.observed.clone());
+        .and_then(Live::observed);
     // The plug is pulled long after the machine was last looked at: another may have its id by then.
     let guarded = planned.class >= Class::Destructive || operation.state.escalated;
     if let Some(identity) = &record.identity
@@ -321,7 +321,7 @@ async fn fill(
     {
         observed = observe::read(target, identity.machine_ref(), observer).await?;
         if let Some(live) = house.state.lock().live.get_mut(&number) {
-            live.observed.clone_from(&observed);
+            live.see(observed.as_ref());
         }
     }
     // Nothing of a step that begins is at the provider, unless a person said so.
@@ -377,14 +377,14 @@ pub(crate) fn take_as_done(
     let Ok(mut planned) = planned_of(&operation) else {
         return;
     };
-    if let Some(request) = operation.state.request.clone()
-        && let Ok(request) = serde_json::from_value(request)
+    if let Some(request) = &operation.state.request
+        && let Ok(request) = request.read()
     {
         take_over(&mut planned, request);
     }
     // What it looks like now has to be looked at.
     if let Some(live) = state.live.get_mut(&number) {
-        live.observed = None;
+        live.see(None);
     }
     let node = operation.spec.target;
     take_in(state, staged, number, node, &planned, outcome, now);
@@ -420,11 +420,11 @@ fn take_in(
     now: enginehouse_model::Timestamp,
 ) {
     let live = state.live.entry(number).or_default();
-    live.observed = match (&outcome.machine, live.observed.take()) {
-        (Some(machine), _) => Some(machine.clone()),
-        (None, Some(before)) => Some(after(before, &planned.request.action)),
-        (None, None) => None,
-    };
+    match (&outcome.machine, live.observed()) {
+        (Some(machine), _) => live.see(Some(machine)),
+        (None, Some(before)) => live.see(Some(&after(before, &planned.request.action))),
+        (None, None) => {}
+    }
     with_record(state, staged, node, |record| {
         enginehouse_reconcile::apply(record, planned, outcome);
         record.last_step_ended = now;

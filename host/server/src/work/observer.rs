@@ -12,6 +12,8 @@ use crate::house::House;
 struct Listener {
     house: Arc<House>,
     operations: Vec<(OperationId, Option<u32>)>,
+    /// It asks how tasks are.
+    polls: bool,
 }
 
 /// Listens for operations, each with the step (from 1) that it is in.
@@ -22,6 +24,19 @@ pub(crate) fn listen(
     Arc::new(Listener {
         house: Arc::clone(house),
         operations,
+        polls: false,
+    })
+}
+
+/// As [`listen`], to a poll of the tasks of these operations.
+pub(crate) fn listen_to_poll(
+    house: &Arc<House>,
+    operations: Vec<(OperationId, Option<u32>)>,
+) -> Arc<dyn Observer> {
+    Arc::new(Listener {
+        house: Arc::clone(house),
+        operations,
+        polls: true,
     })
 }
 
@@ -68,8 +83,13 @@ impl Observer for Listener {
         let now = self.house.now();
         let mut state = self.house.state.lock();
         for (number, step) in &self.operations {
-            if let Some(live) = state.live.get_mut(number) {
-                live.request(now, if line.login { None } else { *step }, line);
+            let Some(live) = state.live.get_mut(number) else {
+                continue;
+            };
+            match (line.login, self.polls) {
+                (true, _) => live.request(now, None, line),
+                (false, true) => live.poll(now, *step, line),
+                (false, false) => live.request(now, *step, line),
             }
         }
     }

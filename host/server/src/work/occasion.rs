@@ -42,7 +42,7 @@ pub(super) fn occasion(
         mark: target.record.as_ref().map(|record| record.mark),
         key_seed: format!("{}/{number}/{step}", house.installation),
         clock: house.clock.clone(),
-        ended: operation.state.ended.clone(),
+        ended: operation.state.ended.as_deref().cloned(),
         ..Occasion::reading(deadline, observer)
     }
 }

@@ -36,10 +36,14 @@ impl OnceJournal for StepJournal {
                     digest,
                     response,
                 }) => {
-                    let response: StoredResponse = serde_json::from_value(response)
+                    let response: StoredResponse = response
+                        .read()
                         .map_err(|error| JournalError(error.to_string()))?;
                     Ok(Begun::Replay {
-                        request: OnceRequest { sent, digest },
+                        request: OnceRequest {
+                            sent: *sent,
+                            digest,
+                        },
                         response,
                     })
                 }

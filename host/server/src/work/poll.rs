@@ -12,7 +12,7 @@ use enginehouse_queue::{Event, Phase, PollEnd};
 
 use crate::house::House;
 use crate::kept_engines::StepEngine;
-use crate::work::observer::listen;
+use crate::work::observer::listen_to_poll;
 use crate::work::target::Place;
 
 /// Time for one batch.
@@ -64,12 +64,11 @@ async fn poll_with(
     if let Some(named) = engine {
         begun_with = house.engine_named(named);
         if begun_with.is_none() {
-            for (number, _, _) in waiting {
+            let missing = waiting.into_iter().map(|(number, _, _)| {
                 let end = PollEnd::Failed(named.missing(number));
-                let _ = house
-                    .report(generation, number, Event::Polled(end), |_, _, _| {})
-                    .await;
-            }
+                (number, Event::Polled(end))
+            });
+            house.report_all(generation, missing.collect()).await;
             return;
         }
     }
@@ -81,7 +80,7 @@ async fn poll_with(
                 .collect();
             let queries: Vec<TaskQuery> =
                 waiting.iter().map(|(_, _, query)| query.clone()).collect();
-            let occasion = Occasion::reading(POLL_DEADLINE, listen(house, listeners));
+            let occasion = Occasion::reading(POLL_DEADLINE, listen_to_poll(house, listeners));
             engine
                 .poll(occasion, &connection, &queries)
                 .await
@@ -89,7 +88,7 @@ async fn poll_with(
         }
         Err(problem) => Err(problem),
     };
-    for (at, (number, _, _)) in waiting.into_iter().enumerate() {
+    let ends = waiting.into_iter().enumerate().map(|(at, (number, _, _))| {
         let end = match &result {
             Ok(states) => match states.get(at) {
                 Some(state) => take_in(house, number, state),
@@ -100,10 +99,9 @@ async fn poll_with(
             },
             Err(problem) => PollEnd::Failed(problem.clone()),
         };
-        let _ = house
-            .report(generation, number, Event::Polled(end), |_, _, _| {})
-            .await;
-    }
+        (number, Event::Polled(end))
+    });
+    house.report_all(generation, ends.collect()).await;
 }
 
 fn reach(

@@ -8,7 +8,7 @@ use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{Event, Spec, StepPlan, StepSpec};
+use enginehouse_queue::{Event, Json, Spec, StepPlan, StepSpec};
 use enginehouse_reconcile::{MachinePlan, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
@@ -104,7 +104,8 @@ fn take_in(
         staged.record(&record);
         state.records.insert(record.uid, record);
     }
-    state.live.entry(number).or_default().observed = prepared.observed;
+    let live = state.live.entry(number).or_default();
+    live.see(prepared.observed.as_ref());
 }
 
 /// Kinds that change only the tree, when they had to wait in a lane.
@@ -400,7 +401,7 @@ fn steps(plan: &MachinePlan, order: &Order) -> Result<StepPlan, Problem> {
                 | Action::DiskAdd { .. }
                 | Action::DiskGrow { .. } => None,
             };
-            let body = serde_json::to_value(planned)
+            let body = Json::of(planned)
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;
             let asks_the_guest =
                 matches!(&planned.request.action, Action::Stop { graceful: true, .. });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use enginehouse_documents::{ActionRequest, Code, Problem, Sent};
 use enginehouse_engines::{Failure, Occasion, Settled};
 use enginehouse_model::{OperationId, Timestamp};
-use enginehouse_queue::{Event, Once, Operation, SettleEnd, Token};
+use enginehouse_queue::{Event, Json, Once, Operation, SettleEnd, Token};
 
 use crate::house::House;
 use crate::orders::Order;
@@ -70,15 +70,15 @@ async fn ask(house: &Arc<House>, operation: &Operation) -> Result<SettleEnd, Pro
     let request: ActionRequest = operation
         .state
         .request
-        .clone()
-        .map(serde_json::from_value)
+        .as_ref()
+        .map(Json::read)
         .transpose()
         .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?
         .ok_or_else(|| Problem::new(Code::Invalid, "the step's request was not journalled"))?;
     let request = as_sent(request, operation);
     let observer = listener(house, operation);
     let occasion = Occasion {
-        sent: Some(sent.clone()),
+        sent: Some(Sent::clone(sent)),
         ..occasion(house, operation, &target, SETTLE_DEADLINE, observer)
     };
     let lag = target.engine.description().visibility_lag_ms;
