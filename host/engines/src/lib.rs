@@ -32,6 +32,7 @@ mod error;
 mod exports;
 mod host;
 mod measure;
+mod memory;
 mod occasion;
 mod quarantine;
 mod redact;
@@ -52,6 +53,7 @@ pub use egress::{
 };
 pub use engine::Engine;
 pub use error::{CallError, Failure, LoadError, OnceState, RuntimeError};
+pub use memory::give_back;
 pub use occasion::{
     Begun, JournalError, Observer, Occasion, OnceEnd, OnceJournal, OncePolicy, OnceRequest,
     Reservations, Silent, StoredResponse,

@@ -29,6 +29,7 @@ mod idempotency;
 mod inventory;
 mod kept_engines;
 mod live;
+mod memory;
 mod orders;
 mod plan_view;
 mod problem;
