@@ -55,7 +55,8 @@ pub(crate) struct Provider {
 /// Memory: a cache of what is committed, and what is only worth having while the host lives.
 pub(crate) struct State {
     pub tree: Tree,
-    pub records: BTreeMap<MachineUid, MachineRecord>,
+    /// Each in a box, as with `live`: half of a tree's places are empty.
+    pub records: BTreeMap<MachineUid, Box<MachineRecord>>,
     pub providers: BTreeMap<HypervisorUid, Provider>,
     /// Who holds which number: hypervisor, space, number.
     pub reservations: BTreeMap<(HypervisorUid, String, u64), OperationId>,
@@ -66,7 +67,7 @@ pub(crate) struct State {
     pub queue: Queue,
     /// After a restore: none of the queue's commands is carried out.
     pub hold: Option<crate::hold::Hold>,
-    pub live: BTreeMap<OperationId, Live>,
+    pub live: BTreeMap<OperationId, Box<Live>>,
     pub last_operation: OperationId,
     pub fence: Fence,
     pub generation: u64,
@@ -89,7 +90,7 @@ impl State {
     /// The record of a node's machine.
     pub(crate) fn record_of(&self, node: NodeUid) -> Option<&MachineRecord> {
         let machine = self.tree.descriptor(node).ok()?.machine?;
-        self.records.get(&machine)
+        self.records.get(&machine).map(AsRef::as_ref)
     }
 }
 

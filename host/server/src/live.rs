@@ -79,6 +79,7 @@ impl Live {
         } else {
             (level, text)
         };
+        leave_no_room(&mut self.lines);
         self.lines.push(LogLine {
             seq: self.lines.len() as u64 + 1,
             at,
@@ -104,6 +105,7 @@ impl Live {
         if self.requests.len() >= LINES_MAX {
             return;
         }
+        leave_no_room(&mut self.requests);
         self.requests.push(RequestRecord {
             at,
             step,
@@ -252,6 +254,14 @@ impl Live {
             | Entry::Doubted { .. }
             | Entry::Resolved { .. } => {}
         }
+    }
+}
+
+/// Room for one more and no other, as long as there are few: most operations have a handful of each, and
+/// there may be ten thousand of them.
+fn leave_no_room<T>(list: &mut Vec<T>) {
+    if list.len() < 16 {
+        list.reserve_exact(1);
     }
 }
 

@@ -152,7 +152,7 @@ pub(crate) async fn rebuild(
             };
             parents.extend(parts.iter().map(|part| (number, *part)));
         }
-        live.insert(number, lives);
+        live.insert(number, Box::new(lives));
         journal.push((number, entries));
     }
     let open: Vec<OperationId> = journal.iter().map(|(number, _)| *number).collect();

@@ -15,7 +15,6 @@ use enginehouse_reconcile::{Class, Needed, PlannedAction, still_needed};
 
 use crate::house::{House, Staged, State};
 use crate::kept_engines::StepEngine;
-use crate::live::Live;
 use crate::orders::Order;
 use crate::work::Target;
 use crate::work::observe;
@@ -149,7 +148,7 @@ async fn run(
                         Event::NotNeeded(reason),
                         |state, staged, _| {
                             let live = state.live.get(&number);
-                            let observed = live.and_then(Live::observed);
+                            let observed = live.and_then(|live| live.observed());
                             with_record(state, staged, node, |record| {
                                 enginehouse_reconcile::skipped(record, &planned, observed.as_ref());
                             });
@@ -313,7 +312,7 @@ async fn fill(
         .lock()
         .live
         .get(&number)
-        .and_then(Live::observed);
+        .and_then(|live| live.observed());
     // The plug is pulled long after the machine was last looked at: another may have its id by then.
     let guarded = planned.class >= Class::Destructive || operation.state.escalated;
     if let Some(identity) = &record.identity

@@ -102,7 +102,7 @@ fn take_in(
             }
         }
         staged.record(&record);
-        state.records.insert(record.uid, record);
+        state.records.insert(record.uid, Box::new(record));
     }
     let live = state.live.entry(number).or_default();
     live.see(prepared.observed.as_ref());

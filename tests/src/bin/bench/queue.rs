@@ -27,9 +27,10 @@ const TASKS: &str = "ENGINEHOUSE_BENCH_TASKS";
 const CLIENTS: [u64; 4] = [1, 8, 32, 256];
 /// How long one number of clients orders.
 const ORDERING: Duration = Duration::from_secs(5);
-/// What passes until polls are as far apart as they get, and how long they are counted then.
-const SETTLE: Duration = Duration::from_secs(8);
-const COUNTED: Duration = Duration::from_secs(20);
+/// What passes until polls are as far apart as they get and the host has given back what the beginning
+/// took, and how long is measured then.
+const SETTLE: Duration = Duration::from_secs(15);
+const COUNTED: Duration = Duration::from_secs(30);
 /// Milliseconds of a task: longer than the measurement.
 const TASK: u64 = 24 * 3600 * 1000;
 /// Orders in flight while the estate is made.
@@ -104,9 +105,10 @@ async fn stage() -> Result<(SimHandle, Host)> {
 
 async fn waiting(table: &mut Table, counts: &[usize]) -> Result<()> {
     let (sim, host) = stage().await?;
-    let (threads, memory) = (of_process(&host, "Threads")?, of_process(&host, "VmRSS")?);
+    tokio::time::sleep(SETTLE).await;
+    let (threads, idle) = (of_process(&host, "Threads")?, of_process(&host, "VmRSS")?);
     table.line("no operation: threads", threads);
-    table.line("no operation: memory", format!("{} MiB", memory / 1024));
+    table.line("no operation: memory", format!("{} MiB", idle / 1024));
     let mut made = 0;
     for &count in counts {
         let began = Instant::now();
@@ -132,6 +134,8 @@ async fn waiting(table: &mut Table, counts: &[usize]) -> Result<()> {
         );
         table.line(name("threads"), threads);
         table.line(name("memory"), format!("{} MiB", memory / 1024));
+        let grown = memory.saturating_sub(idle) / u64::try_from(count)?.max(1);
+        table.line(name("memory of each"), format!("{grown} KiB"));
         table.line(name("requests a second"), format!("{rate:.1}"));
         let each = rate / count as f64;
         table.line(name("requests a second and task"), format!("{each:.4}"));
