@@ -509,7 +509,7 @@ fn after_poll(operation: &Operation, end: PollEnd) -> Vec<Entry> {
 /// does nothing of the step go on at the provider any more.
 fn given_up(operation: &Operation, end: TaskEnd) -> Vec<Entry> {
     let mut entries = Vec::new();
-    if let Some(mut problem) = operation.state.broken.clone() {
+    if let Some(mut problem) = operation.state.broken.as_deref().cloned() {
         let how = match &end.problem {
             None => "ended well".to_owned(),
             Some(failure) => format!("failed: {failure}"),
