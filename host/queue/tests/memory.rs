@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+use std::error::Error;
 use std::fs;
 
 use enginehouse_model::documents::{Note, Sent};
@@ -12,6 +13,8 @@ use enginehouse_queue::{
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
+
+type Tried<T> = Result<T, Box<dyn Error>>;
 
 const MANY: u64 = 10_000;
 /// Bytes that an operation may take. Ten thousand of them have to leave room for the rest of the host in
@@ -64,16 +67,15 @@ fn desired(number: u64) -> Value {
     })
 }
 
-fn tell(queue: &mut Queue, number: u64, event: Event) {
+fn tell(queue: &mut Queue, number: u64, event: Event) -> Tried<()> {
     // What follows is made durable and carried out elsewhere.
-    let _ = queue
-        .handle(OperationId(number), event, Timestamp(1_000))
-        .unwrap();
+    let _ = queue.handle(OperationId(number), event, Timestamp(1_000))?;
+    Ok(())
 }
 
 /// The operation waits for a task that its `once` request began.
-fn wait(queue: &mut Queue, number: u64) {
-    let name = format!("/web/front/vm-{number}").parse().unwrap();
+fn wait(queue: &mut Queue, number: u64) -> Tried<()> {
+    let name = format!("/web/front/vm-{number}").parse()?;
     let node = NodeUid::from_uuid(uuid(number));
     let id = OperationId(number);
     let spec = Spec {
@@ -81,9 +83,9 @@ fn wait(queue: &mut Queue, number: u64) {
         ..Spec::new(id, "deploy", node, name, "ann", Timestamp(1_000))
     };
     let _ = queue.submit(vec![spec], Timestamp(1_000));
-    tell(queue, number, Event::Prepared(Ok(plan(number))));
+    tell(queue, number, Event::Prepared(Ok(plan(number))))?;
     let filled = json!({"action": "create", "desired": desired(number)});
-    tell(queue, number, Event::Filled(filled));
+    tell(queue, number, Event::Filled(filled))?;
     let sent = Sent {
         endpoint: "host".to_owned(),
         method: "POST".to_owned(),
@@ -91,9 +93,9 @@ fn wait(queue: &mut Queue, number: u64) {
         ..Sent::default()
     };
     let digest = format!("{number:064x}");
-    tell(queue, number, Event::Sending { sent, digest });
+    tell(queue, number, Event::Sending { sent, digest })?;
     let answer = json!({"status": 202, "body": {"machine": number, "task": number}});
-    tell(queue, number, Event::Answered(answer));
+    tell(queue, number, Event::Answered(answer))?;
     let end = CallEnd::Wait {
         task: format!("t-{number}"),
         token: Token(vec![1; 60]),
@@ -103,52 +105,53 @@ fn wait(queue: &mut Queue, number: u64) {
             ..Note::default()
         },
     };
-    tell(queue, number, Event::Returned(end));
+    tell(queue, number, Event::Returned(end))
 }
 
 /// Bytes of this process that are in memory.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
+fn resident() -> Tried<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));
-    kib.unwrap().parse::<u64>().unwrap() * 1024
+    let kib: u64 = kib.ok_or("no VmRSS")?.parse()?;
+    Ok(kib * 1024)
 }
 
 #[test]
-fn an_operation_that_waits_for_a_task_is_small_and_stays_so() {
+fn an_operation_that_waits_for_a_task_is_small_and_stays_so() -> Tried<()> {
     let mut queue = Queue::new(Limits {
         operations: 100_000,
         copies_per_template: 100_000,
         ..Limits::default()
     });
     for number in 1..=1_000 {
-        wait(&mut queue, number);
+        wait(&mut queue, number)?;
     }
-    let before = resident();
+    let before = resident()?;
     for number in 1_001..=1_000 + MANY {
-        wait(&mut queue, number);
+        wait(&mut queue, number)?;
     }
-    let waiting = resident();
+    let waiting = resident()?;
     let each = (waiting - before) / MANY;
-    println!("{each} bytes for each");
     assert!(each <= BYTES_MAX, "{each} bytes for each");
     // A while later, each was polled some times.
     let mut polls = 0;
     while polls < 10 * MANY {
-        let now = queue.next_wake().unwrap();
+        let now = queue.next_wake().ok_or("nothing is due")?;
         for command in queue.tick(now).commands {
             let Command::Poll { operations, .. } = command else {
-                panic!("{command:?}");
+                return Err(format!("{command:?}").into());
             };
             for number in operations {
                 polls += 1;
                 let cursor = format!("{polls}:{}", now.0);
                 let polled = Event::Polled(PollEnd::Running { cursor });
-                let _ = queue.handle(number, polled, now).unwrap();
+                let _ = queue.handle(number, polled, now)?;
             }
         }
     }
-    let later = resident();
+    let later = resident()?;
     let more = later.saturating_sub(waiting) / MANY;
     assert!(more <= BYTES_MAX / 10, "{more} bytes more for each");
+    Ok(())
 }
