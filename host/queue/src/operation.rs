@@ -311,7 +311,7 @@ impl Operation {
             Once::None | Once::Answered { .. } => {
                 let lost = self.state.forgotten.is_some();
                 let origin = self.state.origin.as_ref().filter(|_| lost);
-                origin.map(|origin| &origin.sent)
+                origin.map(|origin| &*origin.sent)
             }
         }
     }

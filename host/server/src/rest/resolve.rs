@@ -56,7 +56,7 @@ pub(crate) async fn resolve(
             if goes_on && let Some(live) = state.live.get_mut(&number) {
                 live.cancelling.store(false, Ordering::Relaxed);
                 // What it looks like now has to be looked at.
-                live.observed = None;
+                live.see(None);
             }
             staged.output = state
                 .queue
