@@ -43,7 +43,7 @@ pub(crate) async fn outcome_of(house: &Arc<House>, number: OperationId) -> Resul
     let before = {
         let state = house.state.lock();
         let live = state.live.get(&number);
-        live.and_then(|live| live.observed.clone())
+        live.and_then(|live| live.observed())
     };
     let slot = new_slot(&record, before.as_ref(), &machine)
         .map_err(|reason| format!("disk {name} is not to be seen: {reason}"))?;
@@ -56,7 +56,7 @@ pub(crate) async fn outcome_of(house: &Arc<House>, number: OperationId) -> Resul
 
 fn added_disk(operation: &Operation) -> Option<String> {
     let step = operation.current_step()?;
-    let planned: PlannedAction = serde_json::from_value(step.body.clone()).ok()?;
+    let planned: PlannedAction = step.body.read().ok()?;
     match planned.request.action {
         Action::DiskAdd { name, .. } => Some(name),
         _ => None,
