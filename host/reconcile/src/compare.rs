@@ -12,7 +12,7 @@
 use enginehouse_model::documents::{Assessment, Config, Machine};
 use serde_json::Value;
 
-use crate::field::{Field, Seen};
+use crate::field::{Field, Seen, UNMANAGED};
 use crate::rules::Weight;
 use crate::{Class, FieldChange, Refusal, Rules};
 
@@ -192,7 +192,7 @@ fn forget(field: Field<'_>, sides: &Sides<'_>, findings: &mut Findings) {
     findings.in_step.push(FieldChange {
         field: field.key(),
         from: field.show(deployed.as_ref(), sides.rules),
-        to: "not managed".to_owned(),
+        to: UNMANAGED.to_owned(),
     });
 }
 

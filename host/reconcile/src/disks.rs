@@ -11,7 +11,7 @@ use enginehouse_model::documents::{Action, Disk};
 use serde_json::Value;
 
 use crate::compare::{Findings, Sides, Triple};
-use crate::field::{Seen, UNSET};
+use crate::field::{Seen, UNMANAGED, UNSET};
 use crate::{Class, FieldChange, Refusal};
 
 /// A change of a disk that will be made.
@@ -147,7 +147,7 @@ impl Place<'_> {
                 findings.in_step.push(FieldChange {
                     field: self.key("size"),
                     from: Bytes(deployed).to_string(),
-                    to: "not managed".to_owned(),
+                    to: UNMANAGED.to_owned(),
                 });
             }
             return None;

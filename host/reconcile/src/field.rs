@@ -13,6 +13,8 @@ const SHOWN_MAX: usize = 60;
 
 /// What is printed for a value that is not there.
 pub(crate) const UNSET: &str = "unset";
+/// What a field becomes that the definition has no more: it stays as it is on the machine.
+pub(crate) const UNMANAGED: &str = "not managed";
 
 /// A field that one value describes. The order is the one of plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

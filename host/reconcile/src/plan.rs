@@ -32,6 +32,14 @@ impl Class {
     }
 }
 
+impl FieldChange {
+    /// The definition has it no more: it is left as it is on the machine.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.to == crate::field::UNMANAGED
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

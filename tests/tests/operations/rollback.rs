@@ -235,6 +235,20 @@ async fn a_machine_goes_back_to_what_it_was() -> Result<()> {
     let to = deployed.number.to_string();
     stage.cli(&["rollback", "/abc/a", "--to", &to]).await?;
     assert_eq!(vcpu(), Some(1));
+
+    // What the config said nothing of then, nobody can bring back.
+    stage
+        .order(
+            OperationKind::Reconfigure,
+            "/abc/a",
+            set("description", json!("new")),
+        )
+        .await?;
+    let said = stage.cli(&["rollback", "/abc/a", "--to", &to]).await?;
+    ensure!(
+        said.contains("description stays as it is (new): it was not managed before"),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use enginehouse_api::OperationKind;
 use enginehouse_documents::{Code, Config, Problem};
 use enginehouse_model::{NodeUid, OperationId};
 use enginehouse_queue::Spec;
+use enginehouse_reconcile::MachinePlan;
 use enginehouse_tree::Definition;
 use uuid::Uuid;
 
@@ -65,6 +66,17 @@ pub(crate) async fn config(
             return Err(nothing(target, order));
         }
     }
+}
+
+/// What the earlier config says nothing of, so that nobody knows what it was.
+pub(crate) fn left_as_it_is(plan: &MachinePlan) -> impl Iterator<Item = String> {
+    let let_go = plan.in_step.iter().filter(|change| change.is_let_go());
+    let_go.map(|change| {
+        format!(
+            "{} stays as it is ({}): it was not managed before",
+            change.field, change.from
+        )
+    })
 }
 
 fn without_power(config: &Config) -> Config {

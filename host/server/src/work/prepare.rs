@@ -249,6 +249,9 @@ async fn begin(
     }
     let taken_back = order.was_taken_back(target.record.as_ref());
     let mut plan = plan_target(&target, order.intent(), observed.as_ref()).await?;
+    if takes_back(order) {
+        warnings.extend(earlier::left_as_it_is(&plan));
+    }
     let mut record = target.record;
     if let (Some(record), true) = (&mut record, !order.destroys()) {
         enginehouse_reconcile::adopt(record, &plan, &target.desired, &target.rules);
