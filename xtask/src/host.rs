@@ -52,7 +52,8 @@ pub fn test(filter: Option<&str>, arguments: &[String]) -> Result<ExitCode> {
     if let Some(filter) = filter {
         test.arg(filter);
     }
-    test.arg("--").args(arguments);
+    // All that fails is said in one run: a run takes long.
+    test.args(["--no-fail-fast", "--"]).args(arguments);
     last(&mut test)
 }
 
