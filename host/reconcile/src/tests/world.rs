@@ -234,28 +234,40 @@ impl World {
 fn carry_out(number: u128, request: &ActionRequest, machine: &mut Option<Machine>) -> Outcome {
     let mut slots = BTreeMap::new();
     if let Action::Create { desired } = &request.action {
-        let mut made = World::new(number).observed.unwrap();
-        let mut config = desired.as_ref().clone();
-        config.power = None;
-        let disks = std::mem::take(&mut config.disks);
-        for (at, (name, disk)) in disks.into_iter().enumerate() {
-            let slot = format!("scsi{at}");
+        // One that broke off is gone on with: what nobody manages stays as it is.
+        let begun = machine.take().filter(|_| request.machine.is_some());
+        let is_new = begun.is_none();
+        let mut made = begun.unwrap_or_else(|| World::new(number).observed.unwrap());
+        let mut config = made.config.take();
+        let held = config.get_or_insert_default();
+        for field in crate::field::Field::all(desired, desired) {
+            field.copy(desired, held);
+        }
+        held.nics.extend(desired.nics.clone());
+        for (at, (name, disk)) in desired.disks.iter().enumerate() {
+            let free = |slot: &String| !held.disks.contains_key(slot);
+            let slot = (0..).map(|at| format!("scsi{at}")).find(free).unwrap();
             let size = match (&desired.base_image, at) {
-                (Some(_), 0) => Some(8 * GIB),
+                (Some(_), 0) if is_new => Some(8 * GIB),
                 _ => disk.size,
             };
-            config.disks.insert(slot.clone(), Disk { size, ..disk });
-            slots.insert(name, slot);
+            let disk = Disk {
+                size,
+                ..disk.clone()
+            };
+            held.disks.insert(slot.clone(), disk);
+            slots.insert(name.clone(), slot);
         }
-        made.name.clone_from(&config.name);
-        made.config = Some(config);
+        if let Some(name) = &desired.name {
+            made.name = Some(name.clone());
+        }
+        made.config = config;
         *machine = Some(made);
     }
     let there = machine.as_mut().unwrap();
-    assert_eq!(
-        request.machine.as_ref().map(|machine| machine.id.as_str()),
-        (request.action.name() != "create").then_some(there.id.as_str())
-    );
+    let about = request.machine.as_ref().map(|machine| machine.id.as_str());
+    let is_creation = request.action.name() == "create";
+    assert!(about == Some(there.id.as_str()) || is_creation && about.is_none());
     // A provider that hides the configuration is asked for nothing but the run state.
     let mut hidden = Config::default();
     let config = there.config.as_mut().unwrap_or(&mut hidden);

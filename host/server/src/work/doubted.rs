@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn a_disk_is_found_where_there_was_none() {
         let record: MachineRecord = serde_json::from_value(json!({
-            "uid": "01a20033-2d72-7626-9844-9f393f1ace39",
-            "node": "01a20033-2d72-7626-9844-9f393f1ace38",
-            "hypervisor": "01a20033-2d72-7626-9844-9f393f1ace37",
+            "uid": "01a200332d72762698449f393f1ace39",
+            "node": "01a200332d72762698449f393f1ace38",
+            "hypervisor": "01a200332d72762698449f393f1ace37",
             "provider_identity": "p",
             "mark": "eh:01a20033113d75b1abed2c7a78dcc51b:01a200332d72762698449f393f1ace39:4",
             "created_by": 4,
