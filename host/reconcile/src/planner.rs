@@ -93,8 +93,8 @@ pub(crate) fn is_unfinished(record: &MachineRecord) -> bool {
 
 fn deploy(mut draft: Draft<'_>) -> MachinePlan {
     match (draft.subject.record, draft.subject.observed) {
-        (None, None) => create(draft),
-        (Some(record), None) if record.identity.is_none() => create(draft),
+        (None, None) => create(draft, None),
+        (Some(record), None) if record.identity.is_none() => create(draft, None),
         (Some(record), Some(observed)) if record.identity.is_none() => {
             // Creating beside it could make the machine twice.
             let reason = format!(
@@ -125,8 +125,11 @@ fn resume(mut draft: Draft<'_>, record: &MachineRecord) -> MachinePlan {
         .into_iter()
         .any(|name| !record.slots.contains_key(name))
     {
+        let Some(present) = draft.present("create", Class::Benign) else {
+            return draft.finish("");
+        };
         let machine = draft.machine_ref();
-        let mut plan = create(draft);
+        let mut plan = create(draft, Some(present));
         if let (Some(first), Some(machine)) = (plan.actions.first_mut(), machine)
             && let Action::Create { .. } = first.request.action
         {
@@ -149,8 +152,9 @@ enum Start {
     Resumed,
 }
 
-/// Create, grow what the image made too small, start.
-fn create(mut draft: Draft<'_>) -> MachinePlan {
+/// Create, grow what the image made too small, start. `begun`: the machine that an earlier creation
+/// left; it may run by now.
+fn create(mut draft: Draft<'_>, begun: Option<Present<'_>>) -> MachinePlan {
     let Some(desired) = draft.subject.desired else {
         draft.refuse("create", Class::Benign, "there is no definition to go by");
         return draft.finish("");
@@ -195,10 +199,14 @@ fn create(mut draft: Draft<'_>) -> MachinePlan {
         let text = format!("grow {name} to {}, if the image's is smaller", Bytes(size));
         draft.change(action, Class::Benign, text, fields, Some(name.clone()));
     }
-    match held.power {
-        Some(Power::Stopped) => {}
-        Some(Power::Running) => power::add_start(&mut draft, "stopped"),
-        None => power::add_first_start(&mut draft, "stopped"),
+    let state = begun.map_or(PowerState::Stopped, |begun| begun.observed.power);
+    match (held.power, state) {
+        (Some(Power::Stopped), PowerState::Running | PowerState::Paused) => {
+            power::add_stop_from(&mut draft, state);
+        }
+        (Some(Power::Stopped), PowerState::Stopped | PowerState::Unknown) => {}
+        (Some(Power::Running), _) => power::add_start(&mut draft, "stopped"),
+        (None, _) => power::add_first_start(&mut draft, "stopped"),
     }
     draft.finish("")
 }

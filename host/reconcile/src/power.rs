@@ -111,8 +111,7 @@ pub(crate) fn bring(
         (Some(_), PowerState::Unknown) => draft.plan.notes.push(UNKNOWN.to_owned()),
         (Some(Power::Running), PowerState::Stopped | PowerState::Paused) => add_start(draft, from),
         (Some(Power::Stopped), PowerState::Running | PowerState::Paused) => {
-            let graceful = draft.subject.rules.supports("stop.graceful");
-            add_stop(draft, from, graceful);
+            add_stop_from(draft, state);
             return;
         }
         (None, PowerState::Stopped | PowerState::Paused) if first && deployed.is_none() => {
@@ -139,6 +138,12 @@ pub(crate) fn bring(
             .notes
             .push(format!("{fields}: takes effect with the next restart"));
     }
+}
+
+/// Stops a machine that is to stand still, gracefully where the engine can.
+pub(crate) fn add_stop_from(draft: &mut Draft<'_>, state: PowerState) {
+    let graceful = draft.subject.rules.supports("stop.graceful");
+    add_stop(draft, state_word(state), graceful);
 }
 
 /// Writes down the run state that a person asked for, where the machine has it already.

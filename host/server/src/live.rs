@@ -24,7 +24,7 @@ const LINE_MAX: usize = 4096;
 /// Polls of different kinds that are kept between two entries; of more, the newest.
 const POLLS_MAX: usize = 8;
 /// Characters of the path of a poll: it names up to 200 tasks, most of them of other operations.
-const POLL_PATH_MAX: usize = 120;
+const POLL_PATH_MAX: usize = 240;
 
 /// Version of [`JournalDocument`].
 pub(crate) const JOURNAL_VERSION: u16 = 1;

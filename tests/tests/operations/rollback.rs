@@ -246,7 +246,7 @@ async fn a_machine_goes_back_to_what_it_was() -> Result<()> {
         .await?;
     let said = stage.cli(&["rollback", "/abc/a", "--to", &to]).await?;
     ensure!(
-        said.contains("description stays as it is (new): it was not managed before"),
+        said.contains("description stays as it is (\"new\"): it was not managed before"),
         "{said}"
     );
     Ok(())
