@@ -485,8 +485,11 @@ fn after_settle(operation: &Operation, end: SettleEnd, now: Timestamp) -> Vec<En
 fn after_poll(operation: &Operation, end: PollEnd) -> Vec<Entry> {
     match end {
         PollEnd::Running { .. } | PollEnd::Failed(_) => Vec::new(),
-        PollEnd::Ended(end) if operation.state.broken.is_some() => given_up(operation, end),
-        PollEnd::Ended(end) => vec![Entry::TaskEnded { end }, called(1)],
+        PollEnd::Ended(end) => {
+            let then = (operation.state.broken.as_deref())
+                .map_or(called(1), |broken| given_up(broken, &end));
+            vec![Entry::TaskEnded { end }, then]
+        }
         PollEnd::Lost if operation.state.origin.is_some() => vec![Entry::Settling {
             reason: "the provider no longer knows the task".to_owned(),
         }],
@@ -507,19 +510,17 @@ fn after_poll(operation: &Operation, end: PollEnd) -> Vec<Entry> {
 
 /// The engine broke twice over the request that began this task, and is not called again. Only now
 /// does nothing of the step go on at the provider any more.
-fn given_up(operation: &Operation, end: TaskEnd) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    if let Some(mut problem) = operation.state.broken.as_deref().cloned() {
-        let how = match &end.problem {
-            None => "ended well".to_owned(),
-            Some(failure) => format!("failed: {failure}"),
-        };
-        problem.message = format!(
-            "{}; the provider's task of its last request {how}",
-            problem.message
-        );
-        entries.push(failed(problem));
-    }
-    entries.insert(0, Entry::TaskEnded { end });
-    entries
+fn given_up(broken: &Problem, end: &TaskEnd) -> Entry {
+    let how = match &end.problem {
+        None => "ended well".to_owned(),
+        Some(failure) => format!("failed: {failure}"),
+    };
+    let message = format!(
+        "{}; the provider's task of its last request {how}",
+        broken.message
+    );
+    failed(Problem {
+        message,
+        ..broken.clone()
+    })
 }

@@ -5,24 +5,13 @@ use enginehouse_model::documents::{Code, Note};
 use serde_json::json;
 
 use super::fixture::{
-    Bench, ONE, again, at, done, fails, finish, hypervisor, not_started, prepared, problem,
-    sending, settled, spec, step, task_ended, traps, wait,
+    Bench, CALL, ONE, SETTLE, again, at, done, fails, finish, hypervisor, moved, not_started,
+    prepared, problem, sending, settled, spec, step, task_ended, traps, wait,
 };
 use crate::{
     CallEnd, Command, Entry, Event, Final, Limits, Once, Phase, PollEnd, Resolution, SettleEnd,
     StepPlan, Token,
 };
-
-const CALL: Command = Command::Call { operation: ONE };
-const SETTLE: Command = Command::Settle { operation: ONE };
-
-fn moved(token: u8) -> SettleEnd {
-    SettleEnd::Done {
-        token: Token(vec![token]),
-        created: vec!["machine 105".to_owned()],
-        note: Note::default(),
-    }
-}
 
 fn pending(task: &str) -> SettleEnd {
     SettleEnd::Pending {

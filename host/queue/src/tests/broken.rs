@@ -3,18 +3,23 @@
 use enginehouse_model::documents::{Code, Note, TaskEnd};
 use serde_json::json;
 
-use super::fixture::{Bench, ONE, fails, finish, problem, sending, settled, traps};
-use crate::{Command, Event, Limits, Once, PollEnd, SettleEnd, Token};
+use super::fixture::{Bench, CALL, SETTLE, fails, finish, moved, problem, sending, settled, traps};
+use crate::{Event, Limits, Once, PollEnd, SettleEnd, Token};
 
-const CALL: Command = Command::Call { operation: ONE };
-const SETTLE: Command = Command::Settle { operation: ONE };
-
-fn moved(token: u8) -> SettleEnd {
-    SettleEnd::Done {
-        token: Token(vec![token]),
+/// The engine broke twice over a request, and the task that this began still runs.
+fn outlived(steps: &[&str]) -> Bench {
+    let mut bench = Bench::calling(steps);
+    bench.tell(sending());
+    bench.tell(Event::Answered(json!({"data": "t1"})));
+    bench.tell(traps());
+    bench.tell(traps());
+    bench.tell(settled(SettleEnd::Pending {
+        task: "t1".to_owned(),
+        token: Token(vec![3]),
         created: vec!["machine 105".to_owned()],
         note: Note::default(),
-    }
+    }));
+    bench
 }
 
 #[test]
@@ -35,17 +40,7 @@ fn a_first_trap_is_handed_the_answer_and_a_second_settles_records_and_fails() {
 #[test]
 fn a_task_that_outlives_its_broken_engine_is_waited_for_before_the_step_fails() {
     let broken = |end: TaskEnd| {
-        let mut bench = Bench::calling(&["create", "start"]);
-        bench.tell(sending());
-        bench.tell(Event::Answered(json!({"data": "t1"})));
-        bench.tell(traps());
-        bench.tell(traps());
-        bench.tell(settled(SettleEnd::Pending {
-            task: "t1".to_owned(),
-            token: Token(vec![3]),
-            created: vec!["machine 105".to_owned()],
-            note: Note::default(),
-        }));
+        let mut bench = outlived(&["create", "start"]);
         assert_eq!(bench.one().state_name(), "running");
         assert_eq!(bench.tell(Event::Polled(PollEnd::Ended(end)))[..], finish());
         assert_eq!(bench.ended[0].created, ["machine 105"]);
@@ -68,17 +63,7 @@ fn a_task_that_outlives_its_broken_engine_is_waited_for_before_the_step_fails() 
 
 #[test]
 fn a_task_of_a_broken_engine_that_is_forgotten_is_settled_and_the_step_fails() {
-    let mut bench = Bench::calling(&["create"]);
-    bench.tell(sending());
-    bench.tell(Event::Answered(json!({"data": "t1"})));
-    bench.tell(traps());
-    bench.tell(traps());
-    bench.tell(settled(SettleEnd::Pending {
-        task: "t1".to_owned(),
-        token: Token(vec![3]),
-        created: vec!["machine 105".to_owned()],
-        note: Note::default(),
-    }));
+    let mut bench = outlived(&["create"]);
     assert_eq!(bench.tell(Event::Polled(PollEnd::Lost)), [SETTLE]);
     assert_eq!(bench.tell(settled(moved(4)))[..], finish());
     assert_eq!(bench.end().0, "failed");

@@ -64,6 +64,9 @@ pub(super) fn sent(deadline: Timestamp) -> Sent {
     }
 }
 
+pub(super) const CALL: Command = Command::Call { operation: ONE };
+pub(super) const SETTLE: Command = Command::Settle { operation: ONE };
+
 pub(super) fn sending() -> Event {
     Event::Sending {
         sent: sent(at(60_000)),
@@ -105,6 +108,14 @@ pub(super) fn fails(code: Code) -> Event {
 
 pub(super) fn traps() -> Event {
     Event::Returned(CallEnd::Broken(problem(Code::Provider)))
+}
+
+pub(super) fn moved(token: u8) -> SettleEnd {
+    SettleEnd::Done {
+        token: Token(vec![token]),
+        created: vec!["machine 105".to_owned()],
+        note: Note::default(),
+    }
 }
 
 pub(super) fn settled(end: SettleEnd) -> Event {
