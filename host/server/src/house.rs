@@ -87,6 +87,18 @@ impl State {
             .log(at, level, LogSource::Host, text);
     }
 
+    /// # Errors
+    /// When this is not that life of memory any more: what is reported is of what was thrown away.
+    pub(crate) fn must_be(&self, generation: u64) -> Result<(), Problem> {
+        if self.generation == generation {
+            return Ok(());
+        }
+        Err(Problem::new(
+            ErrorCode::Stale,
+            "the host has loaded its state again",
+        ))
+    }
+
     /// The record of a node's machine.
     pub(crate) fn record_of(&self, node: NodeUid) -> Option<&MachineRecord> {
         let machine = self.tree.descriptor(node).ok()?.machine?;
@@ -300,12 +312,7 @@ impl House {
     ) -> Result<(), Problem> {
         let result = self
             .transact(|state, staged, now| {
-                if state.generation != generation {
-                    return Err(Problem::new(
-                        ErrorCode::Stale,
-                        "the host has loaded its state again",
-                    ));
-                }
+                state.must_be(generation)?;
                 let output = state
                     .queue
                     .handle(number, event, now)
@@ -329,12 +336,7 @@ impl House {
     ) {
         let result = self
             .transact(|state, staged, now| {
-                if state.generation != generation {
-                    return Err(Problem::new(
-                        ErrorCode::Stale,
-                        "the host has loaded its state again",
-                    ));
-                }
+                state.must_be(generation)?;
                 for (number, event) in events {
                     match state.queue.handle(number, event, now) {
                         Ok(output) => staged.output.append(output),

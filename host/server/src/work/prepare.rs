@@ -287,12 +287,7 @@ async fn write_definition(
 ) -> Result<(), Problem> {
     house
         .transact(|state, staged, now| {
-            if state.generation != generation {
-                return Err(enginehouse_api::Problem::new(
-                    ErrorCode::Stale,
-                    "the host has loaded its state again",
-                ));
-            }
+            state.must_be(generation)?;
             crate::access::still_governs(state, &spec.who, order)?;
             let definition = edit_definition(state, order)?;
             must_keep_machines(state, order.node, &definition)?;
