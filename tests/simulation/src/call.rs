@@ -3,7 +3,7 @@
 use enginehouse_model::documents::{
     Action, ActionRequest, Code, Machine, Note, Outcome, PowerState, Problem, Sent,
 };
-use enginehouse_model::{Identity, NodeUid, OperationId};
+use enginehouse_model::{Identity, MachineRecord, NodeUid, OperationId};
 use enginehouse_queue::{CallEnd, Event, Once, Operation};
 use enginehouse_reconcile::{Class, Needed, PlannedAction, Rules, apply, skipped, still_needed};
 use enginehouse_store::Table;
@@ -116,6 +116,15 @@ impl Simulation {
             if let Some(memory) = &mut self.memory {
                 memory.observed.insert(number, observed.clone());
             }
+        }
+        let creates = matches!(planned.request.action, Action::Create { .. });
+        // Nothing of a step that begins is at the provider, unless a person said so.
+        let gone_on = creates && operation.state.touched;
+        if gone_on && !self.has(Fault::TakesTheirWord) {
+            must_be_there(record, observed.as_ref())?;
+        }
+        if gone_on && self.has(Fault::MakesAnother) {
+            return Ok(Filled::Send(Box::new(planned.request)));
         }
         let rules = Rules::new(&description());
         match still_needed(&planned, record, observed.as_ref(), &rules) {
@@ -364,7 +373,8 @@ impl Simulation {
                 self.take_in(&mut staged, &operation, &outcome)?;
             }
             CallEnd::Again { note, .. } | CallEnd::Wait { note, .. } if knows => {
-                self.memory()?.note_machine(&mut staged, node, &note);
+                let keeps = self.has(Fault::KeepsFirstId);
+                self.memory()?.note_machine(&mut staged, node, &note, keeps);
             }
             _ => {}
         }
@@ -386,6 +396,11 @@ impl Simulation {
         }
         let now = self.now();
         let number = operation.number();
+        let gone_on = self.outside.ledger.gone_on.contains_key(&number);
+        let creates = matches!(planned.request.action, Action::Create { .. });
+        if gone_on && creates && self.has(Fault::LeavesOffRecord) {
+            return Ok(());
+        }
         let memory = self.memory()?;
         let seen = memory.observed.remove(&number).flatten();
         let after = match (&outcome.machine, seen) {
@@ -402,14 +417,35 @@ impl Simulation {
     }
 }
 
+/// A person said that the creation took effect. Nothing is made, and nobody else's machine is touched.
+fn must_be_there(record: &MachineRecord, observed: Option<&Machine>) -> Result<(), Problem> {
+    let ours = record.mark.to_string();
+    let (code, text) = match observed.map(|machine| machine.mark.as_deref()) {
+        Some(Some(mark)) if mark == ours => return Ok(()),
+        Some(Some(_)) => (Code::Conflict, "does not carry our mark"),
+        Some(None) => (Code::Busy, "does not show its mark yet"),
+        None => (Code::NotFound, "is not there"),
+    };
+    let text = format!("the machine that was said to be there {text}");
+    Err(Problem::new(code, text))
+}
+
 impl Memory {
     /// The provider's id, as soon as it is known.
-    pub(crate) fn note_machine(&mut self, staged: &mut Staged, node: NodeUid, note: &Note) {
+    pub(crate) fn note_machine(
+        &mut self,
+        staged: &mut Staged,
+        node: NodeUid,
+        note: &Note,
+        keeps_first: bool,
+    ) {
         let Some(id) = &note.machine_id else {
             return;
         };
         self.with_record(staged, node, |record| {
-            if record.identity.is_none() {
+            let known = record.identity.as_ref().map(|found| &found.machine_id);
+            // What was made before it had no end, is gone, and was asked for again.
+            if known.is_none() || known != Some(id) && !keeps_first {
                 record.identity = Some(Identity {
                     machine_id: id.clone(),
                     kind: None,

@@ -73,6 +73,7 @@ impl Simulation {
         }
         self.check_story(operation)?;
         let now = self.now();
+        self.memory()?.last_ended.insert(node, now);
         let number = operation.number();
         let queued_at = operation.spec.queued_at;
         let document = document_of(operation, machine_id);

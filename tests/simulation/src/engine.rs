@@ -257,12 +257,13 @@ impl Call<'_> {
         if desired.nics.is_empty() {
             return again(&Phase::Set { id });
         }
+        let names: Vec<String> = desired.nics.keys().cloned().collect();
+        let vm = self.vm(id);
         match self.answer {
+            None if vm.is_some_and(|vm| vm.nics == names) => again(&Phase::Set { id }),
             None => Move::Send {
                 id: Some(id),
-                request: Request::AddNics {
-                    names: desired.nics.keys().cloned().collect(),
-                },
+                request: Request::AddNics { names },
                 effect: "nics".to_owned(),
                 once: true,
             },

@@ -53,6 +53,11 @@ pub struct Ledger {
     pub(crate) reordered: BTreeSet<NodeUid>,
     /// What takes back which part.
     pub(crate) undoes: BTreeMap<OperationId, OperationId>,
+    /// Creations that a person told to go on with the machine of that id.
+    pub(crate) gone_on: BTreeMap<OperationId, u64>,
+    /// Machines that were found by their mark, without an id on record: to go on with, and to remove.
+    pub found_to_deploy: u64,
+    pub found_to_undeploy: u64,
 }
 
 /// Something that has to end before an operation may begin.
@@ -108,6 +113,8 @@ pub(crate) enum Promise {
         node: NodeUid,
         part: OperationId,
     },
+    /// It goes on with the machine of this id.
+    GoesOnWith(OperationId, u64),
     Begun(OperationId),
     Ended(OperationId, Final),
 }
@@ -147,6 +154,9 @@ impl Ledger {
                 Promise::Undoes { number, node, part } => {
                     self.reordered.insert(*node);
                     self.undoes.insert(*number, *part);
+                }
+                Promise::GoesOnWith(number, id) => {
+                    self.gone_on.insert(*number, *id);
                 }
                 Promise::Begun(number) => self.begins(*number)?,
                 Promise::Ended(number, end) => self.ends(*number, *end)?,

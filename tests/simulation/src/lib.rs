@@ -20,6 +20,8 @@
 //! | `disk`, `memory` | what is durable, and what follows from it |
 //! | `orders`, `machines`, `projected` | what is accepted, and what comes before what |
 //! | `prepare`, `call`, `settle`, `conclude` | an operation's way |
+//! | `observe` | what is looked at before anything is done |
+//! | `resolve` | what a person says of a doubt |
 //! | `rollback` | what is taken back |
 //! | `engine`, `provider` | what is outside of the host |
 //! | `people` | the world of a seed |
@@ -35,12 +37,14 @@ mod engine;
 mod ledger;
 mod machines;
 mod memory;
+mod observe;
 mod orders;
 mod people;
 mod prepare;
 mod projected;
 mod provider;
 pub mod random;
+mod resolve;
 mod rollback;
 mod run;
 mod seeds;
@@ -54,6 +58,7 @@ pub use ledger::Ledger;
 pub use memory::{LIMITS, Memory, OperationDocument};
 pub use orders::{Kind, Order, Params, Undo};
 pub use provider::{Naming, Provider, Request, Temper, Vm};
+pub use resolve::Verdict;
 pub use run::{Outside, Simulation};
 pub use seeds::{Failure, Totals, breaks, run_seed, run_seeds, trace_seed};
 pub use settings::{Fault, Kill, Settings, Weather};

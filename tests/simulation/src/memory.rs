@@ -31,6 +31,10 @@ pub struct Memory {
     pub last_operation: OperationId,
     /// Machines as their operations last saw them. Nothing of it is durable.
     pub observed: BTreeMap<OperationId, Option<Machine>>,
+    /// The newest list of each hypervisor, and when it was made. Nothing of it is durable.
+    pub lists: BTreeMap<HypervisorUid, (Timestamp, Vec<Machine>)>,
+    /// When the last operation on a descriptor ended, in this life.
+    pub last_ended: BTreeMap<NodeUid, Timestamp>,
     /// Operations for which the queue asked something that was not reported yet.
     pub asked: BTreeSet<OperationId>,
 }
@@ -125,6 +129,8 @@ impl Memory {
             queue,
             last_operation: disk.last_operation(),
             observed: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            last_ended: BTreeMap::new(),
             asked: BTreeSet::new(),
         };
         Ok((memory, output))

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use enginehouse_model::documents::{Action, Code, Config, Machine, Problem};
 use enginehouse_model::{
-    FullName, HypervisorUid, Identity, InstallationId, MachineRecord, MachineUid, Mark, NodeUid,
-    OperationId, Timestamp,
+    FullName, HypervisorUid, InstallationId, MachineRecord, MachineUid, Mark, NodeUid, OperationId,
+    Timestamp,
 };
 use enginehouse_queue::{Event, Json, StepPlan, StepSpec};
 use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject, adopt, plan_one, recognise};
@@ -13,7 +13,7 @@ use enginehouse_store::Table;
 use enginehouse_tree::{Event as TreeEvent, Status, next};
 use uuid::Uuid;
 
-use crate::engine::{self, description};
+use crate::engine::description;
 use crate::machines::hypervisor_of;
 use crate::memory::Staged;
 use crate::orders::{Kind, Order, Params, changed, params_of};
@@ -231,18 +231,6 @@ impl Simulation {
         })
     }
 
-    /// Reads the machine on record. `None`: it is not there.
-    pub(crate) fn observe(&self, provider: usize, id: &str) -> Result<Option<Machine>, Problem> {
-        let now = self.outside.now;
-        let Some(provider) = self.outside.providers.get(provider) else {
-            return Ok(None);
-        };
-        if !provider.is_up(now) {
-            return Err(engine::unreachable(provider));
-        }
-        Ok(id.parse().ok().and_then(|id| provider.read(id, now)))
-    }
-
     fn begin(&mut self, number: OperationId) -> Result<Prepared, Problem> {
         let operation = self
             .memory()
@@ -268,26 +256,42 @@ impl Simulation {
         }
         let mut observed = None;
         let mut forgets = None;
+        let takes_down = kind.destroys(&params);
+        let queued_at = operation.spec.queued_at;
         if let Some(mut record) = target.record.take() {
             if let Some(known) = &record.identity {
                 observed = self.observe(target.provider, &known.machine_id)?;
                 if let Some(machine) = &observed {
                     recognise(&mut record, machine);
                 }
+            } else if takes_down
+                && !self.has(Fault::LooksForNoMark)
+                && let Some(machine) = self.begun(&target, &record, queued_at)?
+            {
+                // A creation of which it was never known what became of it.
+                recognise(&mut record, &machine);
+                observed = Some(machine);
             }
             target.record = Some(record);
             let gone = observed.is_none();
             if gone && kind == Kind::Deploy && !self.is_deployed(node) {
-                forgets = target.record.take().map(|record| record.uid);
+                // What an unfinished creation made is known by the mark on record alone.
+                let first = self.has(Fault::ForgetsFirst);
+                let known = |record: &mut MachineRecord| first || record.identity.is_some();
+                forgets = target.record.take_if(known).map(|record| record.uid);
             }
         }
         if kind == Kind::Deploy && observed.is_none() {
-            observed = self.room(&mut target)?;
+            observed = self.room(&mut target, queued_at)?;
+            if observed.is_none()
+                && let Some(record) = target.record.take_if(|record| record.identity.is_none())
+            {
+                forgets = Some(record.uid);
+            }
             if target.record.is_none() {
                 target.record = Some(self.new_record(&target, number));
             }
         }
-        let takes_down = kind.destroys(&params);
         let takes_back = params.undo.filter(|undo| !undo.destroy);
         if let Some(undo) = takes_back {
             target.desired = self.earlier(node, undo.of)?;
@@ -358,45 +362,6 @@ impl Simulation {
         next(body.status, body.machine.is_some(), event)
             .map(|_| ())
             .map_err(|refused| Problem::new(Code::Conflict, refused.to_string()))
-    }
-
-    /// Is there room for a machine of this name, or is it there already?
-    fn room(&mut self, target: &mut Target) -> Result<Option<Machine>, Problem> {
-        let now = self.now();
-        let Some(provider) = self.outside.providers.get(target.provider) else {
-            return Ok(None);
-        };
-        if !provider.is_up(now) {
-            return Err(engine::unreachable(provider));
-        }
-        let name = target.desired.name.as_deref();
-        let list = provider.list(now);
-        let Some(machine) = list
-            .into_iter()
-            .find(|machine| machine.name.as_deref() == name)
-        else {
-            return Ok(None);
-        };
-        let mark = machine
-            .mark
-            .as_deref()
-            .and_then(|mark| mark.parse::<Mark>().ok());
-        match (&mut target.record, mark) {
-            (Some(record), Some(mark)) if mark.machine == record.uid => {
-                record.identity = Some(Identity {
-                    machine_id: machine.id.clone(),
-                    kind: machine.kind.clone(),
-                    host: machine.host.clone(),
-                    incarnation: None,
-                });
-                recognise(record, &machine);
-                Ok(Some(machine))
-            }
-            _ => Err(Problem::new(
-                Code::Conflict,
-                format!("a machine of that name is there, {}", machine.id),
-            )),
-        }
     }
 
     fn new_record(&mut self, target: &Target, number: OperationId) -> MachineRecord {

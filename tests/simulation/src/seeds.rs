@@ -28,6 +28,11 @@ pub struct Totals {
     pub refused: u64,
     pub judged: u64,
     pub meddled: u64,
+    /// Creations that went on with the machine that a person said was there.
+    pub gone_on: u64,
+    /// Machines without an id on record that a deploy, and an undeploy, found by their mark.
+    pub found_to_deploy: u64,
+    pub found_to_undeploy: u64,
     /// Operations that were given another place in their lane.
     pub moved: u64,
     /// Moves that were refused, by the reason.
@@ -195,6 +200,9 @@ impl Totals {
             refused: simulation.outside.ledger.refused as u64,
             judged: simulation.outside.ledger.judged.len() as u64,
             meddled: simulation.outside.ledger.meddled.len() as u64,
+            gone_on: simulation.outside.ledger.gone_on.len() as u64,
+            found_to_deploy: simulation.outside.ledger.found_to_deploy,
+            found_to_undeploy: simulation.outside.ledger.found_to_undeploy,
             moved: simulation.outside.ledger.moved,
             refusals: simulation.outside.ledger.refusals.clone(),
             ..Self::default()
@@ -225,6 +233,9 @@ impl Totals {
         self.refused += other.refused;
         self.judged += other.judged;
         self.meddled += other.meddled;
+        self.gone_on += other.gone_on;
+        self.found_to_deploy += other.found_to_deploy;
+        self.found_to_undeploy += other.found_to_undeploy;
         self.moved += other.moved;
         for (why, times) in &other.refusals {
             *self.refusals.entry(why).or_default() += times;

@@ -70,10 +70,24 @@ pub enum Fault {
     AllAreAlike,
     /// A hypervisor that is lost is never asked whether it is back.
     NeverProbes,
+    /// What an operation makes of the machine that it was told to go on with is not written on record.
+    LeavesOffRecord,
+    /// A creation that is to go on with a machine makes another.
+    MakesAnother,
+    /// A creation goes on with what a person says is there, without a look at it.
+    TakesTheirWord,
+    /// An undeploy that knows no id takes it that there is no machine.
+    LooksForNoMark,
+    /// A deploy forgets a creation that broke off before it looks for its machine by the mark.
+    ForgetsFirst,
+    /// A creation that is asked for again keeps the id of the machine that is gone.
+    KeepsFirstId,
+    /// A list that is older than the end of what came before in the lane is taken for new.
+    TrustsOldLists,
 }
 
 impl Fault {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::LosesIntents,
         Self::AnswersEarly,
         Self::ActsEarly,
@@ -88,6 +102,13 @@ impl Fault {
         Self::TakesBackAll,
         Self::AllAreAlike,
         Self::NeverProbes,
+        Self::LeavesOffRecord,
+        Self::MakesAnother,
+        Self::TakesTheirWord,
+        Self::LooksForNoMark,
+        Self::ForgetsFirst,
+        Self::KeepsFirstId,
+        Self::TrustsOldLists,
     ];
 }
 

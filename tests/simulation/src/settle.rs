@@ -8,7 +8,7 @@ use crate::call::{by_force, filled_of};
 use crate::engine::{self, Call};
 use crate::memory::Staged;
 use crate::provider::TaskView;
-use crate::run::Simulation;
+use crate::run::{Outside, Simulation};
 use crate::settings::Fault;
 use crate::violation::{Rule, Violation};
 use crate::work::HostWork;
@@ -50,12 +50,22 @@ impl Simulation {
             true => by_force(request),
             false => request,
         };
-        let Some(provider) = self.outside.providers.get(target.provider) else {
+        let Outside {
+            providers,
+            random,
+            now,
+            ..
+        } = &mut self.outside;
+        let Some(provider) = providers.get(target.provider) else {
             return Ok(SettleEnd::Unknown("no such provider".to_owned()));
         };
+        if random.chance(provider.temper.denies) {
+            let denied = Problem::new(Code::Denied, "you may not look at that");
+            return Ok(SettleEnd::Problem(denied));
+        }
         let call = Call {
             provider,
-            now: self.outside.now,
+            now: *now,
             request: &request,
             mark: record.mark,
             phase: engine::phase(operation.state.token.as_ref()),
@@ -76,7 +86,8 @@ impl Simulation {
         let node = self.operation(number)?.spec.target;
         let mut staged = self.handle(number, Event::Settled(end.clone()))?;
         if let SettleEnd::Done { note, .. } | SettleEnd::Pending { note, .. } = &end {
-            self.memory()?.note_machine(&mut staged, node, note);
+            let keeps = self.has(Fault::KeepsFirstId);
+            self.memory()?.note_machine(&mut staged, node, note, keeps);
         }
         self.commit(staged, Vec::new())
     }

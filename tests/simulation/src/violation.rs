@@ -23,6 +23,9 @@ pub enum Rule {
     Superseded,
     /// Taken back is what an operation itself made and nothing else, and what was not is said.
     Rollback,
+    /// A machine that an unfinished creation made is gone on with or removed, never left or doubled;
+    /// what an operation goes on with is on record afterwards.
+    Adopted,
     /// What people want goes before what the host wants itself.
     People,
     /// Nothing is tried at a hypervisor that is lost.

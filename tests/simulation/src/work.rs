@@ -8,6 +8,7 @@ use enginehouse_store::Write;
 use crate::ledger::Promise;
 use crate::orders::Order;
 use crate::provider::{Answer, Flight};
+use crate::resolve::Verdict;
 
 /// Of the host: gone when it is killed.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub(crate) enum WorldWork {
     Reposition,
     /// A person decides what is in doubt.
     LookAround,
+    /// A person says this of an operation in doubt.
+    Resolve(OperationId, Verdict),
     Arrive {
         provider: usize,
         flight: Box<Flight>,

@@ -1,7 +1,9 @@
 //! A host that does something wrong is found out: the checks can fail.
 
+use enginehouse_model::OperationId;
 use enginehouse_simulation::{
-    Fault, Kill, Kind, Naming, Params, Rule, Settings, Simulation, Violation, breaks,
+    Fault, Kill, Kind, Naming, Params, Rule, Settings, Simulation, Temper, Verdict, Violation,
+    Weather, breaks,
 };
 use serde_json::json;
 
@@ -78,6 +80,113 @@ fn what_the_host_wants_itself_and_gets_first_is_found_out() {
 #[test]
 fn a_lost_hypervisor_that_nobody_asks_again_is_found_out() {
     assert!(is_found(Fault::NeverProbes, Some(Rule::Ends)));
+}
+
+#[test]
+fn a_machine_that_is_gone_on_with_and_not_on_record_is_found_out() {
+    assert!(is_found(Fault::LeavesOffRecord, Some(Rule::Adopted)));
+}
+
+#[test]
+fn a_second_machine_beside_the_one_to_go_on_with_is_found_out() {
+    assert!(is_found(Fault::MakesAnother, Some(Rule::Adopted)));
+}
+
+#[test]
+fn going_on_with_whatever_a_person_says_is_found_out() {
+    assert!(is_found(Fault::TakesTheirWord, Some(Rule::Adopted)));
+}
+
+#[test]
+fn an_undeploy_that_does_not_look_by_the_mark_is_found_out() {
+    assert!(is_found(Fault::LooksForNoMark, Some(Rule::Truth)));
+}
+
+#[test]
+fn a_deploy_that_takes_its_own_machine_for_a_stranger_is_found_out() {
+    assert!(is_found(Fault::ForgetsFirst, Some(Rule::Adopted)));
+}
+
+/// A copy of which the task is forgotten fails and is removed; a person has it sent again, which makes
+/// another machine, under another id. That fails too, and is undeployed. None: it did not come to that.
+fn copied_twice(fault: Option<Fault>, seed: u64) -> Result<Option<()>, Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::foul(Kill::Never)
+    };
+    let machines = [("/vm1", json!({}))];
+    let one = OperationId(1);
+    let mut simulation = Simulation::quiet(seed, settings, &[Naming::Blind], &machines)?;
+    simulation.outside.weather = Weather::Fair;
+    let fails = Temper {
+        fails: 1_000,
+        slow: 12_000,
+        ..Temper::GOOD
+    };
+    simulation.outside.providers[0].temper = Temper {
+        forgets: 1_000,
+        ..fails
+    };
+    let is_left = |simulation: &Simulation| {
+        let mut vms = simulation.outside.providers[0].vms.values();
+        vms.any(|vm| vm.made_for.is_some())
+    };
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run_out()?;
+    if is_left(&simulation) {
+        return Ok(None);
+    }
+    simulation.outside.providers[0].temper = fails;
+    simulation.resolve_at(20_000, one, Verdict::Retry);
+    simulation.run()?;
+    if !is_left(&simulation) {
+        return Ok(None);
+    }
+    simulation.outside.providers[0].temper = Temper::GOOD;
+    simulation.order_at(0, Kind::Undeploy, "/vm1", Params::default());
+    simulation.run()?;
+    simulation.check_over()?;
+    Ok(Some(()))
+}
+
+#[test]
+fn an_id_of_a_machine_that_is_gone_is_found_out() {
+    let tried = |fault| (0..30).map(move |seed| copied_twice(fault, seed));
+    let kept: Result<Vec<_>, _> = tried(None).collect();
+    assert!(kept.unwrap().contains(&Some(())));
+    let found = tried(Some(Fault::KeepsFirstId)).filter_map(Result::err);
+    let rules: Vec<Rule> = found.map(|violation| violation.rule).collect();
+    assert!(rules.contains(&Rule::Truth), "{rules:?}");
+}
+
+/// A machine is to be made anew, and while the old one is being removed another operation has the machines
+/// listed.
+fn made_anew(fault: Option<Fault>, after: u64) -> Result<(), Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::fair()
+    };
+    let machines = [("/vm1", json!({})), ("/vm2", json!({}))];
+    let mut simulation = Simulation::quiet(after, settings, &[Naming::ChosenId], &machines)?;
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run()?;
+    simulation.outside.providers[0].temper.slow = 12_000;
+    simulation.order_at(0, Kind::Undeploy, "/vm1", Params::default());
+    simulation.order_at(20, Kind::Deploy, "/vm1", Params::default());
+    simulation.order_at(after, Kind::Deploy, "/vm2", Params::default());
+    simulation.run()?;
+    simulation.check_over()
+}
+
+#[test]
+fn a_list_from_before_the_lane_went_on_is_found_out() {
+    let moments = (40..6_000).step_by(100);
+    for after in moments.clone() {
+        assert_eq!(made_anew(None, after), Ok(()), "{after}");
+    }
+    let found = moments.filter_map(|after| made_anew(Some(Fault::TrustsOldLists), after).err());
+    let rules: Vec<Rule> = found.map(|violation| violation.rule).collect();
+    assert!(rules.contains(&Rule::Adopted), "{rules:?}");
 }
 
 /// A machine is undeployed, and while it is being stopped somebody puts another in its place.

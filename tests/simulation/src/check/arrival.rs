@@ -20,6 +20,11 @@ impl Simulation {
                 flight.request.name()
             )
         })?;
+        let copies = matches!(flight.request, Request::Clone { .. });
+        let gone_on = ledger.gone_on.get(&number).filter(|_| copies);
+        holds(gone_on.is_none(), Rule::Adopted, || {
+            format!("{number} was to go on with machine {gone_on:?}, and makes another")
+        })?;
         self.check_taken_back(provider, flight)
     }
 

@@ -1,5 +1,6 @@
 //! What must hold: at any time, when an operation ends, and when all is over.
 
+mod adopted;
 mod arrival;
 mod scheduling;
 mod story;
@@ -79,6 +80,7 @@ impl Simulation {
     ) -> Result<(), Violation> {
         let number = operation.number();
         let node = operation.spec.target;
+        self.check_gone_on(operation, end)?;
         let ledger = &self.outside.ledger;
         let judged = ledger.judged.contains(&number);
         let gave_up = ledger.gave_up.get(&number).is_some_and(|times| *times > 1);
@@ -106,7 +108,7 @@ impl Simulation {
         if kind.destroys(&params) && end == Final::Failed && (judged || gave_up) {
             self.outside.ledger.unsure.insert(node);
         }
-        if end != Final::Succeeded && (judged || gave_up) {
+        if end != Final::Succeeded && (judged || gave_up || left) {
             self.outside.ledger.unsure_power.insert(node);
         }
         if end != Final::Succeeded || judged || !self.is_certain(node) {
@@ -255,10 +257,12 @@ impl Simulation {
         })
     }
 
-    /// Only what can neither be given an id nor asked, or was forgotten, or is gone, ends in doubt.
+    /// Only what can neither be given an id nor asked, or was forgotten, or is gone, or may not be
+    /// looked at, ends in doubt.
     fn check_doubts(&self) -> Result<(), Violation> {
         let can_be_known = |provider: &crate::provider::Provider| {
-            provider.naming != Naming::Blind && provider.temper.forgets == 0
+            let temper = provider.temper;
+            provider.naming != Naming::Blind && temper.forgets == 0 && temper.denies == 0
         };
         let all = self.outside.providers.iter().all(can_be_known);
         let ledger = &self.outside.ledger;
@@ -394,9 +398,9 @@ impl Simulation {
                 let judged = vm
                     .made_by
                     .is_none_or(|number| ledger.judged.contains(&number));
-                // One that never got its mark is on record, and held.
-                let held = vm.mark.is_none() && self.is_on_record(**id, vm);
-                vm.made_for.is_some() && !judged && !held
+                // Nobody finds one that never got its mark; where it is on record it is held.
+                let held = vm.mark.is_none() && (judged || self.is_on_record(**id, vm));
+                vm.made_for.is_some() && !held
             });
             holds(left.is_none(), Rule::Ours, || {
                 format!("left behind on {}: {left:?}", provider.name)

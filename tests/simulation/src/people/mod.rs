@@ -1,27 +1,26 @@
 //! The world of a run: a random tree, what people order in it, and what they do behind our backs.
 
+mod doubts;
 mod moves;
 mod planting;
 mod wishes;
 
-use enginehouse_model::documents::PowerState;
 use enginehouse_model::{FullName, OperationId, Timestamp};
-use enginehouse_queue::{Event, Final, Once, Operation, Phase};
-use enginehouse_reconcile::PlannedAction;
+use enginehouse_queue::{Event, Phase};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::planting::{Plant, Planting};
 use self::wishes::{machine, needs};
-use crate::call::{digest, planned_of};
 use crate::disk::Disk;
 use crate::ledger::Ledger;
 use crate::orders::{Kind, Order, Params};
-use crate::provider::{LAG, Naming, Provider, Temper};
+use crate::provider::{Naming, Provider, Temper};
 use crate::random::Random;
+use crate::resolve::Verdict;
 use crate::run::{Outside, Simulation};
 use crate::settings::{Settings, Weather};
-use crate::violation::{Rule, Violation};
+use crate::violation::Violation;
 use crate::work::{HostWork, WorldWork};
 
 /// When virtual time begins.
@@ -198,6 +197,11 @@ impl Simulation {
         self.later_outside(ms, WorldWork::Cancel(number));
     }
 
+    /// At a time, somebody says this of an operation, if it is in doubt by then.
+    pub fn resolve_at(&mut self, ms: u64, number: OperationId, verdict: Verdict) {
+        self.later_outside(ms, WorldWork::Resolve(number, verdict));
+    }
+
     /// At a time, somebody puts another machine in the place of the one with this id.
     pub fn usurp_at(&mut self, ms: u64, provider: usize, id: u64) {
         self.later_outside(ms, WorldWork::Usurp(provider, id));
@@ -209,6 +213,7 @@ impl Simulation {
             WorldWork::Cancel(number) => self.cancel(number),
             WorldWork::Reposition => self.reposition(),
             WorldWork::LookAround => self.look_around(),
+            WorldWork::Resolve(number, verdict) => self.resolve(number, verdict).map(|_| ()),
             WorldWork::Arrive {
                 provider,
                 flight,
@@ -274,123 +279,6 @@ impl Simulation {
         let who = "client".to_owned();
         let staged = self.handle(number, Event::Cancel { who })?;
         self.commit(staged, Vec::new())
-    }
-
-    /// A person looks at what is in doubt, and at the hypervisor.
-    fn look_around(&mut self) -> Result<(), Violation> {
-        let operations: Vec<Operation> = match &self.memory {
-            None => {
-                self.later_outside(7_000, WorldWork::LookAround);
-                return Ok(());
-            }
-            Some(memory) => memory.queue.iter().cloned().collect(),
-        };
-        let goes_on = !operations.is_empty() || !self.outside.world.is_empty();
-        if goes_on {
-            self.later_outside(7_000, WorldWork::LookAround);
-        }
-        for operation in operations {
-            if let Phase::InDoubt { .. } = operation.phase {
-                self.judge(&operation)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn judge(&mut self, operation: &Operation) -> Result<(), Violation> {
-        let number = operation.number();
-        let Once::Sending { sent, .. } = &operation.state.once else {
-            return Err(Violation::new(
-                Rule::Protocol,
-                format!("{number} is in doubt about nothing"),
-            ));
-        };
-        let busy = self.outside.providers.iter().any(|provider| {
-            provider.works_for(number).is_some() || !provider.is_up(self.outside.now)
-        });
-        if self.now().0 < sent.deadline + LAG || busy {
-            return Ok(());
-        }
-        let digest = digest(operation, &sent.path);
-        let mut providers = self.outside.providers.iter();
-        let happened = providers.any(|provider| {
-            provider
-                .effects
-                .get(&digest)
-                .is_some_and(|times| *times > 0)
-        });
-        let who = "person".to_owned();
-        let planned = planned_of(operation);
-        let machine = self.machine_of(operation);
-        let one_request = planned
-            .as_ref()
-            .is_some_and(|p| p.request.action.name() != "create");
-        let took_effect = planned
-            .as_ref()
-            .is_some_and(|planned| self.is_so(planned, machine));
-        let event = match (happened, machine) {
-            (false, _) if self.below(3) > 0 => Event::Retry { who },
-            (true, Some(_)) if one_request && took_effect => Event::TakeAsDone { who },
-            _ => {
-                let creates = planned.is_some_and(|p| p.request.action.name() == "create");
-                if creates && happened {
-                    self.clean_up(operation);
-                }
-                Event::Close {
-                    who,
-                    state: Final::Failed,
-                }
-            }
-        };
-        self.note(|| format!("a person decides {number}: {event:?}"));
-        self.outside.ledger.judged.insert(number);
-        let takes_as_done = matches!(event, Event::TakeAsDone { .. });
-        let mut staged = self.handle(number, event)?;
-        if takes_as_done {
-            self.take_in(&mut staged, operation, &Default::default())?;
-            let memory = self.memory()?;
-            memory.observed.remove(&number);
-        }
-        self.commit(staged, Vec::new())
-    }
-
-    fn machine_of(&self, operation: &Operation) -> Option<(usize, u64)> {
-        let memory = self.memory.as_ref()?;
-        let record = memory.record_of(operation.spec.target)?;
-        let id = record.identity.as_ref()?.machine_id.parse().ok()?;
-        let mut providers = self.outside.providers.iter();
-        let at = providers.position(|provider| provider.uid == record.hypervisor)?;
-        Some((at, id))
-    }
-
-    /// Whether a machine is what an action was to make of it.
-    fn is_so(&self, planned: &PlannedAction, machine: Option<(usize, u64)>) -> bool {
-        let Some((at, id)) = machine else {
-            return false;
-        };
-        let provider = self.outside.providers.get(at);
-        let vm = provider.and_then(|provider| provider.vms.get(&id));
-        match (planned.request.action.name(), vm) {
-            ("destroy", vm) => vm.is_none(),
-            (_, None) => false,
-            ("start" | "restart", Some(vm)) => vm.power == PowerState::Running,
-            ("stop", Some(vm)) => vm.power == PowerState::Stopped,
-            _ => false,
-        }
-    }
-
-    /// Removes by hand what a creation left that nobody can find again.
-    fn clean_up(&mut self, operation: &Operation) {
-        let number = operation.number();
-        let record = self
-            .memory
-            .as_ref()
-            .and_then(|memory| memory.record_of(operation.spec.target));
-        let known = record.and_then(|record| record.identity.as_ref()?.machine_id.parse().ok());
-        for provider in &mut self.outside.providers {
-            let vms = &mut provider.vms;
-            vms.retain(|id, vm| vm.made_by != Some(number) || Some(*id) == known);
-        }
     }
 
     /// Somebody does something to a machine of ours, while we do nothing that is not looked at again.

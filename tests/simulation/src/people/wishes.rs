@@ -82,6 +82,8 @@ impl Simulation {
                 Kind::Reconfigure
             }
             Kind::Deploy => Kind::Stop,
+            // A new one in its place.
+            Kind::Undeploy => Kind::Deploy,
             _ => return,
         };
         let again = Order {

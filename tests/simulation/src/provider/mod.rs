@@ -146,6 +146,8 @@ pub struct Temper {
     pub deaf: u64,
     /// Requests that it refuses as busy.
     pub busy: u64,
+    /// Looks at what became of a request that it does not allow.
+    pub denies: u64,
     /// Longest time of a task, milliseconds.
     pub slow: u64,
     /// Longest time until an effect is visible, milliseconds; at most 3,000.
@@ -158,6 +160,7 @@ impl Temper {
         forgets: 0,
         deaf: 0,
         busy: 0,
+        denies: 0,
         slow: 2_000,
         lag: 0,
     };
@@ -166,6 +169,7 @@ impl Temper {
         forgets: 40,
         deaf: 300,
         busy: 60,
+        denies: 30,
         slow: 15_000,
         lag: LAG,
     };
