@@ -8,6 +8,7 @@ use crate::decide::decide;
 use crate::entry::{Entry, Final};
 use crate::operation::{EndedPart, Operation, Phase};
 use crate::parts::end_of_parts;
+use crate::position::superseded;
 use crate::queue::{Limits, Queue};
 use crate::spec::{OnFailure, Spec};
 
@@ -54,6 +55,9 @@ impl Queue {
                     output.append(self.take(dependent, vec![entry]).unwrap_or_default());
                     if ends {
                         leaving.push(dependent);
+                    } else if let Some(left) = self.overtaken_by(dependent) {
+                        output.append(self.take(left, vec![superseded()]).unwrap_or_default());
+                        leaving.push(left);
                     }
                 }
             }
@@ -62,6 +66,13 @@ impl Queue {
                 self.part_ended(part, now, output);
             }
         }
+    }
+
+    /// The operation that `number`, which may begin now, does not wait for any longer.
+    fn overtaken_by(&self, number: OperationId) -> Option<OperationId> {
+        let target = self.operations.get(&number)?.spec.target;
+        self.first_of(target)
+            .filter(|first| *first != number && self.is_overtaken(*first))
     }
 
     /// What the end of `before` means for one that waits for it.

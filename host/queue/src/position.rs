@@ -47,6 +47,14 @@ impl std::fmt::Display for Chain<'_> {
     }
 }
 
+/// The end of what another takes the place of.
+pub(crate) fn superseded() -> Entry {
+    Entry::Ended {
+        state: Final::Superseded,
+        problem: None,
+    }
+}
+
 impl Queue {
     /// The order in which a lane's operations that have not begun would go on, were `number` moved.
     ///
@@ -127,20 +135,19 @@ impl Queue {
         now: Timestamp,
         output: &mut Output,
     ) {
-        let Some(operation) = self.get(number).filter(|operation| operation.may_be_left()) else {
-            return;
-        };
-        let overtaken = self
-            .lane(operation.spec.target)
-            .nth(1)
-            .is_some_and(|next| next.spec.overtakes);
-        if overtaken {
-            let superseded = Entry::Ended {
-                state: Final::Superseded,
-                problem: None,
-            };
-            self.end_with(number, superseded, now, output);
+        if self.is_overtaken(number) {
+            self.end_with(number, superseded(), now, output);
         }
+    }
+
+    /// Whether it may be left to itself, and the next of its lane overtakes. Who has to wait for others
+    /// itself overtakes nobody yet: it may never begin.
+    pub(crate) fn is_overtaken(&self, number: OperationId) -> bool {
+        let Some(operation) = self.get(number).filter(|operation| operation.may_be_left()) else {
+            return false;
+        };
+        let next = self.lane(operation.spec.target).nth(1);
+        next.is_some_and(|next| next.spec.overtakes && next.waits_for().next().is_none())
     }
 
     fn waiting(&self, number: OperationId) -> Result<&Operation, PlaceError> {

@@ -120,10 +120,10 @@ impl Queue {
                 self.supersede(older, now, &mut output);
             }
             self.go_behind(number, last, &mut output);
+            self.note_ended_before(number, &mut output);
             if overtakes {
                 self.overtake(number, now, &mut output);
             }
-            self.note_ended_before(number, &mut output);
         }
         output.append(self.schedule(now));
         output

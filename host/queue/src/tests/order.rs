@@ -245,6 +245,32 @@ fn a_forced_stop_does_not_wait_for_a_guest_that_is_asked_to_shut_down() {
 }
 
 #[test]
+fn a_forced_stop_that_has_to_wait_for_another_leaves_nobody_to_itself_before_that() {
+    let submit = |bench: &mut Bench| {
+        let forced = Spec {
+            overtakes: true,
+            ..after(3, 1, &[2])
+        };
+        bench.submit(vec![spec(2, 2), forced])
+    };
+    let mut bench = Bench::waiting(&["shutdown"]);
+    assert_eq!(submit(&mut bench), [prepare(2)]);
+    assert!(bench.queue.get(OperationId(1)).is_some());
+    let then = bench.tell_to(2, prepared(Vec::new()));
+    assert!(then.contains(&prepare(3)), "{then:?}");
+    assert_eq!(bench.end().0, "superseded");
+
+    // It may never begin: then the guest is still waited for.
+    let mut bench = Bench::waiting(&["shutdown"]);
+    submit(&mut bench);
+    bench.tell_to(2, Event::Prepared(Err(problem(Code::Denied))));
+    assert!(bench.queue.get(OperationId(3)).is_none());
+    bench.tell(task_ended(None));
+    bench.tell(done());
+    assert_eq!(bench.end().0, "succeeded");
+}
+
+#[test]
 fn anything_else_that_is_under_way_is_not_left_to_itself() {
     let mut bench = Bench::waiting(&["create"]);
     let forced = Spec {

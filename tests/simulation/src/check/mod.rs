@@ -108,7 +108,7 @@ impl Simulation {
         if kind.destroys(&params) && end == Final::Failed && (judged || gave_up) {
             self.outside.ledger.unsure.insert(node);
         }
-        if end != Final::Succeeded && (judged || gave_up || left) {
+        if end != Final::Succeeded && (judged || gave_up) {
             self.outside.ledger.unsure_power.insert(node);
         }
         if end != Final::Succeeded || judged || !self.is_certain(node) {
