@@ -92,9 +92,38 @@ fn a_second_machine_beside_the_one_to_go_on_with_is_found_out() {
     assert!(is_found(Fault::MakesAnother, Some(Rule::Adopted)));
 }
 
+/// A person removes the machine of a creation in doubt, and then says that it is there.
+fn wrongly_called_done(fault: Option<Fault>) -> Result<(), Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::foul(Kill::Never)
+    };
+    let machines = [("/vm1", json!({}))];
+    let one = OperationId(1);
+    let mut simulation = Simulation::quiet(7, settings, &[Naming::ChosenId], &machines)?;
+    simulation.outside.weather = Weather::Fair;
+    simulation.outside.providers[0].temper = Temper {
+        forgets: 1_000,
+        slow: 12_000,
+        ..Temper::GOOD
+    };
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run_out()?;
+    assert!(simulation.is_in_doubt(one));
+    let vms = &mut simulation.outside.providers[0].vms;
+    vms.retain(|_, vm| vm.made_for.is_none());
+    simulation.resolve_at(20_000, one, Verdict::Done);
+    simulation.run()
+}
+
 #[test]
 fn going_on_with_whatever_a_person_says_is_found_out() {
-    assert!(is_found(Fault::TakesTheirWord, Some(Rule::Adopted)));
+    assert_eq!(wrongly_called_done(None), Ok(()));
+    let found = wrongly_called_done(Some(Fault::TakesTheirWord));
+    assert_eq!(
+        found.map_err(|violation| violation.rule),
+        Err(Rule::Adopted)
+    );
 }
 
 #[test]
