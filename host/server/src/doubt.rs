@@ -184,6 +184,12 @@ pub(crate) enum Taken {
     Machine,
 }
 
+/// Whether its current step makes a machine.
+pub(crate) fn creates(operation: &Operation) -> bool {
+    let step = operation.current_step();
+    step.is_some_and(|step| step.action == "create")
+}
+
 /// What follows when a person says that the request took effect.
 ///
 /// A creation is more than its request, and ends with the machine being looked at: what it is called,
@@ -192,10 +198,7 @@ pub(crate) enum Taken {
 /// # Errors
 /// When it is not known which machine that would be.
 pub(crate) fn as_done(state: &State, operation: &Operation) -> Result<Taken, Problem> {
-    let creates = operation
-        .current_step()
-        .is_some_and(|step| step.action == "create");
-    if !creates {
+    if !creates(operation) {
         return Ok(Taken::Step);
     }
     if machine_id(state, operation).is_some() {

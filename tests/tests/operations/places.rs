@@ -254,3 +254,32 @@ async fn a_newer_reconfigure_carries_an_edit_that_waits() -> Result<()> {
     );
     Ok(())
 }
+
+#[tokio::test]
+async fn a_machine_that_is_made_anew_is_not_in_its_own_way() -> Result<()> {
+    let Some(stage) = Stage::start().await? else {
+        return Ok(());
+    };
+    for path in ["/vm1", "/vm2"] {
+        stage.provision(path, json!({})).await?;
+    }
+    stage.deploy("/vm1").await?;
+    let first = stage.node("/vm1").await?.machine_id;
+    stage.sim.tune(|knobs| knobs.task_ms = 1_500)?;
+    let confirmed = enginehouse_tests::confirmed();
+    let begin = |kind, path, params| stage.begin(kind, path, params);
+    let undeploy = begin(OperationKind::Undeploy, "/vm1", confirmed).await?;
+    let anew = begin(OperationKind::Deploy, "/vm1", Params::default()).await?;
+    // Its list shows the first machine, and is newer than the order to make it anew.
+    let other = begin(OperationKind::Deploy, "/vm2", Params::default()).await?;
+    for number in [undeploy.number, anew.number, other.number] {
+        let ended = stage.ended(number).await?;
+        ensure!(ended.state == OperationState::Succeeded, "{ended:#?}");
+    }
+    let node = stage.node("/vm1").await?;
+    ensure!(
+        node.machine_id.is_some() && node.machine_id != first,
+        "{node:#?}"
+    );
+    Ok(())
+}

@@ -13,6 +13,7 @@ use enginehouse_model::{Identity, MachineRecord, OperationId};
 use enginehouse_queue::{CallEnd, Event, Operation, Token};
 use enginehouse_reconcile::{Class, Needed, PlannedAction, still_needed};
 
+use crate::doubt::creates;
 use crate::house::{House, Staged, State};
 use crate::kept_engines::StepEngine;
 use crate::orders::Order;
@@ -55,7 +56,7 @@ pub(crate) async fn call(house: &Arc<House>, generation: u64, number: OperationI
                 }
                 take_in(state, staged, number, node, &planned, &outcome, now);
             } else if let Some(id) = found {
-                note_machine(state, staged, node, &id);
+                note_machine(state, staged, &operation, &id);
             }
         })
         .await;
@@ -452,15 +453,18 @@ fn after(mut machine: Machine, action: &Action) -> Machine {
     machine
 }
 
-/// The provider's id, as soon as it is known: a creation that breaks off leaves a trace.
+/// The provider's id, as soon as it is known: a creation that breaks off leaves a trace. One that is sent
+/// again makes another machine, and that is the one to remember.
 pub(super) fn note_machine(
     state: &mut State,
     staged: &mut Staged,
-    node: enginehouse_model::NodeUid,
+    operation: &Operation,
     id: &str,
 ) {
-    with_record(state, staged, node, |record| {
-        if record.identity.is_none() {
+    let creates = creates(operation);
+    with_record(state, staged, operation.spec.target, |record| {
+        let known = machine_id(record);
+        if known.is_none() || (creates && known.as_deref() != Some(id)) {
             record.identity = Some(Identity {
                 machine_id: id.to_owned(),
                 kind: None,

@@ -83,8 +83,17 @@ pub(crate) enum Room {
     Ours(Machine, Mark),
 }
 
-/// Is there room for a machine of this name? Looks at a list that began after the operation was
-/// queued; one list serves all that wait.
+/// Since when a list says what an operation finds: since it was queued, and since what came before it in
+/// its lane has ended.
+fn shown_since(house: &House, target: &Target, queued_at: Timestamp) -> Timestamp {
+    let state = house.state.lock();
+    let before = state.tree.descriptor(target.node).ok();
+    let before = before.and_then(|body| Some(body.last_operation.as_ref()?.when));
+    before.map_or(queued_at, |ended| ended.max(queued_at))
+}
+
+/// Is there room for a machine of this name? Looks at a list that is no older than [`shown_since`]; one
+/// list serves all that wait.
 ///
 /// # Errors
 /// `conflict` when a machine of that name is there that is not ours.
@@ -97,7 +106,7 @@ pub(crate) async fn room(
     let list = house
         .inventories
         .since(
-            queued_at,
+            shown_since(house, target, queued_at),
             &target.engine,
             &target.connection,
             &house.clock,
@@ -140,7 +149,7 @@ pub(crate) async fn room(
 }
 
 /// The machine that an unfinished creation may have made, whose id is not on record: found by its mark, in
-/// a list that began after the operation was queued.
+/// a list that is no older than [`shown_since`].
 ///
 /// # Errors
 /// `busy` while one of its name does not show its mark; `conflict` when several carry it: a copy by hand
@@ -154,8 +163,9 @@ pub(crate) async fn begun(
 ) -> Result<Option<Machine>, Problem> {
     let inventories = &house.inventories;
     let (engine, connection) = (&target.engine, &target.connection);
+    let since = shown_since(house, target, queued_at);
     let list = inventories
-        .since(queued_at, engine, connection, &house.clock, observer)
+        .since(since, engine, connection, &house.clock, observer)
         .await?;
     let ours = record.mark.to_string();
     let name = target.desired.name.as_deref().unwrap_or(target.name.name());

@@ -33,7 +33,6 @@ pub(crate) async fn settle(house: &Arc<House>, generation: u64, number: Operatio
         | SettleEnd::Problem(_)
         | SettleEnd::Broken(_) => None,
     };
-    let node = operation.spec.target;
     let _ = house
         .report(
             generation,
@@ -41,7 +40,7 @@ pub(crate) async fn settle(house: &Arc<House>, generation: u64, number: Operatio
             Event::Settled(end),
             |state, staged, _| {
                 if let Some(id) = found {
-                    note_machine(state, staged, node, &id);
+                    note_machine(state, staged, &operation, &id);
                 }
             },
         )
