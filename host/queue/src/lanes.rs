@@ -1,6 +1,6 @@
 //! The order of the operations on each resource.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use enginehouse_model::{NodeUid, OperationId};
 
@@ -9,22 +9,29 @@ use crate::operation::{Operation, Phase};
 /// Distance between ranks that are given out anew.
 const STEP: u64 = 1 << 20;
 
-/// Operations by lane: what has begun first, then the lowest rank.
+/// Operations by lane: what has begun first, then the lowest rank. Most lanes have one, and a sorted list
+/// of one takes a tenth of the memory that a set of one does.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    lanes: BTreeMap<NodeUid, BTreeSet<(u64, OperationId)>>,
+    lanes: BTreeMap<NodeUid, Vec<(u64, OperationId)>>,
 }
 
 impl Lanes {
     pub(crate) fn insert(&mut self, operation: &Operation) {
         let lane = self.lanes.entry(operation.spec.target).or_default();
-        lane.insert((place(operation), operation.number()));
+        let entry = (place(operation), operation.number());
+        if let Err(at) = lane.binary_search(&entry) {
+            lane.reserve_exact(1);
+            lane.insert(at, entry);
+        }
     }
 
     pub(crate) fn remove(&mut self, operation: &Operation) {
         let target = operation.spec.target;
         if let Some(lane) = self.lanes.get_mut(&target) {
-            lane.remove(&(place(operation), operation.number()));
+            if let Ok(at) = lane.binary_search(&(place(operation), operation.number())) {
+                lane.remove(at);
+            }
             if lane.is_empty() {
                 self.lanes.remove(&target);
             }

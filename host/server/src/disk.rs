@@ -15,6 +15,11 @@ use enginehouse_store::{Commit, CommitError, Fence};
 
 use crate::house::House;
 
+/// How often what reads is asked while the disk fails.
+pub(crate) const READS: usize = 3;
+/// How long to wait each time for memory to be loaded again.
+const RELOAD: Duration = Duration::from_secs(5);
+
 impl House {
     /// Waits until all that was decided before, by who held this fence, is on disk.
     ///
@@ -44,12 +49,12 @@ impl House {
         !is_ahead || self.store.commit(Commit::new(fence)).await.is_ok()
     }
 
-    /// Waits until memory is what is on disk again; gives up after `patience`.
-    pub(crate) async fn reloaded(&self, patience: Duration) {
+    /// Waits until memory is what is on disk again, for a while.
+    pub(crate) async fn reloaded(&self) {
         let mut changed = self.changed.subscribe();
         let over = changed.wait_for(|_| !self.reloading.load(Ordering::Acquire));
         // Whoever waited looks again, whether it helped or not.
-        let _ = tokio::time::timeout(patience, over).await;
+        let _ = tokio::time::timeout(RELOAD, over).await;
     }
 
     /// Loads everything again after the store could not be written.

@@ -11,7 +11,7 @@ pub(crate) fn explain(state: &mut State, number: OperationId, now: Timestamp, en
     let live = state.live.get(&number);
     let step = live.map_or(0, |live| live.step_times.len());
     let said = match (live, entry) {
-        (Some(live), Entry::Done { .. }) => live.warned(),
+        (Some(live), Entry::Done { .. }) => live.warned().to_vec(),
         _ => Vec::new(),
     };
     let mut say = |level: &str, text: String| state.log(number, now, level, &text);

@@ -206,6 +206,7 @@ pub(crate) struct House {
     pub connections: Connections,
     pub inventories: Inventories,
     pub checks: crate::work::Checks,
+    pub turns: crate::work::Turns,
     pub state: Mutex<State>,
     /// Counts commits; whoever waits for an operation looks again when it moves.
     pub changed: watch::Sender<u64>,

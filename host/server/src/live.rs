@@ -1,8 +1,10 @@
 //! What is known of an operation beside its state: log, requests, progress, times.
 //!
-//! Kept in memory while the operation lives, and written into its journal together with its next
-//! entry: a line is evidence and never worth an fsync of its own.
+//! Lines and requests are written into the operation's journal together with its next entry, and leave
+//! memory with that: a line is evidence and never worth an fsync of its own, and ten thousand operations
+//! that wait need none of what they have said so far.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -17,8 +19,10 @@ use crate::doubt::Trail;
 use crate::kept_engines::StepEngine;
 use crate::steady::Moment;
 
-/// Lines that an operation keeps; what comes after is counted, not kept.
-const LINES_MAX: usize = 10_000;
+/// Lines that an operation keeps.
+const LINES_MAX: u64 = 10_000;
+/// Requests that an operation keeps.
+const REQUESTS_MAX: usize = 10_000;
 /// Characters of a line.
 const LINE_MAX: usize = 4096;
 /// Polls of different kinds that are kept between two entries; of more, the newest.
@@ -46,13 +50,34 @@ pub(crate) struct JournalDocument {
     pub moment: Option<Moment>,
 }
 
+/// How many lines and requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub lines: usize,
+    pub requests: usize,
+}
+
+/// Polls of one kind since the last row of the journal. Those of one batch share what is said of them.
+#[derive(Debug)]
+struct Polls {
+    /// Of the last one, as is `last`.
+    at: Timestamp,
+    step: Option<u32>,
+    times: u32,
+    last: Arc<RequestLine>,
+}
+
 /// Everything beside the state.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
+    /// What is in the journal already.
+    journalled: Counts,
+    /// What the next row of the journal carries.
     pub lines: Vec<LogLine>,
-    lines_saved: usize,
-    pub requests: Vec<RequestRecord>,
-    requests_saved: usize,
+    requests: Vec<RequestRecord>,
+    polls: Vec<Polls>,
+    /// What the step that goes on has warned of so far.
+    warned: Vec<String>,
     pub progress: Option<Progress>,
     pub started_at: Option<Timestamp>,
     /// Begin and end of each step, as far as it got.
@@ -71,17 +96,18 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn log(&mut self, at: Timestamp, level: &str, source: LogSource, text: &str) {
-        if self.lines.len() > LINES_MAX {
+        let before = self.last_line();
+        if before > LINES_MAX {
             return;
         }
-        let (level, text) = if self.lines.len() == LINES_MAX {
+        let (level, text) = if before == LINES_MAX {
             ("warn", "the log is full; what comes after is not kept")
         } else {
             (level, text)
         };
         leave_no_room(&mut self.lines);
         self.lines.push(LogLine {
-            seq: self.lines.len() as u64 + 1,
+            seq: before + 1,
             at,
             level: level.to_owned(),
             source,
@@ -89,68 +115,71 @@ impl Live {
         });
     }
 
-    /// What the host has warned of in the step that goes on.
-    pub(crate) fn warned(&self) -> Vec<String> {
-        let since = self.step_times.last().map(|(began, _)| *began);
-        self.lines
-            .iter()
-            .rev()
-            .take_while(|line| since.is_some_and(|since| line.at >= since))
-            .filter(|line| line.source == LogSource::Host && line.level == "warn")
-            .map(|line| line.text.clone())
-            .collect()
+    /// What the step that goes on has warned of so far.
+    pub(crate) fn warned(&self) -> &[String] {
+        &self.warned
+    }
+
+    fn warn(&mut self, warnings: &[String]) {
+        for warning in warnings {
+            if !self.warned.contains(warning) {
+                self.warned.push(warning.clone());
+            }
+        }
+    }
+
+    /// The number of the newest line of the log, from 1; 0: there is none.
+    pub(crate) fn last_line(&self) -> u64 {
+        (self.journalled.lines + self.lines.len()) as u64
+    }
+
+    /// What is in the journal, as far as memory knows: a commit may still be on its way.
+    pub(crate) fn journalled(&self) -> Counts {
+        self.journalled
     }
 
     pub(crate) fn request(&mut self, at: Timestamp, step: Option<u32>, line: &RequestLine) {
-        if self.requests.len() >= LINES_MAX {
+        if self.journalled.requests + self.requests.len() >= REQUESTS_MAX {
             return;
         }
         leave_no_room(&mut self.requests);
-        self.requests.push(RequestRecord {
-            at,
-            step,
-            endpoint: line.endpoint.clone(),
-            method: line.method.clone(),
-            path: line.path.clone(),
-            effect: line.effect.as_str().to_owned(),
-            status: line.status,
-            took_ms: Some(line.millis),
-            times: None,
-        });
+        self.requests.push(record(at, step, line, None));
     }
 
     /// Counts a request that asked how tasks are. A task of a day is polled thirty thousand times.
-    pub(crate) fn poll(&mut self, at: Timestamp, step: Option<u32>, line: &RequestLine) {
-        let unsaved = self.requests.get_mut(self.requests_saved..);
-        let alike = unsaved.into_iter().flatten().rev().find(|before| {
-            before.times.is_some()
-                && before.step == step
-                && before.status == line.status
-                && before.method == line.method
-                && before.endpoint == line.endpoint
-                && route(&before.path) == route(&line.path)
+    pub(crate) fn poll(&mut self, at: Timestamp, step: Option<u32>, line: &Arc<RequestLine>) {
+        let alike = self.polls.iter_mut().rev().find(|before| {
+            before.step == step
+                && before.last.status == line.status
+                && before.last.method == line.method
+                && before.last.endpoint == line.endpoint
+                && route(&before.last.path) == route(&line.path)
         });
-        let path = cut_off(&line.path);
         if let Some(before) = alike {
             before.at = at;
-            before.path = path;
-            before.took_ms = Some(line.millis);
-            before.times = before.times.map(|times| times.saturating_add(1));
+            before.last = Arc::clone(line);
+            before.times = before.times.saturating_add(1);
             return;
         }
-        let polls = |&at: &usize| self.requests.get(at).is_some_and(|one| one.times.is_some());
-        let mut kept = (self.requests_saved..self.requests.len()).filter(polls);
-        if let Some(oldest) = kept.next()
-            && kept.count() + 1 >= POLLS_MAX
-        {
-            self.requests.remove(oldest);
+        if self.polls.len() >= POLLS_MAX {
+            self.polls.remove(0);
         }
-        let known = self.requests.len();
-        self.request(at, step, line);
-        if let Some(new) = self.requests.get_mut(known) {
-            new.path = path;
-            new.times = Some(1);
-        }
+        leave_no_room(&mut self.polls);
+        self.polls.push(Polls {
+            at,
+            step,
+            times: 1,
+            last: Arc::clone(line),
+        });
+    }
+
+    /// Requests that are not in the journal yet, oldest first.
+    pub(crate) fn newest_requests(&self) -> Vec<RequestRecord> {
+        let polls = self.polls.iter();
+        let polls = polls.map(|one| record(one.at, one.step, &one.last, Some(one.times)));
+        let mut requests: Vec<RequestRecord> = self.requests.iter().cloned().chain(polls).collect();
+        requests.sort_by_key(|request| request.at);
+        requests
     }
 
     /// The machine as it was last seen by this operation.
@@ -165,10 +194,12 @@ impl Live {
 
     /// The entry as a journal row, with what was not written yet.
     pub(crate) fn journal(&mut self, entry: Entry) -> JournalDocument {
-        let lines = self.lines[self.lines_saved..].to_vec();
-        let requests = self.requests[self.requests_saved..].to_vec();
-        self.lines_saved = self.lines.len();
-        self.requests_saved = self.requests.len();
+        let lines = mem::take(&mut self.lines);
+        let requests = self.newest_requests();
+        self.requests = Vec::new();
+        self.polls = Vec::new();
+        self.journalled.lines += lines.len();
+        self.journalled.requests += requests.len();
         let engine = match &entry {
             Entry::Filled { .. } => self.engine.clone(),
             _ => None,
@@ -188,10 +219,8 @@ impl Live {
 
     /// Takes in a row that was read back; times of steps follow from the entries.
     pub(crate) fn replay(&mut self, at: Timestamp, document: &JournalDocument) {
-        self.lines.extend(document.lines.iter().cloned());
-        self.requests.extend(document.requests.iter().cloned());
-        self.lines_saved = self.lines.len();
-        self.requests_saved = self.requests.len();
+        self.journalled.lines += document.lines.len();
+        self.journalled.requests += document.requests.len();
         self.note_entry(at, &document.entry);
         if let Entry::Sending { .. } = &document.entry {
             self.sent_at.clone_from(&document.moment);
@@ -221,9 +250,13 @@ impl Live {
             Entry::Started if self.started_at.is_none() => self.started_at = Some(at),
             Entry::Called { .. } if self.step_times.last().is_none_or(|(_, end)| end.is_some()) => {
                 self.step_times.push((at, None));
+                self.warned.clear();
             }
+            Entry::Moved { note, .. } | Entry::Waiting { note, .. } => self.warn(&note.warnings),
+            Entry::TaskEnded { end } => self.warn(&end.warnings),
             Entry::BegunAnew { .. } => {
                 self.step_times.clear();
+                self.warned.clear();
                 self.progress = None;
             }
             Entry::Done { .. } | Entry::Skipped { .. } | Entry::Ended { .. } => {
@@ -242,9 +275,6 @@ impl Live {
             | Entry::NotSent { .. }
             | Entry::Settling { .. }
             | Entry::Broke { .. }
-            | Entry::Moved { .. }
-            | Entry::Waiting { .. }
-            | Entry::TaskEnded { .. }
             | Entry::Escalated { .. }
             | Entry::Postponed { .. }
             | Entry::Freed { .. }
@@ -257,8 +287,8 @@ impl Live {
     }
 }
 
-/// Room for one more and no other, as long as there are few: most operations have a handful of each, and
-/// there may be ten thousand of them.
+/// Room for one more and no other, as long as there are few: most operations have one or two, and there
+/// may be ten thousand of them.
 fn leave_no_room<T>(list: &mut Vec<T>) {
     if list.len() < 16 {
         list.reserve_exact(1);
@@ -270,10 +300,28 @@ fn route(path: &str) -> &str {
     path.split_once('?').map_or(path, |(route, _)| route)
 }
 
-fn cut_off(path: &str) -> String {
-    match path.char_indices().nth(POLL_PATH_MAX) {
-        Some((at, _)) => format!("{}…", path.get(..at).unwrap_or_default()),
-        None => path.to_owned(),
+fn record(
+    at: Timestamp,
+    step: Option<u32>,
+    line: &RequestLine,
+    times: Option<u32>,
+) -> RequestRecord {
+    let path = match line.path.char_indices().nth(POLL_PATH_MAX) {
+        Some((end, _)) if times.is_some() => {
+            format!("{}…", line.path.get(..end).unwrap_or_default())
+        }
+        _ => line.path.clone(),
+    };
+    RequestRecord {
+        at,
+        step,
+        endpoint: line.endpoint.clone(),
+        method: line.method.clone(),
+        path,
+        effect: line.effect.as_str().to_owned(),
+        status: line.status,
+        took_ms: Some(line.millis),
+        times,
     }
 }
 

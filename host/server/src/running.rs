@@ -179,6 +179,7 @@ impl Server {
             connections: crate::connections::Connections::default(),
             inventories: crate::inventory::Inventories::default(),
             checks: crate::work::Checks::default(),
+            turns: crate::work::Turns::default(),
             state: Mutex::new(state),
             changed: watch::channel(0).0,
             ended: watch::channel(0).0,

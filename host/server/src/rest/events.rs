@@ -24,7 +24,8 @@ use crate::access::Caller;
 use crate::events::{After, Listening, Watching};
 use crate::house::House;
 use crate::rest::answer::{Answer, InPath, Params};
-use crate::rest::operations::{evidence, find_operation};
+use crate::rest::evidence::evidence;
+use crate::rest::operations::find_operation;
 
 /// Events, or lines of a log, in one piece.
 const PIECE: usize = 200;
@@ -390,6 +391,8 @@ async fn next_of_one(mut one: One) -> Option<(String, One)> {
         one.watching.look();
         let more = match one.tell(&mut text).await {
             Ok(more) => more,
+            // The disk fails just now: the client comes again, and says how far it has got.
+            Err(problem) if problem.code == ErrorCode::Busy => return None,
             Err(_) => {
                 one.stream.end(&mut text, EndReason::Hidden);
                 return Some((text, one));
@@ -478,20 +481,20 @@ impl One {
 
     /// Lines of the log after one, and whether there are more.
     async fn after(&self, seq: u64, limit: usize) -> Result<(Vec<LogLine>, bool), Problem> {
-        let after = |lines: &[LogLine]| {
-            let first = lines.partition_point(|line| line.seq <= seq);
-            let rest = lines.get(first..).unwrap_or_default();
-            let lines: Vec<LogLine> = rest.iter().take(limit).cloned().collect();
-            (lines, rest.len() > limit)
-        };
-        {
-            let state = self.stream.house().state.lock();
-            if state.queue.get(self.number).is_some() {
-                let live = state.live.get(&self.number);
-                return Ok(live.map(|live| after(&live.lines)).unwrap_or_default());
-            }
+        let house = self.stream.house();
+        let newest = house
+            .state
+            .lock()
+            .live
+            .get(&self.number)
+            .map(|live| live.last_line());
+        if newest.is_some_and(|newest| newest <= seq) {
+            return Ok((Vec::new(), false));
         }
-        let (lines, _) = evidence(&self.stream.caller, self.number).await?;
-        Ok(after(&lines))
+        let (lines, _) = evidence(house, self.number).await?;
+        let first = lines.partition_point(|line| line.seq <= seq);
+        let rest = lines.get(first..).unwrap_or_default();
+        let lines: Vec<LogLine> = rest.iter().take(limit).cloned().collect();
+        Ok((lines, rest.len() > limit))
     }
 }

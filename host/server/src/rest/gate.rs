@@ -10,7 +10,6 @@
 //! needs, the gate keeps the answer back and says so. Every test of such a route fails.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Request, State};
@@ -26,6 +25,7 @@ use enginehouse_model::Timestamp;
 use enginehouse_tree::{Permission, Subject};
 
 use crate::access::{Caller, Holder, RefusedToken, TOKEN_VERSION, TokenId, TokenText};
+use crate::disk::READS;
 use crate::house::House;
 use crate::rest::answer::Refused;
 
@@ -40,10 +40,6 @@ pub enum Need {
     On(Permission),
 }
 
-/// How often a route that reads is asked while the disk fails.
-const READS: usize = 3;
-/// How long to wait each time for memory to be loaded again.
-const RELOAD: Duration = Duration::from_secs(5);
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// The state of the router.
@@ -229,7 +225,7 @@ impl Gate {
             if is_feed || self.house.stands(fence).await {
                 return answer;
             }
-            self.house.reloaded(RELOAD).await;
+            self.house.reloaded().await;
         }
         let problem = Problem::new(
             ErrorCode::Busy,

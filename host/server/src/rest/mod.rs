@@ -3,6 +3,7 @@
 mod answer;
 mod engines;
 mod events;
+mod evidence;
 mod gate;
 mod grants;
 mod history;
@@ -51,8 +52,8 @@ fn routes() -> Vec<Route> {
         get(routes::OPERATIONS, On(Read), operations::list),
         get(routes::OPERATION, On(Read), operations::show),
         get(routes::OPERATION_WAIT, On(Read), operations::wait),
-        get(routes::OPERATION_LOG, On(Read), operations::log),
-        get(routes::OPERATION_REQUESTS, On(Read), operations::requests),
+        get(routes::OPERATION_LOG, On(Read), evidence::log),
+        get(routes::OPERATION_REQUESTS, On(Read), evidence::requests),
         get(routes::OPERATION_EVENTS, On(Read), events::one),
         get(routes::EVENTS, On(Read), events::all),
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),

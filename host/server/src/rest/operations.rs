@@ -6,8 +6,7 @@ use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use enginehouse_api::{
-    ErrorCode, LogLine, LogPage, Operation, OperationPage, OperationRequest, OperationState,
-    Problem, RequestPage, RequestRecord, routes,
+    ErrorCode, Operation, OperationPage, OperationRequest, OperationState, Problem, routes,
 };
 use enginehouse_model::{FullName, OperationId};
 use enginehouse_queue::{Event, Phase};
@@ -17,7 +16,6 @@ use serde::Deserialize;
 
 use crate::access::Caller;
 use crate::idempotency::{OrderKey, Taken, replayed};
-use crate::live::JournalDocument;
 use crate::orders::accept;
 use crate::rest::answer::{Answer, Body, InPath, Params};
 
@@ -324,71 +322,6 @@ fn listed(caller: &Caller, row: &StoredOperation) -> Result<Option<Operation>, P
     operation.children.clear();
     let sees = caller.sees(&house.state.lock(), operation.node, &operation.path);
     Ok(sees.then_some(operation))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LogQuery {
-    after: Option<u64>,
-    limit: Option<u32>,
-}
-
-pub(crate) async fn log(
-    caller: Caller,
-    InPath(number): InPath<u64>,
-    Params(query): Params<LogQuery>,
-) -> Answer<Json<LogPage>> {
-    let number = OperationId(number);
-    let after = query.after.unwrap_or(0);
-    let limit = query
-        .limit
-        .unwrap_or(routes::PAGE_MAX)
-        .clamp(1, routes::PAGE_MAX) as usize;
-    let (lines, _) = evidence(&caller, number).await?;
-    let mut lines: Vec<LogLine> = lines.into_iter().filter(|line| line.seq > after).collect();
-    let more = lines.len() > limit;
-    lines.truncate(limit);
-    Ok(Json(LogPage { lines, more }))
-}
-
-pub(crate) async fn requests(
-    caller: Caller,
-    InPath(number): InPath<u64>,
-) -> Answer<Json<RequestPage>> {
-    let (_, requests) = evidence(&caller, OperationId(number)).await?;
-    Ok(Json(RequestPage { requests }))
-}
-
-/// Log and requests of an operation, from memory while it lives, from its journal afterwards.
-pub(super) async fn evidence(
-    caller: &Caller,
-    number: OperationId,
-) -> Result<(Vec<LogLine>, Vec<RequestRecord>), Problem> {
-    find_operation(caller, number).await?;
-    let house = caller.house();
-    {
-        let state = house.state.lock();
-        if state.queue.get(number).is_some() {
-            return Ok(state
-                .live
-                .get(&number)
-                .map(|live| (live.lines.clone(), live.requests.clone()))
-                .unwrap_or_default());
-        }
-    }
-    let rows = house
-        .store
-        .journal(number)
-        .await
-        .map_err(|error| unreadable(&error))?;
-    let mut lines = Vec::new();
-    let mut requests = Vec::new();
-    for row in rows {
-        let document: JournalDocument = row.document.read().map_err(|error| unreadable(&error))?;
-        lines.extend(document.lines);
-        requests.extend(document.requests);
-    }
-    Ok((lines, requests))
 }
 
 pub(crate) async fn cancel(caller: Caller, InPath(number): InPath<u64>) -> Answer<Json<Operation>> {

@@ -16,6 +16,7 @@ mod rollback;
 mod settle;
 mod target;
 mod timer;
+mod turns;
 
 use std::sync::Arc;
 
@@ -29,28 +30,45 @@ pub(crate) use plan::{plan_configs, plan_nodes, plan_rollback};
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use target::{Checks, Place, Target, check, check_provider};
 pub(crate) use timer::run_timer;
+pub(crate) use turns::Turns;
 
 /// Starts what the commands ask for; returns at once.
 pub(crate) fn carry_out(house: &Arc<House>, commands: Vec<Command>) {
-    let generation = {
-        let state = house.state.lock();
-        if state.hold.is_some() {
-            // All of it is asked for again when the hold is over.
-            return;
-        }
-        state.generation
-    };
+    let state = house.state.lock();
+    if state.hold.is_some() {
+        // All of it is asked for again when the hold is over.
+        return;
+    }
+    let generation = state.generation;
     for command in commands {
         let house = Arc::clone(house);
+        let hypervisor = match &command {
+            Command::Prepare { operation }
+            | Command::Call { operation }
+            | Command::Settle { operation } => {
+                let operation = state.queue.get(*operation);
+                operation.and_then(|operation| operation.spec.hypervisor)
+            }
+            _ => None,
+        };
         match command {
             Command::Prepare { operation } => {
-                tokio::spawn(async move { prepare::prepare(&house, generation, operation).await });
+                tokio::spawn(async move {
+                    let work = || prepare::prepare(&house, generation, operation);
+                    house.turns.take(hypervisor, work).await;
+                });
             }
             Command::Call { operation } => {
-                tokio::spawn(async move { call::call(&house, generation, operation).await });
+                tokio::spawn(async move {
+                    let work = || call::call(&house, generation, operation);
+                    house.turns.take(hypervisor, work).await;
+                });
             }
             Command::Settle { operation } => {
-                tokio::spawn(async move { settle::settle(&house, generation, operation).await });
+                tokio::spawn(async move {
+                    let work = || settle::settle(&house, generation, operation);
+                    house.turns.take(hypervisor, work).await;
+                });
             }
             Command::Poll {
                 hypervisor,

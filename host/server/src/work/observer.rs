@@ -81,15 +81,15 @@ impl Observer for Listener {
             "request"
         );
         let now = self.house.now();
+        let poll = (self.polls && !line.login).then(|| Arc::new(line.clone()));
         let mut state = self.house.state.lock();
         for (number, step) in &self.operations {
             let Some(live) = state.live.get_mut(number) else {
                 continue;
             };
-            match (line.login, self.polls) {
-                (true, _) => live.request(now, None, line),
-                (false, true) => live.poll(now, *step, line),
-                (false, false) => live.request(now, *step, line),
+            match &poll {
+                Some(poll) => live.poll(now, *step, poll),
+                None => live.request(now, step.filter(|_| !line.login), line),
             }
         }
     }
