@@ -33,6 +33,7 @@ mod sse;
 mod stream;
 mod text;
 mod tokens;
+mod waves;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
 pub use client::{BackupStream, Client};
@@ -76,3 +77,4 @@ pub use text::{
     DefinitionChange, Export, ImportAnswer, ImportCounts, ImportMachine, ImportNode, ImportRequest,
 };
 pub use tokens::{CreatedToken, RotatedToken, Token, TokenList, TokenRequest, TokenState, WhoAmI};
+pub use waves::{WaveSize, WaveSizeError};

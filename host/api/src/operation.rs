@@ -132,6 +132,9 @@ pub struct Operation {
     /// The operation that this one is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<OperationId>,
+    /// Its parts go in waves: so many of them may fail until nothing more is begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<ChildOperation>,
 }
@@ -143,6 +146,9 @@ pub struct ChildOperation {
     pub kind: OperationKind,
     pub path: FullName,
     pub state: OperationState,
+    /// Its wave, from 1, where the whole goes in waves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use enginehouse_model::{FullName, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{GrantChange, ImportCounts};
+use crate::{GrantChange, ImportCounts, WaveSize};
 
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -185,6 +185,17 @@ pub struct Params {
     /// `rollback`: the operation whose deployed config is wanted back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_operation: Option<OperationId>,
+    /// `rollback`, in place of `to_operation`: the operation whose changes are taken back, on each
+    /// machine that it changed and nobody else has since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_operation: Option<OperationId>,
+    /// `reconfigure`, `restart` and `rollback` of a folder: how many machines are gone through at a
+    /// time, wave after wave. Absent: [`WaveSize::DEFAULT`] of `reconfigure`, all at once of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waves: Option<Vec<WaveSize>>,
+    /// Where machines go in waves: how many may fail until nothing more is begun, 1 or more; absent: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<u32>,
     /// `undo`: what is taken back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<Undo>,

@@ -53,6 +53,13 @@ pub struct Plan {
     pub text: String,
     pub machines: Vec<PlanMachine>,
     pub counts: ClassCounts,
+    /// Of an order that goes through a folder in waves: the machines of each, in the order in which they
+    /// are begun.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Vec<FullName>>,
+    /// Where there are waves: so many machines may fail until nothing more is begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<u32>,
 }
 
 /// What a change would do to machines, planned and not stored.

@@ -108,14 +108,31 @@ pub fn named(operation: &Operation) -> String {
 #[must_use]
 pub fn children(operation: &Operation, paint: Painter) -> String {
     let mut table = Table::new();
+    let mut not_begun = 0;
     for child in &operation.children {
-        table.row([
-            (Style::Plain, format!("  {}", child.path)),
-            (state_style(child.state), child.state.to_string()),
-            (Style::Plain, child_note(child)),
-        ]);
+        // Of a rollout that was stopped: it is in the error how many there are.
+        if operation.max_failures.is_some() && was_not_begun(child) {
+            not_begun += 1;
+            continue;
+        }
+        let wave = child.wave.map(|wave| format!("wave {wave}"));
+        let row = [
+            Some((Style::Plain, format!("  {}", child.path))),
+            wave.map(|wave| (Style::Faint, wave)),
+            Some((state_style(child.state), child.state.to_string())),
+            Some((Style::Plain, child_note(child))),
+        ];
+        table.row(row.into_iter().flatten());
     }
-    table.render(paint)
+    let mut text = table.render(paint);
+    if not_begun > 0 {
+        text.push_str(&format!("  {not_begun} were not begun\n"));
+    }
+    text
+}
+
+fn was_not_begun(child: &ChildOperation) -> bool {
+    child.state == OperationState::Cancelled && child.error.is_some()
 }
 
 fn child_note(child: &ChildOperation) -> String {

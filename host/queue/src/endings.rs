@@ -107,6 +107,7 @@ impl Queue {
                 self.cancel_for_rollback(sibling, now, output);
             }
         }
+        self.advance_waves(number, now, output);
         // Parts that ended with this one may have asked for it already.
         let mut then = self.parts_ended(number, now);
         then.commands

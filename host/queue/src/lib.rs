@@ -37,6 +37,7 @@ mod slots;
 mod spec;
 mod timers;
 mod transition;
+mod waves;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use enginehouse_model::documents::{Code, Problem};
 
 use crate::entry::Final;
 use crate::operation::{EndedPart, Operation};
+use crate::spec::Spec;
 
 /// When all its parts have: as the worst of them.
 pub(crate) fn end_of_parts(operation: &Operation) -> (Final, Option<Problem>) {
@@ -18,11 +19,27 @@ pub(crate) fn end_of_parts(operation: &Operation) -> (Final, Option<Problem>) {
             first.target,
             words(first)
         );
+        let not_begun = not_begun(operation);
+        if not_begun > 0 {
+            message.push_str(&format!("; {not_begun} were not begun"));
+        }
         if let Some(story) = taken_back(operation) {
             message.push_str("; ");
             message.push_str(&story);
         }
-        return (Final::Failed, Some(Problem::new(code, message)));
+        let mut problem = Problem::new(code, message);
+        if not_begun > 0 && operation.spec.stop_after.is_some() {
+            let Spec {
+                number,
+                kind,
+                target_name,
+                ..
+            } = &operation.spec;
+            problem.detail.hint = Some(format!(
+                "mend what failed, then `{kind} {target_name}` goes on; `rollback {target_name} --of {number}` goes back"
+            ));
+        }
+        return (Final::Failed, Some(problem));
     }
     if unknown > 0 {
         let message = format!("how {unknown} of its parts ended is not on record");
@@ -40,6 +57,15 @@ pub(crate) fn end_of_parts(operation: &Operation) -> (Final, Option<Problem>) {
 fn in_state(operation: &Operation, state: Final) -> Vec<&EndedPart> {
     let parts = operation.forward_parts();
     parts.filter(|part| part.state == state).collect()
+}
+
+/// Parts that something else kept from beginning.
+fn not_begun(operation: &Operation) -> usize {
+    let cancelled = in_state(operation, Final::Cancelled);
+    cancelled
+        .iter()
+        .filter(|part| part.problem.is_some())
+        .count()
 }
 
 fn words(part: &EndedPart) -> &str {

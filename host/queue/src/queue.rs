@@ -14,6 +14,7 @@ use crate::polls::Polls;
 use crate::slots::Slots;
 use crate::spec::Spec;
 use crate::timers::Timers;
+use crate::waves::Waves;
 
 /// How much may go on at once at one hypervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct Queue {
     pub(crate) parked: BTreeSet<(HypervisorUid, OperationId)>,
     /// Operation -> those that wait for its end.
     pub(crate) dependents: BTreeMap<OperationId, BTreeSet<OperationId>>,
+    pub(crate) waves: Waves,
 }
 
 impl Queue {
@@ -281,6 +283,12 @@ impl Queue {
         for before in operation.waits_for() {
             self.dependents.entry(before).or_default().insert(number);
         }
+        if let Some(parent) = operation.spec.parent
+            && let Some(whole) = self.operations.get(&parent)
+            && whole.spec.stop_after.is_some()
+        {
+            self.waves.insert(parent, &operation);
+        }
         let first_before = self.lanes.first(operation.spec.target);
         if operation.spec.children.is_empty() {
             self.lanes.insert(&operation);
@@ -417,6 +425,7 @@ impl Queue {
         if let Some(hypervisor) = operation.spec.hypervisor {
             self.parked.remove(&(hypervisor, number));
         }
+        self.waves.remove(&operation);
         self.lanes.remove(&operation);
         if let Some(next) = self.lanes.first(operation.spec.target) {
             self.count(next);
@@ -486,6 +495,7 @@ impl Queue {
         self.operations.is_empty()
             && self.lanes.is_empty()
             && self.dependents.is_empty()
+            && self.waves.is_empty()
             && self.parked.is_empty()
             && self.timers.next().is_none()
             && self.polls.is_empty()

@@ -63,6 +63,10 @@ impl Queue {
                 parent.parts.push(part);
             }
         }
+        // A wave begins in the commit in which the one before ends, unless a journal was cut in it.
+        for parent in queue.waves.parents() {
+            queue.advance_waves(parent, now, &mut output);
+        }
         let numbers: Vec<OperationId> = queue.operations.keys().copied().collect();
         for number in numbers {
             output.append(queue.resume(number, now));

@@ -42,6 +42,18 @@ pub struct Spec {
     pub urgency: Urgency,
     #[serde(default, skip_serializing_if = "OnFailure::is_default")]
     pub on_failure: OnFailure,
+    /// Of an operation with parts: they go in waves, and after this many that failed nothing more is
+    /// begun. Absent: there are no waves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<u32>,
+    /// Of a part: its wave, from 0. Those of a later one than the first have their parent in `after`,
+    /// which lets them go when the wave before is over.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub wave: u32,
+}
+
+fn is_first(wave: &u32) -> bool {
+    *wave == 0
 }
 
 impl Spec {
@@ -71,6 +83,8 @@ impl Spec {
             overtakes: false,
             urgency: Urgency::default(),
             on_failure: OnFailure::default(),
+            stop_after: None,
+            wave: 0,
         }
     }
 }

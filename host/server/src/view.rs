@@ -1,5 +1,7 @@
 //! Operations as the API shows them.
 
+use std::collections::BTreeMap;
+
 use enginehouse_api::{
     ChildOperation, CreatedObject, ErrorCode, FailedObject, Operation as View, OperationError,
     OperationKind, OperationResult, OperationState, Problem, Step, StepState,
@@ -8,7 +10,7 @@ use enginehouse_model::{FullName, HypervisorUid, OperationId, Timestamp};
 use enginehouse_queue::{EndedPart, Final, OnFailure, Operation, Phase, Spec, Then};
 
 use crate::house::State;
-use crate::orders::{Order, final_state, kind_of};
+use crate::orders::{Order, final_state, kind_of, waves_of};
 
 /// An operation of the queue, as it is now.
 pub(crate) fn of_number(state: &State, number: OperationId) -> Result<View, Problem> {
@@ -45,6 +47,7 @@ pub(crate) fn quick(number: OperationId, order: &Order, who: &str, now: Timestam
         error: None,
         doubt: None,
         parent: None,
+        max_failures: None,
         children: Vec::new(),
     }
 }
@@ -102,6 +105,7 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
         },
         doubt: (crate::doubt::of(state, operation).map(Box::new)).filter(|_| whole),
         parent: spec.parent,
+        max_failures: spec.stop_after,
         children: if whole {
             children(state, operation)
         } else {
@@ -161,6 +165,12 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
     match &operation.phase {
         Phase::Pending if operation.spec.children.is_empty() => {
             if let Some(before) = operation.waits_for().next() {
+                if Some(before) == operation.spec.parent {
+                    return Some(format!(
+                        "wave {} of operation {before}",
+                        operation.spec.wave
+                    ));
+                }
                 return Some(match state.queue.get(before) {
                     Some(other) => format!(
                         "operation {before} ({} {}), which comes before it",
@@ -323,6 +333,8 @@ fn step_state(operation: &Operation, at: usize) -> StepState {
 
 fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
     let ended = operation.parts.iter();
+    let waves = waves(operation);
+    let wave = |number: OperationId| waves.get(&number).copied();
     let mut children: Vec<ChildOperation> = operation
         .all_parts()
         .filter_map(|number| state.queue.get(number))
@@ -333,6 +345,7 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
                 kind: view.kind,
                 path: view.path,
                 state: view.state,
+                wave: wave(view.number),
                 progress: view.progress,
                 waiting_for: view.waiting_for,
                 result: view.result,
@@ -340,9 +353,15 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
             }
         })
         .collect();
+    let order = Order::of(&operation.spec).ok();
     let kind_of_part = match kind_shown(&operation.spec) {
         // What an import leaves to machines.
         OperationKind::Import => OperationKind::Reconfigure,
+        OperationKind::Rollback
+            if order.is_some_and(|order| order.params.of_operation.is_some()) =>
+        {
+            OperationKind::Undo
+        }
         same => same,
     };
     children.extend(ended.map(|part| ChildOperation {
@@ -353,6 +372,7 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
         },
         path: part.target.clone(),
         state: final_state(part.state),
+        wave: wave(part.number),
         progress: None,
         waiting_for: None,
         result: part_result(state, part),
@@ -360,6 +380,21 @@ fn children(state: &State, operation: &Operation) -> Vec<ChildOperation> {
     }));
     children.sort_by_key(|child| child.number);
     children
+}
+
+/// The wave of each part, from 1, where there are waves.
+fn waves(operation: &Operation) -> BTreeMap<OperationId, u32> {
+    let order = Order::of(&operation.spec).ok();
+    let Some(order) = order.filter(|_| operation.spec.stop_after.is_some()) else {
+        return BTreeMap::new();
+    };
+    let parts = &operation.spec.children;
+    let waves = waves_of(&order.params, parts.len());
+    parts
+        .iter()
+        .copied()
+        .zip(waves.iter().map(|wave| wave + 1))
+        .collect()
 }
 
 /// The machine that a part has left and what it warned of, for the list of parts; its own row has

@@ -9,3 +9,5 @@ mod lost;
 mod places;
 #[cfg(test)]
 mod rollback;
+#[cfg(test)]
+mod waves;

@@ -6,8 +6,9 @@ use clap::Args;
 use enginehouse_api::{Change, Client, OperationKind, Params};
 use enginehouse_model::FullName;
 
-use super::machine::FailureArgs;
+use super::machine::{FailureArgs, WaveArgs};
 use super::order::{Order, OrderArgs};
+use super::plan::show_plan;
 use crate::error::CommandError;
 use crate::input::{parse_key, parse_set, read_definition};
 use crate::output::Output;
@@ -57,19 +58,25 @@ pub struct EditArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("\
-Without changes: brings the machine, or all deployed machines of a folder, to the definition.
+Without changes: brings the machine, or all deployed machines of a folder, to the definition; a folder's
+in waves: one machine, then a tenth of all, then the rest. A failure stops it. Ordered again, it goes on;
+`rollback FOLDER --of NUMBER` goes back.
 
 {KEYS}
 
 Examples:
   enginehouse reconfigure /web/vm1 memory=8GiB vcpu=4
   enginehouse reconfigure /web/vm1 disks.root.size=40GiB
-  enginehouse reconfigure /web"))]
+  enginehouse reconfigure /web --dry-run            the plan, and its waves
+  enginehouse reconfigure /web --waves 2,50%,rest --max-failures 3
+  enginehouse reconfigure /web --waves rest         all at once"))]
 pub struct ReconfigureArgs {
     /// A deployed machine, or a folder
     path: FullName,
     #[command(flatten)]
     changes: ChangeArgs,
+    #[command(flatten)]
+    waves: WaveArgs,
     #[command(flatten)]
     failure: FailureArgs,
     #[command(flatten)]
@@ -193,14 +200,26 @@ pub async fn reconfigure(
     output: &Output,
 ) -> Result<(), CommandError> {
     if args.changes.dry_run() {
-        let params = args.changes.some_params()?;
+        let mut params = args.changes.params()?;
+        if params.is_empty() {
+            args.waves.add_to(&mut params);
+            return show_plan(
+                client,
+                OperationKind::Reconfigure,
+                args.path,
+                params,
+                output,
+            )
+            .await;
+        }
         let order = Order::new(OperationKind::Reconfigure, args.path, params);
         return order.preview(client, SHOWN, output).await;
     }
-    let params = Params {
+    let mut params = Params {
         on_failure: args.failure.on_failure(),
         ..args.changes.params()?
     };
+    args.waves.add_to(&mut params);
     let mut order = Order::new(OperationKind::Reconfigure, args.path, params);
     order.revision = args.changes.revision();
     order.carry_out(client, &args.order, output).await

@@ -1,7 +1,7 @@
 //! Commands about machines: deploy, undeploy, deprovision, start, stop, restart, rollback.
 
 use clap::{Args, ValueEnum};
-use enginehouse_api::{Client, OnFailure, OperationKind, Params};
+use enginehouse_api::{Client, OnFailure, OperationKind, Params, WaveSize};
 use enginehouse_model::{FullName, OperationId};
 
 use super::order::{Order, OrderArgs};
@@ -88,6 +88,7 @@ The machine becomes what it was; its definition stays as it is, and shows as a p
 Examples:
   enginehouse rollback /web/vm1             to the config before the present one
   enginehouse rollback /web/vm1 --to 12     to the config that operation 12 left
+  enginehouse rollback /web --of 40         take back what operation 40 changed
   enginehouse plan /web/vm1 --rollback      what it would do")]
 pub struct RollbackArgs {
     /// A machine, or a folder
@@ -95,10 +96,37 @@ pub struct RollbackArgs {
     /// To the config that this operation left; the one before the present one if none is named
     #[arg(long, value_name = "NUMBER")]
     to: Option<OperationId>,
+    /// Take back what this operation changed, on all machines that nobody has changed since
+    #[arg(long, value_name = "NUMBER", conflicts_with = "to")]
+    of: Option<OperationId>,
+    #[command(flatten)]
+    waves: WaveArgs,
     #[command(flatten)]
     failure: FailureArgs,
     #[command(flatten)]
     order: OrderArgs,
+}
+
+/// How many machines of a folder are gone through at a time.
+#[derive(Debug, Default, Args)]
+pub struct WaveArgs {
+    /// Machines of each wave: numbers, shares of all, `rest`; a wave begins when the one before is
+    /// over
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    waves: Vec<WaveSize>,
+    /// So many machines may fail until nothing more is begun
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_failures: Option<u32>,
+}
+
+impl WaveArgs {
+    /// Adds them to the parameters of an order.
+    pub fn add_to(&self, params: &mut Params) {
+        if !self.waves.is_empty() {
+            params.waves = Some(self.waves.clone());
+        }
+        params.max_failures = self.max_failures;
+    }
 }
 
 /// What becomes of what was done when something fails.
@@ -128,10 +156,15 @@ impl FailureArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  enginehouse restart /web/vm1")]
+#[command(after_help = "\
+Examples:
+  enginehouse restart /web/vm1
+  enginehouse restart /web --waves 1,25%,rest    one machine, then a quarter, then the rest")]
 pub struct RestartArgs {
     /// A machine, or a folder
     path: FullName,
+    #[command(flatten)]
+    waves: WaveArgs,
     #[command(flatten)]
     shutdown: ShutdownArgs,
     #[command(flatten)]
@@ -221,7 +254,8 @@ pub async fn restart(
     args: RestartArgs,
     output: &Output,
 ) -> Result<(), CommandError> {
-    let params = args.shutdown.params()?;
+    let mut params = args.shutdown.params()?;
+    args.waves.add_to(&mut params);
     Order::new(OperationKind::Restart, args.path, params)
         .carry_out(client, &args.order, output)
         .await
@@ -232,11 +266,13 @@ pub async fn rollback(
     args: RollbackArgs,
     output: &Output,
 ) -> Result<(), CommandError> {
-    let params = Params {
+    let mut params = Params {
         to_operation: args.to,
+        of_operation: args.of,
         on_failure: args.failure.on_failure(),
         ..Params::default()
     };
+    args.waves.add_to(&mut params);
     Order::new(OperationKind::Rollback, args.path, params)
         .carry_out(client, &args.order, output)
         .await

@@ -4,9 +4,13 @@ use clap::Args;
 use enginehouse_api::{Client, OperationKind, Params, Plan, PlanRequest};
 use enginehouse_model::{FullName, OperationId};
 
+use super::machine::WaveArgs;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::style::{Painter, Style, clean};
+
+/// Machines of a wave that are named.
+const NAMED: usize = 4;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -25,6 +29,16 @@ pub struct PlanArgs {
     /// With --rollback: to the config that this operation left
     #[arg(long, requires = "rollback", value_name = "NUMBER")]
     to: Option<OperationId>,
+    /// With --rollback: take back what this operation changed
+    #[arg(
+        long,
+        requires = "rollback",
+        conflicts_with = "to",
+        value_name = "NUMBER"
+    )]
+    of: Option<OperationId>,
+    #[command(flatten)]
+    waves: WaveArgs,
 }
 
 /// Of which command; `deploy` if none is named.
@@ -70,22 +84,63 @@ impl KindArgs {
 }
 
 pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<(), CommandError> {
-    let params = Params {
+    let mut params = Params {
         keep_disks: args.keep_disks,
         to_operation: args.to,
+        of_operation: args.of,
         ..Params::default()
     };
-    let request = PlanRequest {
-        kind: args.kind.kind(),
-        path: args.path,
-        params,
-    };
+    args.waves.add_to(&mut params);
+    show_plan(client, args.kind.kind(), args.path, params, output).await
+}
+
+/// Makes a plan and shows it.
+///
+/// # Errors
+/// When there can be none.
+pub async fn show_plan(
+    client: &Client,
+    kind: OperationKind,
+    path: FullName,
+    params: Params,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let request = PlanRequest { kind, path, params };
     let plan = client.plan(&request).await?;
     output.answer(&plan, |paint| text(&plan, paint))
+}
+
+/// The waves, in the order in which they are begun.
+fn waves(plan: &Plan) -> String {
+    if plan.waves.len() < 2 {
+        return String::new();
+    }
+    let mut text = format!(
+        "in {} waves, and nothing more is begun after {}\n",
+        plan.waves.len(),
+        match plan.max_failures {
+            None | Some(1) => "a failure".to_owned(),
+            Some(failures) => format!("{failures} failures"),
+        }
+    );
+    for (at, machines) in plan.waves.iter().enumerate() {
+        let named: Vec<String> = machines
+            .iter()
+            .take(NAMED)
+            .map(ToString::to_string)
+            .collect();
+        let more = match machines.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        text.push_str(&format!("  {}  {}{more}\n", at + 1, named.join(", ")));
+    }
+    text
 }
 
 /// The plan's own text, and the id by which it is stored.
 fn text(plan: &Plan, paint: Painter) -> String {
     let id = paint.paint(Style::Faint, &format!("plan {}", plan.id));
-    format!("{}\n{id}\n", clean(plan.text.trim_end()))
+    let waves = waves(plan);
+    format!("{}\n{}{id}\n", clean(plan.text.trim_end()), clean(&waves))
 }

@@ -2,7 +2,8 @@
 //!
 //! - `fixture`: short names for what every test needs
 //! - `table`: which entry may follow which state, as a text to read
-//! - `behaviour`, `breaker`, `cancel`, `limits`, `order`, `restored`, `rollback`: one behaviour each
+//! - `behaviour`, `breaker`, `cancel`, `limits`, `order`, `restored`, `rollback`,
+//!   `waves`: one behaviour each
 //! - `provider`, `engine`, `shell`: a provider, its engine and a host in virtual time, with faults
 //!   and crashes
 //! - `simulation`: what holds whatever happens
@@ -23,3 +24,4 @@ mod rollback;
 mod shell;
 mod simulation;
 mod table;
+mod waves;

@@ -1,6 +1,8 @@
 //! Orders that work on machines: one descriptor, or all that they can be about below a folder.
 
-use enginehouse_api::{ErrorCode, Operation, OperationKind, OperationRequest, Problem};
+use enginehouse_api::{
+    ErrorCode, Operation, OperationKind, OperationRequest, Params, PlanRequest, Problem,
+};
 use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{After, OnFailure, Spec};
 
@@ -10,31 +12,44 @@ use crate::orders::dependencies::place;
 use crate::orders::limits::limits_of;
 use crate::orders::projected::{check_overtaking, check_projected};
 use crate::orders::superseding::supersede;
+use crate::orders::undoing::Undoes;
+use crate::orders::waves::{may_go_in_waves, waves_of, with_waves};
 use crate::orders::{Order, check_revision, check_settings, find, spec};
+
+/// What is ordered.
+pub(super) struct Wanted<'w> {
+    pub request: &'w OperationRequest,
+    /// Of a rollback of what an operation did: what that was.
+    pub undone: Option<&'w Undoes>,
+    pub if_match: Option<u64>,
+}
 
 /// Puts the order into the queue, for a folder as a whole with its parts.
 pub(super) fn queue(
     house: &House,
     state: &mut State,
     staged: &mut Staged,
-    request: &OperationRequest,
+    wanted: &Wanted<'_>,
     who: &str,
-    if_match: Option<u64>,
     now: Timestamp,
 ) -> Result<Operation, Problem> {
+    let request = wanted.request;
     let node = find(state, &request.path)?;
-    if let Some(expected) = if_match {
+    if let Some(expected) = wanted.if_match {
         check_revision(state, node, &request.path, expected)?;
     }
-    let order = Order {
+    let mut order = Order {
         kind: request.kind,
         node,
         path: request.path.clone(),
         params: request.params.clone(),
     };
     let is_folder = state.tree.node(node).is_ok_and(|node| node.is_folder());
+    order.params = with_waves(&order, is_folder)?;
     let overtakes = order.kind == OperationKind::Stop && order.params.force;
-    let targets = if is_folder {
+    let targets = if let Some(undoes) = wanted.undone {
+        undone_targets(state, &order, undoes)?
+    } else if is_folder {
         if order.changes_definition() {
             return Err(Problem::new(
                 ErrorCode::BadRequest,
@@ -79,17 +94,16 @@ pub(super) fn queue(
     let placed = place(state, order.kind, targets)?;
     let whole = on_failure(state, node, &order)?;
     // What is taken back is taken back by a part of the same operation.
-    let has_parts = is_folder || whole == OnFailure::Rollback;
+    let has_parts = is_folder || whole == OnFailure::Rollback || wanted.undone.is_some();
     let parent = has_parts.then(|| state.number());
+    let waves = waves_of(&order.params, placed.len());
+    let goes_in_waves = order.params.waves.is_some();
     let mut parts: Vec<Spec> = Vec::with_capacity(placed.len());
-    for target in placed {
-        let part = Order {
-            node: target.node,
-            path: target.path,
-            ..order.clone()
-        };
+    for (target, wave) in placed.into_iter().zip(waves) {
+        let part = part_of(&order, target.node, target.path, wanted.undone);
         let (params, supersedes) = match part.kind {
-            OperationKind::Reconfigure => supersede(state, &part, who)?,
+            // One of a later wave may never begin, and would take what it has made needless with it.
+            OperationKind::Reconfigure if !goes_in_waves => supersede(state, &part, who)?,
             _ => (part.params.clone(), Vec::new()),
         };
         let part = Order { params, ..part };
@@ -101,6 +115,10 @@ pub(super) fn queue(
                 number,
                 however_it_ends: false,
             })
+            .chain(parent.filter(|_| wave > 0).map(|number| After {
+                number,
+                however_it_ends: true,
+            }))
             .collect();
         let on_failure = on_failure(state, part.node, &part)?;
         let number = state.number();
@@ -111,6 +129,7 @@ pub(super) fn queue(
             supersedes,
             overtakes,
             on_failure,
+            wave,
             ..spec(number, &part, who, now, hypervisor)
         });
     }
@@ -120,6 +139,7 @@ pub(super) fn queue(
             let mut all = vec![Spec {
                 children: parts.iter().map(|part| part.number).collect(),
                 on_failure: whole,
+                stop_after: order.params.max_failures,
                 ..spec(parent, &order, who, now, None)
             }];
             all.append(&mut parts);
@@ -129,6 +149,98 @@ pub(super) fn queue(
     let first = specs.first().map_or(OperationId(0), |spec| spec.number);
     staged.output = state.queue.submit(specs, now);
     crate::view::of_number(state, first)
+}
+
+/// The waves in which an order would go.
+#[derive(Debug, Default)]
+pub(crate) struct Waves {
+    /// The machines of each; none: it does not go in waves.
+    pub machines: Vec<Vec<FullName>>,
+    pub max_failures: Option<u32>,
+}
+
+/// In which waves the order would go through a folder, were it given now.
+///
+/// # Errors
+/// When it would be refused for its waves, or for what the machines depend on.
+pub(crate) fn in_waves(
+    state: &State,
+    node: NodeUid,
+    request: &PlanRequest,
+) -> Result<Waves, Problem> {
+    let mut order = Order {
+        kind: request.kind,
+        node,
+        path: request.path.clone(),
+        params: request.params.clone(),
+    };
+    if !may_go_in_waves(order.kind) {
+        return Ok(Waves::default());
+    }
+    let is_folder = state.tree.node(node).is_ok_and(|node| node.is_folder());
+    order.params = with_waves(&order, is_folder)?;
+    // Where nothing can be done, the plan itself says why.
+    let (true, Ok(targets)) = (
+        order.params.waves.is_some(),
+        folder_targets(state, &order, false),
+    ) else {
+        return Ok(Waves::default());
+    };
+    let placed = place(state, order.kind, targets)?;
+    let waves = waves_of(&order.params, placed.len());
+    let mut machines: Vec<Vec<FullName>> = Vec::new();
+    for (target, wave) in placed.into_iter().zip(waves) {
+        match machines.get_mut(wave as usize) {
+            Some(machines) => machines.push(target.path),
+            None => machines.push(vec![target.path]),
+        }
+    }
+    Ok(Waves {
+        machines,
+        max_failures: order.params.max_failures,
+    })
+}
+
+/// The order for one machine of many.
+pub(crate) fn part_of(
+    order: &Order,
+    node: NodeUid,
+    path: FullName,
+    undoes: Option<&Undoes>,
+) -> Order {
+    let undo = undoes.and_then(|undoes| undoes.get(&node)).copied();
+    Order {
+        kind: match undo {
+            Some(_) => OperationKind::Undo,
+            None => order.kind,
+        },
+        node,
+        path,
+        params: Params {
+            undo,
+            of_operation: None,
+            waves: None,
+            max_failures: None,
+            ..order.params.clone()
+        },
+    }
+}
+
+/// The machines on which something is taken back, in the order of their names.
+fn undone_targets(
+    state: &State,
+    order: &Order,
+    undoes: &Undoes,
+) -> Result<Vec<(NodeUid, FullName)>, Problem> {
+    let mut targets = Vec::new();
+    for node in undoes.keys() {
+        let name = state.tree.full_name(*node);
+        let name = name.map_err(|error| crate::problem::of_lookup(&error))?;
+        check_projected(state, *node, order.kind)?;
+        targets.push((*node, name.clone()));
+    }
+    targets.sort_by(|(_, one), (_, other)| one.cmp(other));
+    Ok(targets)
 }
 
 fn check_possible(

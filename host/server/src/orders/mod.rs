@@ -16,6 +16,8 @@ mod projected;
 mod settings;
 mod superseding;
 mod tree;
+mod undoing;
+mod waves;
 
 use enginehouse_api::{
     ErrorCode, Operation, OperationKind, OperationRequest, OperationState, Params, Problem,
@@ -33,9 +35,12 @@ pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
-pub(crate) use machine::slot_of;
+pub(crate) use machine::{in_waves, part_of, slot_of};
 pub(crate) use projected::check_order_of_lane;
 pub(crate) use settings::{check_settings, check_settings_now};
+pub(crate) use undoing::done_by;
+pub(crate) use waves::waves_of;
+
 pub(crate) use tree::{apply_to_tree, look_at, preview, without_literals};
 
 /// Changes of single keys that one order may have. They are made while everybody else waits.
@@ -135,6 +140,14 @@ pub(crate) async fn accept(
     check_params(&request)?;
     let (house, who) = (caller.house(), caller.who());
     let key = key.as_ref();
+    let undone = match request.params.of_operation {
+        Some(of) => {
+            // Before anything is said of what that operation did.
+            check_order(caller, &mut house.state.lock(), &request)?;
+            Some(undoing::done_by(house, &request.path, of).await?)
+        }
+        None => None,
+    };
     house
         .transact(|state, staged, now| {
             if let Some(before) = state.taken_before(key, now, house.config.keep.keys)? {
@@ -144,7 +157,12 @@ pub(crate) async fn accept(
             // Before anything is stored: nothing below may see a password.
             let request = crate::secrets::seal_order(state, staged, &request, who, now)?;
             let operation = if request.kind.works_on_machine() {
-                machine::queue(house, state, staged, &request, who, if_match, now)
+                let wanted = machine::Wanted {
+                    request: &request,
+                    undone: undone.as_ref(),
+                    if_match,
+                };
+                machine::queue(house, state, staged, &wanted, who, now)
             } else {
                 tree::order(state, staged, &request, who, if_match, now)
             }?;
@@ -198,6 +216,15 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         kind,
         OperationKind::Deploy | OperationKind::Reconfigure | OperationKind::Rollback
     );
+    if params.to_operation.is_some() && params.of_operation.is_some() {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            "`to_operation` and `of_operation` say different things",
+        )
+        .with_hint(
+            "`to_operation`: what that operation left; `of_operation`: what was before it",
+        ));
+    }
     let undeploys = kind == OperationKind::Undeploy;
     let moves = kind == OperationKind::Move;
     if params.changes.len() > CHANGES_MAX {
@@ -236,6 +263,21 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             kind == OperationKind::Rollback,
         ),
         (
+            "of_operation",
+            params.of_operation.is_some(),
+            kind == OperationKind::Rollback,
+        ),
+        (
+            "waves",
+            params.waves.is_some(),
+            waves::may_go_in_waves(kind),
+        ),
+        (
+            "max_failures",
+            params.max_failures.is_some(),
+            waves::may_go_in_waves(kind),
+        ),
+        (
             "shutdown_timeout_s",
             params.shutdown_timeout_s.is_some(),
             stops,
@@ -249,6 +291,14 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Whether what an operation of this kind did can be taken back on its own.
+fn kind_is_undone(kind: OperationKind) -> bool {
+    matches!(
+        kind,
+        OperationKind::Reconfigure | OperationKind::Rollback | OperationKind::Undo
+    )
 }
 
 pub(crate) fn spec(

@@ -6,7 +6,7 @@ use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
-use crate::orders::{Order, check_settings, intent};
+use crate::orders::{Order, check_settings, done_by, in_waves, intent, part_of};
 use crate::rest::answer::{Answer, Body, InPath};
 
 /// Version of a stored plan.
@@ -31,9 +31,10 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
         .into());
     }
     let wanted = intent(request.kind, &request.params);
-    let nodes = {
+    let (nodes, waves) = {
         let state = house.state.lock();
         let uid = caller.find(&state, &request.path)?;
+        let waves = in_waves(&state, uid, &request)?;
         let nodes: Vec<NodeUid> = state
             .tree
             .descriptors(uid)
@@ -48,22 +49,34 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
             .collect();
         check_settings(&state, &request.path, &nodes, wanted)
             .map_err(|errors| crate::problem::of_settings(&errors))?;
-        nodes
+        (nodes, waves)
     };
     let plan = if request.kind == OperationKind::Rollback {
-        let order = |node| Order {
+        let whole = |node| Order {
             kind: request.kind,
             node,
             path: request.path.clone(),
             params: request.params.clone(),
         };
-        crate::work::plan_rollback(house, &nodes, order).await
+        match request.params.of_operation {
+            Some(of) => {
+                let undoes = done_by(house, &request.path, of).await?;
+                let nodes: Vec<NodeUid> = undoes.keys().copied().collect();
+                let order = |node| part_of(&whole(node), node, request.path.clone(), Some(&undoes));
+                crate::work::plan_rollback(house, &nodes, order).await
+            }
+            None => crate::work::plan_rollback(house, &nodes, whole).await,
+        }
     } else {
         crate::work::plan_nodes(house, &nodes, wanted).await
     };
     let plan = plan.map_err(|problem| crate::problem::of_engine(&problem))?;
     let now = house.now();
-    let view = view(&request, &plan, now);
+    let view = Plan {
+        max_failures: waves.max_failures,
+        waves: waves.machines,
+        ..view(&request, &plan, now)
+    };
     house
         .transact(|_, staged, now| {
             let document = Document::of(PLAN_VERSION, &view)
@@ -113,5 +126,7 @@ fn view(request: &PlanRequest, plan: &enginehouse_reconcile::Plan, now: Timestam
         text,
         machines,
         counts,
+        waves: Vec::new(),
+        max_failures: None,
     }
 }

@@ -78,7 +78,7 @@ pub(crate) async fn roll_back(house: &Arc<House>, generation: u64, parent: Opera
 }
 
 /// Whether anything may be different because of it.
-fn did_something(part: &View) -> bool {
+pub(crate) fn did_something(part: &View) -> bool {
     let made = part
         .result
         .as_ref()

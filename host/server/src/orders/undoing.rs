@@ -1,0 +1,152 @@
+//! `rollback --of N`: what an operation changed is taken back, on the machines that nobody has changed
+//! since.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use enginehouse_api::{ErrorCode, Operation, Problem, Undo};
+use enginehouse_model::{FullName, NodeUid, OperationId};
+
+use crate::history::Entry;
+use crate::house::House;
+use crate::orders::{find, kind_is_undone};
+use crate::work::did_something;
+
+/// Rows of a history that are read at a time.
+const PAGE: u32 = 100;
+/// Machines that an error names.
+const NAMED: usize = 5;
+
+/// What is to be taken back, machine by machine.
+pub(crate) type Undoes = BTreeMap<NodeUid, Undo>;
+
+/// What operation `of` did at and below `path`.
+///
+/// # Errors
+/// When it is not known, has not ended, did nothing, or is none that can be taken back; when a machine was
+/// changed since.
+pub(crate) async fn done_by(
+    house: &Arc<House>,
+    path: &FullName,
+    of: OperationId,
+) -> Result<Undoes, Problem> {
+    let below: BTreeSet<NodeUid> = {
+        let state = house.state.lock();
+        let root = find(&state, path)?;
+        let below = state.tree.descriptors(root);
+        let below = below.map_err(|error| crate::problem::of_lookup(&error))?;
+        below.map(|node| node.uid).collect()
+    };
+    let whole = read(house, of).await?;
+    if !kind_is_undone(whole.kind) {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            format!(
+                "operation {of} is a `{}`: only what reconfigures machines is taken back",
+                whole.kind
+            ),
+        )
+        .with_hint("`undeploy` destroys what `deploy` made; `history` shows what a machine was"));
+    }
+    let mut parts = Vec::new();
+    match whole.children.as_slice() {
+        [] => parts.push(whole),
+        children => {
+            for child in children {
+                parts.push(read(house, child.number).await?);
+            }
+        }
+    }
+    let mut done = Undoes::new();
+    let mut changed = Vec::new();
+    for part in parts.iter().filter(|part| did_something(part)) {
+        let Some(node) = part.node.filter(|node| below.contains(node)) else {
+            continue;
+        };
+        if let Some(since) = changed_since(house, node, part.number).await? {
+            changed.push(format!("{} by operation {since}", part.path));
+        }
+        let undo = Undo {
+            of: part.number,
+            destroy: false,
+        };
+        done.insert(node, undo);
+    }
+    if !changed.is_empty() {
+        let more = changed.len().saturating_sub(NAMED);
+        changed.truncate(NAMED);
+        let mut named = changed.join(", ");
+        if more > 0 {
+            named.push_str(&format!(" and {more} more"));
+        }
+        return Err(Problem::new(
+            ErrorCode::Conflict,
+            format!("what operation {of} did was changed since: {named}"),
+        )
+        .with_hint(
+            "take that back first, or bring each machine back with `rollback NODE --to NUMBER`",
+        ));
+    }
+    if done.is_empty() {
+        return Err(Problem::new(
+            ErrorCode::WrongState,
+            format!("operation {of} changed no machine at or below {path}: there is nothing to take back"),
+        )
+        .with_hint(format!("`enginehouse ops show {of}` says what it did")));
+    }
+    Ok(done)
+}
+
+async fn read(house: &Arc<House>, number: OperationId) -> Result<Operation, Problem> {
+    if house.state.lock().queue.get(number).is_some() {
+        return Err(Problem::new(
+            ErrorCode::WrongState,
+            format!("operation {number} has not ended"),
+        )
+        .with_hint(format!("wait for it, or `enginehouse ops cancel {number}`")));
+    }
+    let stored = house.store.operation(number).await;
+    let stored = stored.map_err(|error| unreadable(&error))?;
+    let Some(stored) = stored else {
+        return Err(Problem::new(
+            ErrorCode::NotFound,
+            format!("there is no operation {number}, or it is not kept any more"),
+        )
+        .with_hint("`enginehouse ops list` shows those that are"));
+    };
+    stored.document.read().map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &dyn std::error::Error) -> Problem {
+    Problem::new(ErrorCode::Internal, crate::problem::with_sources(error))
+}
+
+/// The operation that changed a machine after `number` did.
+async fn changed_since(
+    house: &Arc<House>,
+    node: NodeUid,
+    number: OperationId,
+) -> Result<Option<OperationId>, Problem> {
+    let mut before = None;
+    loop {
+        let rows = house.store.history(node.to_string(), before, PAGE).await;
+        let rows = rows.map_err(|error| unreadable(&error))?;
+        let is_last = rows.len() < PAGE as usize;
+        for row in rows {
+            before = Some(row.seq);
+            let entry: Entry = row
+                .row
+                .document
+                .read()
+                .map_err(|error| unreadable(&error))?;
+            match row.row.operation {
+                Some(by) if by > number && entry.deployed.is_some() => return Ok(Some(by)),
+                Some(by) if by <= number => return Ok(None),
+                Some(_) | None => {}
+            }
+        }
+        if is_last {
+            return Ok(None);
+        }
+    }
+}
