@@ -12,11 +12,11 @@ use serde::Serialize;
 use crate::{
     Access, Backup, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
     ExecutedFilter, ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage,
-    HypervisorList, ImportAnswer, ImportRequest, Info, LogPage, MoveRequest, Node, Operation,
-    OperationFilter, OperationKind, OperationPage, OperationRequest, OperationState,
-    OperationStream, Plan, PlanId, PlanRequest, Preview, Problem, RequestPage, ResolveAs,
-    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
-    TokenRequest, TreeNode, WhoAmI, routes,
+    HypervisorList, ImportAnswer, ImportRequest, Info, LogPage, MachinePage, MoveRequest, Node,
+    Operation, OperationFilter, OperationKind, OperationPage, OperationRequest, OperationState,
+    OperationStream, Plan, PlanId, PlanRequest, Preview, Problem, RefreshRequest, RefreshResults,
+    RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList,
+    SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -28,6 +28,9 @@ const ANSWER: Duration = Duration::from_secs(120);
 
 /// The same for an export or import of a large tree.
 const IMPORT: Duration = Duration::from_secs(600);
+
+/// The same for a look at hypervisors: every machine of a large one takes hours where it is slow.
+const REFRESH: Duration = Duration::from_secs(6 * 3600);
 
 /// The same for a backup, all of it.
 const BACKUP: Duration = Duration::from_secs(3600);
@@ -340,6 +343,26 @@ impl Client {
     /// Asks the hypervisors how they are.
     pub async fn check(&self, request: &CheckRequest) -> Result<CheckResults, ClientError> {
         self.post(routes::HYPERVISORS_CHECK, request).await
+    }
+
+    /// Looks at the machines of hypervisors now; answers when all is seen, however long that takes.
+    pub async fn refresh(&self, request: &RefreshRequest) -> Result<RefreshResults, ClientError> {
+        let post = self.request(Method::POST, routes::HYPERVISORS_REFRESH, REFRESH)?;
+        self.send(post.json(request)).await
+    }
+
+    /// A page of the machines of the hypervisor that is called `name` at `path`.
+    pub async fn machines(
+        &self,
+        name: &str,
+        path: &FullName,
+        after: Option<&str>,
+        limit: Option<u32>,
+    ) -> Result<MachinePage, ClientError> {
+        let mut query = vec![("name", name.to_owned()), ("path", path.to_string())];
+        query.extend(after.map(|after| ("after", after.to_owned())));
+        query.extend(limit.map(|limit| ("limit", limit.to_string())));
+        self.get(routes::HYPERVISORS_MACHINES, &query).await
     }
 
     /// Who the token stands for, and what it may do.

@@ -4,7 +4,7 @@ use enginehouse_model::documents::Health;
 use enginehouse_model::{FullName, HypervisorUid, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::OperationError;
+use crate::{InventoryState, OperationError};
 
 /// Answer of `GET /v1/hypervisors`: by the node that defines them, then by name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub struct Hypervisor {
     pub machines: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check: Option<HypervisorCheck>,
+    /// What is known of its machines.
+    #[serde(default)]
+    pub inventory: InventoryState,
 }
 
 /// Body of `POST /v1/hypervisors/check`: those defined at or below `path`.

@@ -19,6 +19,7 @@ mod grants;
 mod history;
 mod hypervisors;
 mod info;
+mod inventory;
 mod node;
 mod operation;
 mod order;
@@ -49,6 +50,10 @@ pub use history::{
 };
 pub use hypervisors::{CheckRequest, CheckResults, Hypervisor, HypervisorCheck, HypervisorList};
 pub use info::{Healthz, Info};
+pub use inventory::{
+    FoundMachine, HypervisorRefresh, InventoryState, MachinePage, Reading, RefreshRequest,
+    RefreshResults, Whose,
+};
 pub use node::{
     ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia, Status,
     TreeNode,

@@ -36,6 +36,9 @@ pub struct PlanRequest {
     pub path: FullName,
     #[serde(default)]
     pub params: Params,
+    /// Read each machine now, and do not rest on what was seen before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refresh: bool,
 }
 
 fn deploy() -> OperationKind {
@@ -79,6 +82,9 @@ pub struct PlanMachine {
     pub hypervisor: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
+    /// When it was read in full, where the plan rests on what was seen before it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Timestamp>,
     /// In the order they are carried out; empty: nothing to do.
     pub actions: Vec<PlanAction>,
     /// Why nothing can be done: `disks only grow`.

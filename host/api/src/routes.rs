@@ -29,6 +29,8 @@
 //! | `GET /v1/engines/{name}` | | | [`Engine`](crate::Engine) |
 //! | `GET /v1/hypervisors` | `path` | | [`HypervisorList`](crate::HypervisorList) |
 //! | `POST /v1/hypervisors/check` | | [`CheckRequest`](crate::CheckRequest) | [`CheckResults`](crate::CheckResults) |
+//! | `POST /v1/hypervisors/refresh` | | [`RefreshRequest`](crate::RefreshRequest) | [`RefreshResults`](crate::RefreshResults), when all is seen |
+//! | `GET /v1/hypervisors/machines` | `name`, `path`, `after`, `limit` | | [`MachinePage`](crate::MachinePage) |
 //! | `GET /v1/whoami` | | | [`WhoAmI`](crate::WhoAmI) |
 //! | `GET /v1/grants` | `path` | | [`GrantList`](crate::GrantList) |
 //! | `GET /v1/tokens` | | | [`TokenList`](crate::TokenList) |
@@ -71,6 +73,8 @@ pub const ENGINES: &str = "/v1/engines";
 pub const ENGINE: &str = "/v1/engines/{name}";
 pub const HYPERVISORS: &str = "/v1/hypervisors";
 pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";
+pub const HYPERVISORS_REFRESH: &str = "/v1/hypervisors/refresh";
+pub const HYPERVISORS_MACHINES: &str = "/v1/hypervisors/machines";
 pub const WHOAMI: &str = "/v1/whoami";
 pub const GRANTS: &str = "/v1/grants";
 pub const TOKENS: &str = "/v1/tokens";

@@ -42,6 +42,8 @@ pub async fn confirmed(
         kind,
         path: path.clone(),
         params: params.clone(),
+        // What is agreed to is what is there.
+        refresh: true,
     };
     let plan = client.plan(&request).await?;
     if !plan.counts.destroys() {

@@ -34,6 +34,19 @@ impl Queue {
         }
     }
 
+    /// Told by who asked a hypervisor something that belongs to no operation: it counts as if one had.
+    pub fn contact(
+        &mut self,
+        hypervisor: HypervisorUid,
+        contact: Result<(), &Problem>,
+        now: Timestamp,
+    ) -> Output {
+        let mut output = Output::default();
+        self.note_contact(hypervisor, contact, now, &mut output);
+        output.append(self.schedule(now));
+        output
+    }
+
     /// Takes a hypervisor for lost until a probe, which is due at once, says otherwise.
     pub fn suspect(&mut self, hypervisor: HypervisorUid, problem: &Problem, now: Timestamp) {
         if self.breakers.lost(hypervisor).is_none() {

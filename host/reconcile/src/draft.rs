@@ -46,6 +46,7 @@ impl<'a> Draft<'a> {
                 refused: Vec::new(),
                 notes: Vec::new(),
                 nothing_because: None,
+                observed_at: None,
             },
         }
     }

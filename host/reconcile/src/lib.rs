@@ -23,6 +23,7 @@ mod disks;
 mod draft;
 mod execution;
 mod field;
+pub mod inventory;
 mod nics;
 mod ownership;
 mod plan;

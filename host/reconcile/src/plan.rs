@@ -3,7 +3,7 @@
 use std::fmt;
 
 use enginehouse_model::documents::ActionRequest;
-use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid};
+use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// How heavy an action is. The order is from light to heavy.
@@ -89,6 +89,9 @@ pub struct MachinePlan {
     /// The provider's id, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
+    /// When the machine was read in full, where the plan rests on what was seen before it was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Timestamp>,
     /// In the order of execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<PlannedAction>,

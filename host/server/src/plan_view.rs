@@ -26,6 +26,7 @@ fn machine(machine: &MachinePlan) -> PlanMachine {
         path: machine.name.clone(),
         hypervisor: Some(machine.hypervisor_name.clone()),
         machine_id: machine.machine_id.clone(),
+        observed_at: machine.observed_at,
         actions: machine.actions.iter().map(action).collect(),
         refused: machine
             .refused

@@ -229,13 +229,14 @@ impl Server {
         let timer = tokio::spawn(crate::work::run_timer(Arc::clone(&house)));
         let retention = tokio::spawn(crate::retention::run(Arc::clone(&house)));
         let memory = tokio::spawn(crate::memory::run(Arc::clone(&house)));
+        let inventory = tokio::spawn(crate::inventory::run(Arc::clone(&house)));
         let pulse = tokio::spawn(crate::events::run(Arc::clone(&house)));
         Ok(Running {
             house,
             url,
             token: token.as_str().to_owned(),
             address_file,
-            tasks: vec![serving, timer, retention, memory, pulse],
+            tasks: vec![serving, timer, retention, memory, inventory, pulse],
         })
     }
 }

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::entries::wrong_name;
 use crate::guest::{optional, put};
 use crate::leaf::Filled;
+use crate::observing::Observing;
 use crate::problem::{ProblemKind, Reader, found};
 use crate::schema::{Schemas, described, entries, object as object_of, or_null};
 use crate::secret::{Secret, Secrets, Visit, without_secrets};
@@ -32,6 +33,7 @@ pub struct HypervisorEntry {
     pub endpoints: IndexMap<String, Address>,
     pub tls: Tls,
     pub limits: Limits,
+    pub observe: Observing,
     /// The engine's own settings of a connection, checked against its schema by the host.
     pub settings: Map<String, Value>,
 }
@@ -80,7 +82,7 @@ pub struct Limits {
     pub shutdown_timeout_s: Option<u32>,
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "type",
     "host",
     "user",
@@ -89,6 +91,7 @@ const KEYS: [&str; 9] = [
     "endpoints",
     "tls",
     "limits",
+    "observe",
     "settings",
 ];
 /// Other spellings, after the keys they stand for.
@@ -145,6 +148,7 @@ impl HypervisorEntry {
             endpoints: object(members, "endpoints", at, read_endpoints).unwrap_or_default(),
             tls,
             limits: object(members, "limits", at, Limits::read).unwrap_or_default(),
+            observe: object(members, "observe", at, Observing::read).unwrap_or_default(),
             settings: object(members, "settings", at, |settings, _| settings.clone())
                 .unwrap_or_default(),
         })
@@ -203,6 +207,13 @@ impl HypervisorEntry {
             ),
         );
         put(
+            "observe",
+            described(
+                "How often it is looked at where nobody asks. Unset: as the host does.",
+                or_null(Observing::schema(schemas)),
+            ),
+        );
+        put(
             "settings",
             described(
                 "The engine's own settings of a connection, by its schema.",
@@ -231,6 +242,7 @@ impl HypervisorEntry {
         }
         put_object(&mut members, "tls", self.tls.json());
         put_object(&mut members, "limits", self.limits.json());
+        put_object(&mut members, "observe", self.observe.json());
         let settings = match secrets {
             Secrets::Shown => Value::Object(self.settings.clone()),
             Secrets::Hidden => without_secrets(&Value::Object(self.settings.clone())),

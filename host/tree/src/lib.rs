@@ -48,6 +48,7 @@ mod leaf;
 mod nearest;
 mod nesting;
 mod node;
+mod observing;
 mod origin;
 mod preview;
 mod problem;
@@ -82,6 +83,7 @@ pub use leaf::{Filled, Gateway, Json, Mac, NicAddresses, Size, Text, Texts, Vlan
 pub use nearest::nearest;
 pub use nesting::{DEFINITION_DEPTH_MAX, LEVELS_MAX};
 pub use node::{DescriptorBody, LastOperation, Node, NodeKind};
+pub use observing::{Observing, Seconds};
 pub use origin::{Origin, Traced, Via};
 pub use preview::{Counts, Differences, NodeDifference, Preview, RightsChange, Touched};
 pub use problem::{DefinitionErrors, Problem, ProblemKind, found, found_secret};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use enginehouse_api::{Change, Client, OperationKind, Params};
+use enginehouse_api::{Change, Client, OperationKind, Params, PlanRequest};
 use enginehouse_model::FullName;
 
 use super::machine::{FailureArgs, WaveArgs};
@@ -203,14 +203,13 @@ pub async fn reconfigure(
         let mut params = args.changes.params()?;
         if params.is_empty() {
             args.waves.add_to(&mut params);
-            return show_plan(
-                client,
-                OperationKind::Reconfigure,
-                args.path,
+            let request = PlanRequest {
+                kind: OperationKind::Reconfigure,
+                path: args.path,
                 params,
-                output,
-            )
-            .await;
+                refresh: false,
+            };
+            return show_plan(client, request, output).await;
         }
         let order = Order::new(OperationKind::Reconfigure, args.path, params);
         return order.preview(client, SHOWN, output).await;

@@ -8,6 +8,7 @@ use super::machine::WaveArgs;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::style::{Painter, Style, clean};
+use crate::time::span;
 
 /// Machines of a wave that are named.
 const NAMED: usize = 4;
@@ -39,6 +40,9 @@ pub struct PlanArgs {
     of: Option<OperationId>,
     #[command(flatten)]
     waves: WaveArgs,
+    /// Read each machine now, instead of resting on what was seen within the last day
+    #[arg(long)]
+    refresh: bool,
 }
 
 /// Of which command; `deploy` if none is named.
@@ -91,7 +95,13 @@ pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<()
         ..Params::default()
     };
     args.waves.add_to(&mut params);
-    show_plan(client, args.kind.kind(), args.path, params, output).await
+    let request = PlanRequest {
+        kind: args.kind.kind(),
+        path: args.path,
+        params,
+        refresh: args.refresh,
+    };
+    show_plan(client, request, output).await
 }
 
 /// Makes a plan and shows it.
@@ -100,12 +110,9 @@ pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<()
 /// When there can be none.
 pub async fn show_plan(
     client: &Client,
-    kind: OperationKind,
-    path: FullName,
-    params: Params,
+    request: PlanRequest,
     output: &Output,
 ) -> Result<(), CommandError> {
-    let request = PlanRequest { kind, path, params };
     let plan = client.plan(&request).await?;
     output.answer(&plan, |paint| text(&plan, paint))
 }
@@ -142,5 +149,25 @@ fn waves(plan: &Plan) -> String {
 fn text(plan: &Plan, paint: Painter) -> String {
     let id = paint.paint(Style::Faint, &format!("plan {}", plan.id));
     let waves = waves(plan);
-    format!("{}\n{}{id}\n", clean(plan.text.trim_end()), clean(&waves))
+    let kept = plan
+        .machines
+        .iter()
+        .filter_map(|machine| machine.observed_at);
+    let age = match (kept.clone().count(), kept.min()) {
+        (machines, Some(oldest)) => {
+            let ago = span(plan.made_at.since(oldest));
+            let said = format!(
+                "{machines} of {} machines were read before, up to {ago} ago",
+                plan.machines.len()
+            );
+            let hint = paint.paint(Style::Warning, "hint:");
+            format!("{said}\n{hint} `--refresh` reads each of them now\n")
+        }
+        (_, None) => String::new(),
+    };
+    format!(
+        "{}\n{}{age}{id}\n",
+        clean(plan.text.trim_end()),
+        clean(&waves)
+    )
 }

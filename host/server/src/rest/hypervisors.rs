@@ -66,6 +66,7 @@ pub(crate) async fn list(
                     Vec::new()
                 },
                 machines: machines as u64,
+                inventory: crate::rest::inventory::state_of(caller.house(), hypervisor.uid),
                 last_check: state.providers.get(&hypervisor.uid).map(|provider| {
                     view(&hypervisor.name, hypervisor.origin.full_name(), provider)
                 }),
@@ -76,7 +77,7 @@ pub(crate) async fn list(
 }
 
 /// The folders that lead to what the caller may read, when it may ask about this one.
-fn on_the_way(
+pub(crate) fn on_the_way(
     caller: &Caller,
     state: &State,
     path: &FullName,
@@ -92,13 +93,18 @@ fn on_the_way(
 }
 
 /// Whether an entry is defined where the caller may read, or is inherited by what it may read.
-fn shows(caller: &Caller, state: &State, ways: &HashSet<NodeUid>, defined_at: &FullName) -> bool {
+pub(crate) fn shows(
+    caller: &Caller,
+    state: &State,
+    ways: &HashSet<NodeUid>,
+    defined_at: &FullName,
+) -> bool {
     let node = state.tree.find(defined_at);
     node.is_ok_and(|node| ways.contains(&node) || caller.may(state, node, Permission::Read))
 }
 
 /// Entries at or below a path, and those above that it inherits.
-fn concerns(defined_at: &FullName, path: &FullName) -> bool {
+pub(crate) fn concerns(defined_at: &FullName, path: &FullName) -> bool {
     defined_at.is_within(path) || path.is_within(defined_at)
 }
 
@@ -113,43 +119,52 @@ fn view(name: &str, defined_at: &FullName, provider: &Provider) -> HypervisorChe
     }
 }
 
+/// Those that hold for a path, of this name or all, each with the node that defines it.
+///
+/// # Errors
+/// `not-found` when there is none of that name.
+pub(crate) fn named(
+    state: &State,
+    path: &FullName,
+    name: Option<&str>,
+) -> Result<Vec<(Place, FullName)>, Problem> {
+    let mut all = state.tree.hypervisors();
+    all.retain(|hypervisor| concerns(hypervisor.origin.full_name(), path));
+    let wanted = all
+        .iter()
+        .filter(|hypervisor| name.is_none_or(|name| name == hypervisor.name));
+    let places: Vec<_> = wanted
+        .map(|hypervisor| (Place::of(hypervisor), hypervisor.origin.full_name().clone()))
+        .collect();
+    match name {
+        Some(name) if places.is_empty() => {
+            let known = all.iter().map(|one| one.name.as_str()).collect();
+            Err(no_such(name, path, known))
+        }
+        Some(_) | None => Ok(places),
+    }
+}
+
+pub(crate) fn no_such(name: &str, path: &FullName, known: Vec<&str>) -> Problem {
+    let problem = Problem::new(
+        ErrorCode::NotFound,
+        format!("there is no hypervisor `{name}` at {path}"),
+    );
+    problem.with_hint(match known.as_slice() {
+        [] => "define one under `hypervisors` of a folder".to_owned(),
+        names => format!("there are: {}", names.join(", ")),
+    })
+}
+
 pub(crate) async fn check(
     caller: Caller,
     Body(request): Body<CheckRequest>,
 ) -> Answer<Json<CheckResults>> {
-    let places: Vec<(Place, FullName)> = {
+    let places = {
         let state = caller.house().state.lock();
         let node = caller.find(&state, &request.path)?;
         caller.must(&state, node, Permission::Operate)?;
-        let all: Vec<_> = state.tree.hypervisors();
-        let known: Vec<String> = all
-            .iter()
-            .filter(|hypervisor| concerns(hypervisor.origin.full_name(), &request.path))
-            .map(|hypervisor| hypervisor.name.clone())
-            .collect();
-        let places: Vec<_> = all
-            .into_iter()
-            .filter(|hypervisor| concerns(hypervisor.origin.full_name(), &request.path))
-            .filter(|hypervisor| {
-                request
-                    .name
-                    .as_ref()
-                    .is_none_or(|name| *name == hypervisor.name)
-            })
-            .map(|hypervisor| (Place::of(hypervisor), hypervisor.origin.full_name().clone()))
-            .collect();
-        if let (Some(name), true) = (&request.name, places.is_empty()) {
-            let problem = Problem::new(
-                ErrorCode::NotFound,
-                format!("there is no hypervisor `{name}` at {}", request.path),
-            );
-            let hint = match known.as_slice() {
-                [] => "define one under `hypervisors` of a folder".to_owned(),
-                names => format!("there are: {}", names.join(", ")),
-            };
-            return Err(problem.with_hint(hint).into());
-        }
-        places
+        named(&state, &request.path, request.name.as_deref())?
     };
     let observer: Arc<dyn Observer> = Arc::new(Silent);
     let asked = places.into_iter().map(|(place, defined_at)| {

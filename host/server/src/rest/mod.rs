@@ -8,6 +8,7 @@ mod gate;
 mod grants;
 mod history;
 mod hypervisors;
+mod inventory;
 mod operations;
 mod places;
 mod plans;
@@ -69,6 +70,8 @@ fn routes() -> Vec<Route> {
         get(routes::ENGINE, Token, engines::show),
         get(routes::HYPERVISORS, On(Read), hypervisors::list),
         post(routes::HYPERVISORS_CHECK, On(Operate), hypervisors::check),
+        post(routes::HYPERVISORS_REFRESH, On(Operate), inventory::refresh),
+        get(routes::HYPERVISORS_MACHINES, On(Read), inventory::machines),
         get(routes::WHOAMI, Token, tokens::whoami),
         get(routes::GRANTS, On(Read), grants::list),
         get(routes::TOKENS, Token, tokens::list),

@@ -8,6 +8,7 @@ use enginehouse_store::{Document, PlanRow, Write};
 use crate::access::Caller;
 use crate::orders::{Order, check_settings, done_by, in_waves, intent, part_of};
 use crate::rest::answer::{Answer, Body, InPath};
+use crate::work::Freshness;
 
 /// Version of a stored plan.
 const PLAN_VERSION: u16 = 1;
@@ -31,6 +32,10 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
         .into());
     }
     let wanted = intent(request.kind, &request.params);
+    let freshness = match request.refresh {
+        true => Freshness::Now,
+        false => Freshness::Kept,
+    };
     let (nodes, waves) = {
         let state = house.state.lock();
         let uid = caller.find(&state, &request.path)?;
@@ -63,12 +68,12 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
                 let undoes = done_by(house, &request.path, of).await?;
                 let nodes: Vec<NodeUid> = undoes.keys().copied().collect();
                 let order = |node| part_of(&whole(node), node, request.path.clone(), Some(&undoes));
-                crate::work::plan_rollback(house, &nodes, order).await
+                crate::work::plan_rollback(house, &nodes, freshness, order).await
             }
-            None => crate::work::plan_rollback(house, &nodes, whole).await,
+            None => crate::work::plan_rollback(house, &nodes, freshness, whole).await,
         }
     } else {
-        crate::work::plan_nodes(house, &nodes, wanted).await
+        crate::work::plan_nodes(house, &nodes, wanted, freshness).await
     };
     let plan = plan.map_err(|problem| crate::problem::of_engine(&problem))?;
     let now = house.now();

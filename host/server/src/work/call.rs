@@ -399,13 +399,13 @@ fn name_image(house: &House, target: &Target, desired: &mut Config) {
     ) else {
         return;
     };
-    let templates = || list.machines.iter().filter(|machine| machine.template);
-    if templates().any(|machine| machine.id == wanted) {
+    let templates = || list.shown().filter(|machine| machine.template);
+    if templates().any(|machine| &*machine.id == wanted) {
         return;
     }
     let mut named = templates().filter(|machine| machine.name.as_deref() == Some(wanted));
     if let (Some(template), None) = (named.next(), named.next()) {
-        desired.base_image = Some(template.id.clone());
+        desired.base_image = Some(template.id.to_string());
     }
 }
 

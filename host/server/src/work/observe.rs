@@ -7,6 +7,7 @@ use std::time::Duration;
 use enginehouse_documents::{Code, Machine, MachineRef, Problem};
 use enginehouse_engines::{Observer, Occasion};
 use enginehouse_model::{HypervisorUid, MachineRecord, Mark, Timestamp};
+use enginehouse_reconcile::inventory::Observation;
 
 use crate::house::House;
 use crate::work::Target;
@@ -37,43 +38,145 @@ pub(crate) async fn read(
     }
 }
 
-/// Reads the machines on record of many targets, those of one hypervisor together. `None`: there is
-/// no machine, on record or on the provider.
-pub(crate) async fn read_all(
+/// What a plan may rest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// What was read in full within `observe.full_s`, under a list that is made now.
+    Kept,
+    /// Each machine is read.
+    Now,
+}
+
+/// A machine as a plan sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// `None`: there is no machine, on record or on the provider.
+    pub machine: Option<Machine>,
+    /// When it was read in full, where that was before the plan was asked for.
+    pub kept_since: Option<Timestamp>,
+}
+
+/// Machines of one hypervisor that are read rather than taken from a list: it would show no more of
+/// them and cost as much.
+const FEW: usize = 3;
+
+/// Looks at the machines on record of many targets, those of one hypervisor together.
+pub(crate) async fn see_all(
+    house: &Arc<House>,
     targets: &[Target],
+    freshness: Freshness,
     observer: &Arc<dyn Observer>,
-) -> Result<Vec<Option<Machine>>, Problem> {
-    let mut machines: Vec<Option<Machine>> = vec![None; targets.len()];
-    let mut by_hypervisor: BTreeMap<HypervisorUid, Vec<(usize, MachineRef)>> = BTreeMap::new();
+) -> Result<Vec<Seen>, Problem> {
+    let mut seen: Vec<Seen> = vec![Seen::default(); targets.len()];
+    let mut by_hypervisor: BTreeMap<HypervisorUid, Vec<OnRecord>> = BTreeMap::new();
     for (at, target) in targets.iter().enumerate() {
-        let identity = target.record.as_ref().and_then(|r| r.identity.as_ref());
-        if let Some(identity) = identity {
-            by_hypervisor
-                .entry(target.hypervisor())
-                .or_default()
-                .push((at, identity.machine_ref()));
+        if let Some(record) = &target.record
+            && let Some(identity) = &record.identity
+        {
+            let on_record = OnRecord {
+                at,
+                machine: identity.machine_ref(),
+                since: record.last_step_ended,
+            };
+            let machines = by_hypervisor.entry(target.hypervisor()).or_default();
+            machines.push(on_record);
         }
     }
     for wanted in by_hypervisor.values() {
-        let Some(target) = wanted.first().and_then(|(at, _)| targets.get(*at)) else {
+        let Some(target) = wanted.first().and_then(|one| targets.get(one.at)) else {
             continue;
         };
-        let refs: Vec<MachineRef> = wanted.iter().map(|(_, machine)| machine.clone()).collect();
-        let occasion = Occasion::reading(READ_DEADLINE, Arc::clone(observer));
-        let found = target
-            .engine
-            .read(occasion, &target.connection, &refs)
-            .await
-            .map_err(|error| error.problem())?;
-        for ((at, _), machine) in wanted.iter().zip(found) {
-            match machine {
-                Ok(machine) => machines[*at] = Some(machine),
-                Err(problem) if problem.code == Code::NotFound => {}
-                Err(problem) => return Err(problem),
+        let unseen = match freshness {
+            Freshness::Kept if wanted.len() > FEW => {
+                take_kept(house, target, wanted, &mut seen, observer).await
             }
+            Freshness::Kept | Freshness::Now => wanted.iter().collect(),
+        };
+        read_now(house, target, &unseen, &mut seen, observer).await?;
+    }
+    Ok(seen)
+}
+
+/// A machine that is on record.
+struct OnRecord {
+    /// Its place among the targets.
+    at: usize,
+    machine: MachineRef,
+    /// What began before does not count.
+    since: Timestamp,
+}
+
+/// Fills in what is kept of machines, under a list that is made now; returns those of which too little
+/// is known.
+async fn take_kept<'a>(
+    house: &Arc<House>,
+    target: &Target,
+    wanted: &'a [OnRecord],
+    seen: &mut [Seen],
+    observer: &Arc<dyn Observer>,
+) -> Vec<&'a OnRecord> {
+    let now = house.now();
+    let (engine, connection) = (&target.engine, &target.connection);
+    let inventories = &house.inventories;
+    let list = inventories.since(now, engine, connection, &house.clock, observer);
+    if list.await.is_err() {
+        // Whoever reads them finds out what it is.
+        return wanted.iter().collect();
+    }
+    let oldest = Timestamp(now.0.saturating_sub(target.observed_full_ms));
+    let lag_ms = engine.description().visibility_lag_ms;
+    let mut unseen = Vec::new();
+    for one in wanted {
+        let since = one.since.max(oldest);
+        let kept = inventories.observation(target.hypervisor(), &one.machine.id, since, lag_ms);
+        match (kept.filter(Observation::is_whole), seen.get_mut(one.at)) {
+            (Some(kept), Some(slot)) => {
+                *slot = Seen {
+                    kept_since: kept.read_at,
+                    machine: Some(kept.machine),
+                };
+            }
+            _ => unseen.push(one),
         }
     }
-    Ok(machines)
+    unseen
+}
+
+/// Reads machines of one hypervisor, and keeps what is seen.
+async fn read_now(
+    house: &Arc<House>,
+    target: &Target,
+    wanted: &[&OnRecord],
+    seen: &mut [Seen],
+    observer: &Arc<dyn Observer>,
+) -> Result<(), Problem> {
+    let refs: Vec<MachineRef> = wanted.iter().map(|one| one.machine.clone()).collect();
+    if refs.is_empty() {
+        return Ok(());
+    }
+    let occasion = Occasion::reading(READ_DEADLINE, Arc::clone(observer));
+    let began_at = house.now();
+    let found = target
+        .engine
+        .read(occasion, &target.connection, &refs)
+        .await
+        .map_err(|error| error.problem())?;
+    for (one, machine) in wanted.iter().zip(found) {
+        match machine {
+            Ok(machine) => {
+                let inventories = &house.inventories;
+                inventories.with(target.hypervisor(), |kept| {
+                    kept.take_read(&one.machine.id, began_at, &machine);
+                });
+                if let Some(slot) = seen.get_mut(one.at) {
+                    slot.machine = Some(machine);
+                }
+            }
+            Err(problem) if problem.code == Code::NotFound => {}
+            Err(problem) => return Err(problem),
+        }
+    }
+    Ok(())
 }
 
 /// What is in the way of a new machine, or already there of it.
@@ -115,24 +218,16 @@ pub(crate) async fn room(
         .await?;
     let name = target.desired.name.as_deref().unwrap_or(target.name.name());
     let same_name = list
-        .machines
-        .iter()
+        .shown()
         .filter(|machine| !machine.template && machine.name.as_deref() == Some(name));
     for machine in same_name {
         // Lists may be without marks; then this one machine is read.
         let machine = match &machine.mark {
-            Some(_) => machine.clone(),
-            None => {
-                let machine_ref = MachineRef {
-                    id: machine.id.clone(),
-                    kind: machine.kind.clone(),
-                    host: machine.host.clone(),
-                };
-                match read(target, machine_ref, observer).await? {
-                    Some(machine) => machine,
-                    None => continue,
-                }
-            }
+            Some(_) => machine.machine(),
+            None => match read(target, machine.machine_ref(), observer).await? {
+                Some(machine) => machine,
+                None => continue,
+            },
         };
         let mark = machine
             .mark
@@ -170,32 +265,25 @@ pub(crate) async fn begun(
     let ours = record.mark.to_string();
     let name = target.desired.name.as_deref().unwrap_or(target.name.name());
     let mut found: Vec<Machine> = Vec::new();
-    for machine in list.machines.iter().filter(|machine| !machine.template) {
+    for machine in list.shown().filter(|machine| !machine.template) {
         let is_named_so = machine.name.as_deref().is_none_or(|named| named == name);
         match &machine.mark {
-            Some(mark) if *mark == ours => found.push(machine.clone()),
+            Some(mark) if **mark == *ours => found.push(machine.machine()),
             Some(_) => {}
             // Lists may be without marks; then those are read that may be it.
-            None if is_named_so => {
-                let machine_ref = MachineRef {
-                    id: machine.id.clone(),
-                    kind: machine.kind.clone(),
-                    host: machine.host.clone(),
-                };
-                match read(target, machine_ref, observer).await? {
-                    Some(seen) if seen.mark.as_deref() == Some(&*ours) => found.push(seen),
-                    Some(seen) if seen.mark.is_none() => {
-                        return Err(Problem::new(
-                            Code::Busy,
-                            format!(
-                                "machine {} may be the one, and does not show its mark yet",
-                                machine.id
-                            ),
-                        ));
-                    }
-                    Some(_) | None => {}
+            None if is_named_so => match read(target, machine.machine_ref(), observer).await? {
+                Some(seen) if seen.mark.as_deref() == Some(&*ours) => found.push(seen),
+                Some(seen) if seen.mark.is_none() => {
+                    return Err(Problem::new(
+                        Code::Busy,
+                        format!(
+                            "machine {} may be the one, and does not show its mark yet",
+                            machine.id
+                        ),
+                    ));
                 }
-            }
+                Some(_) | None => {}
+            },
             None => {}
         }
     }

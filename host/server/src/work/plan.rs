@@ -1,16 +1,18 @@
 //! Plans of machines: desired, deployed and observed, and what the engine says to the change.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use enginehouse_documents::{Assessment, Config, Machine, Problem, Question};
 use enginehouse_engines::Observer;
-use enginehouse_model::NodeUid;
+use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_reconcile::{Intent, MachinePlan, Plan, Subject, plan_one};
 
 use crate::house::House;
 use crate::orders::Order;
+use crate::work::earlier;
+use crate::work::observe::{self, Freshness};
 use crate::work::target::{Target, check_provider};
-use crate::work::{earlier, observe};
 
 /// The plan for one machine, with the engine's assessment of what changes.
 pub(crate) async fn plan_target(
@@ -73,14 +75,16 @@ fn subject<'a>(
 }
 
 /// A plan of many descriptors, for people: nothing is journalled and nothing changes. Machines of
-/// one hypervisor are read together.
+/// one hypervisor are seen together.
 pub(crate) async fn plan_nodes(
     house: &Arc<House>,
     nodes: &[NodeUid],
     intent: Intent,
+    freshness: Freshness,
 ) -> Result<Plan, Problem> {
     let targets = nodes.iter().map(|node| Target::of(house, *node));
-    plan_targets(house, targets.collect::<Result<_, _>>()?, intent).await
+    let targets = targets.collect::<Result<_, _>>()?;
+    plan_targets(house, targets, intent, freshness).await
 }
 
 /// The same, were these the definitions of the nodes.
@@ -92,13 +96,15 @@ pub(crate) async fn plan_configs(
     let targets = configs
         .into_iter()
         .map(|(node, desired)| Target::of(house, node).map(|target| Target { desired, ..target }));
-    plan_targets(house, targets.collect::<Result<_, _>>()?, intent).await
+    let targets = targets.collect::<Result<_, _>>()?;
+    plan_targets(house, targets, intent, Freshness::Kept).await
 }
 
 /// What a rollback would do.
 pub(crate) async fn plan_rollback(
     house: &Arc<House>,
     nodes: &[NodeUid],
+    freshness: Freshness,
     order: impl Fn(NodeUid) -> Order,
 ) -> Result<Plan, Problem> {
     let mut targets = Vec::new();
@@ -107,30 +113,40 @@ pub(crate) async fn plan_rollback(
         target.desired = earlier::config(house, &target, &order(*node)).await?;
         targets.push(target);
     }
-    plan_targets(house, targets, Intent::Reconfigure).await
+    plan_targets(house, targets, Intent::Reconfigure, freshness).await
 }
 
 async fn plan_targets(
     house: &Arc<House>,
     targets: Vec<Target>,
     intent: Intent,
+    freshness: Freshness,
 ) -> Result<Plan, Problem> {
     let observer: Arc<dyn Observer> = Arc::new(enginehouse_engines::Silent);
     for target in &targets {
         check_provider(house, target, &observer).await?;
     }
-    let observed = observe::read_all(&targets, &observer).await?;
+    let seen = observe::see_all(house, &targets, freshness, &observer).await?;
     let mut assessments = Vec::new();
-    for (target, observed) in targets.iter().zip(&observed) {
-        assessments.push(assess(target, intent, observed.as_ref()).await?);
+    for (target, seen) in targets.iter().zip(&seen) {
+        assessments.push(assess(target, intent, seen.machine.as_ref()).await?);
     }
     let subjects: Vec<Subject<'_>> = targets
         .iter()
-        .zip(&observed)
+        .zip(&seen)
         .zip(&assessments)
-        .map(|((target, observed), assessment)| {
-            subject(target, intent, observed.as_ref(), assessment.as_ref())
+        .map(|((target, seen), assessment)| {
+            subject(target, intent, seen.machine.as_ref(), assessment.as_ref())
         })
         .collect();
-    Ok(enginehouse_reconcile::plan(&subjects))
+    let mut plan = enginehouse_reconcile::plan(&subjects);
+    let kept: BTreeMap<NodeUid, Timestamp> = targets
+        .iter()
+        .zip(&seen)
+        .filter_map(|(target, seen)| Some((target.node, seen.kept_since?)))
+        .collect();
+    for machine in &mut plan.machines {
+        machine.observed_at = kept.get(&machine.node).copied();
+    }
+    Ok(plan)
 }

@@ -58,13 +58,13 @@ impl Reservations for OperationReservations {
                     if let Some(number) = ours {
                         return Ok(Some(number));
                     }
-                    let listed = list.iter().flat_map(|list| &list.machines);
-                    let listed = listed.map(|machine| &machine.id);
+                    let listed = list.iter().flat_map(|list| list.entries());
+                    let listed = listed.map(|entry| &*entry.shown.id);
                     let recorded = state.records.values();
                     let recorded = recorded
                         .filter(|record| record.hypervisor == self.hypervisor)
                         .filter_map(|record| record.identity.as_ref())
-                        .map(|identity| &identity.machine_id);
+                        .map(|identity| &*identity.machine_id);
                     let taken: std::collections::BTreeSet<u64> = listed
                         .chain(recorded)
                         .filter_map(|id| id.parse().ok())

@@ -28,6 +28,8 @@ pub(crate) struct Target {
     pub rules: Rules,
     pub record: Option<MachineRecord>,
     pub shutdown_timeout_ms: u64,
+    /// In which each machine of the hypervisor is read in full once.
+    pub observed_full_ms: u64,
 }
 
 /// What an entry that names no engine is wrong in.
@@ -164,6 +166,7 @@ impl Target {
             rules,
             record,
             shutdown_timeout_ms,
+            observed_full_ms: crate::inventory::full_ms(&place.entry),
         })
     }
 
@@ -208,41 +211,45 @@ pub(crate) struct Checks {
     slots: Mutex<BTreeMap<HypervisorUid, Arc<tokio::sync::Mutex<Weak<Connection>>>>>,
 }
 
-/// Asks the provider who it is, once for each connection, and refuses one that is another than the
-/// machines on record were made on.
+/// Asks the provider who it is, once for each connection.
+pub(crate) async fn provider_identity(
+    house: &Arc<House>,
+    engine: &Engine,
+    connection: &Arc<Connection>,
+    observer: &Arc<dyn Observer>,
+) -> Result<String, Problem> {
+    let hypervisor = connection.hypervisor();
+    let slot = Arc::clone(house.checks.slots.lock().entry(hypervisor).or_default());
+    let mut checked = slot.lock().await;
+    let is_checked = checked
+        .upgrade()
+        .is_some_and(|of| Arc::ptr_eq(&of, connection));
+    let known = {
+        let state = house.state.lock();
+        state
+            .providers
+            .get(&hypervisor)
+            .and_then(|provider| provider.health.as_ref())
+            .map(|health| health.identity.clone())
+    };
+    match known {
+        Some(identity) if is_checked => Ok(identity),
+        _ => {
+            let health = check(house, engine, connection, observer).await?;
+            *checked = Arc::downgrade(connection);
+            Ok(health.identity)
+        }
+    }
+}
+
+/// The same, of the provider of a machine: one that is another than the machine on record was made on
+/// is refused.
 pub(crate) async fn check_provider(
     house: &Arc<House>,
     target: &Target,
     observer: &Arc<dyn Observer>,
 ) -> Result<String, Problem> {
-    let slot = Arc::clone(
-        house
-            .checks
-            .slots
-            .lock()
-            .entry(target.hypervisor())
-            .or_default(),
-    );
-    let mut checked = slot.lock().await;
-    let is_checked = checked
-        .upgrade()
-        .is_some_and(|of| Arc::ptr_eq(&of, &target.connection));
-    let known = {
-        let state = house.state.lock();
-        state
-            .providers
-            .get(&target.hypervisor())
-            .and_then(|provider| provider.health.as_ref())
-            .map(|health| health.identity.clone())
-    };
-    let identity = match known {
-        Some(identity) if is_checked => identity,
-        _ => {
-            let health = check(house, &target.engine, &target.connection, observer).await?;
-            *checked = Arc::downgrade(&target.connection);
-            health.identity
-        }
-    };
+    let identity = provider_identity(house, &target.engine, &target.connection, observer).await?;
     if let Some(record) = &target.record
         && record.provider_identity != identity
     {

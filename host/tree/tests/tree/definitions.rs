@@ -24,6 +24,7 @@ fn every_key_of_the_table_is_read_and_written_back() {
                 "endpoints": {"storage": "http://10.0.0.9:81/api"},
                 "tls": {"verify": false, "ca_file": "/etc/pve.pem", "fingerprint": "ab".repeat(32)},
                 "limits": {"concurrent": 4, "clones_per_template": 1, "requests": 8, "requests_per_second": 20, "request_burst": 40, "request_timeout_s": 30, "busy_timeout_s": 600, "shutdown_timeout_s": 120},
+                "observe": {"interval_s": 30, "full_s": 3600},
                 "settings": {"pool": "a"}
             },
             "old": null

@@ -68,6 +68,7 @@ fn full() -> Value {
                 "tls": {"verify": false, "ca_file": "/etc/pve.pem", "fingerprint": "AB:".repeat(32)},
                 "limits": {"concurrent": 4, "clones_per_template": 1, "requests": 8, "requests_per_second": 20, "request_burst": 40,
                            "request_timeout_s": 30, "busy_timeout_s": 600, "shutdown_timeout_s": 120},
+                "observe": {"interval_s": 30, "full_s": 2_678_400},
                 "settings": {"pool": "a"}
             },
             "other": {

@@ -1,0 +1,304 @@
+//! The machines of hypervisors: looked at now, and as they were seen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use enginehouse_api::routes::{PAGE_DEFAULT, PAGE_MAX};
+use enginehouse_api::{
+    ErrorCode, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, Problem, Reading,
+    RefreshRequest, RefreshResults, Whose,
+};
+use enginehouse_documents::Machine;
+use enginehouse_model::{
+    FullName, HypervisorUid, InstallationId, MachineRecord, Mark, NodeUid, Timestamp,
+};
+use enginehouse_reconcile::inventory::{Entry, List};
+use enginehouse_reconcile::{Ownership, owned};
+use enginehouse_tree::Permission;
+use serde::Deserialize;
+
+use crate::access::Caller;
+use crate::house::{House, State};
+use crate::inventory::{Depth, Kept, Round, round};
+use crate::rest::answer::{Answer, Body, Params};
+use crate::rest::hypervisors::{concerns, named, shows};
+use crate::work::Place;
+
+pub(crate) async fn refresh(
+    caller: Caller,
+    Body(request): Body<RefreshRequest>,
+) -> Answer<Json<RefreshResults>> {
+    let places = {
+        let state = caller.house().state.lock();
+        let node = caller.find(&state, &request.path)?;
+        caller.must(&state, node, Permission::Operate)?;
+        if state.hold.is_some() {
+            let problem = Problem::new(
+                ErrorCode::Conflict,
+                "the host is on hold after a restore and looks at nothing",
+            );
+            return Err(problem
+                .with_hint("`enginehouse resume` ends the hold")
+                .into());
+        }
+        named(&state, &request.path, request.name.as_deref())?
+    };
+    let depth = match request.full {
+        true => Depth::Everything,
+        false => Depth::Urgent,
+    };
+    let looks = places.into_iter().map(|(place, defined_at)| {
+        let house = Arc::clone(caller.house());
+        async move { look(&house, &place, defined_at, depth).await }
+    });
+    let hypervisors = futures_util::future::join_all(looks).await;
+    Ok(Json(RefreshResults { hypervisors }))
+}
+
+async fn look(
+    house: &Arc<House>,
+    place: &Place,
+    defined_at: FullName,
+    depth: Depth,
+) -> HypervisorRefresh {
+    let began = std::time::Instant::now();
+    let result = round(house, place, house.now(), depth).await;
+    let problem = result.as_ref().err().map(crate::problem::of_operation);
+    let Round {
+        new,
+        changed,
+        gone,
+        reads,
+    } = result.unwrap_or_default();
+    HypervisorRefresh {
+        uid: place.uid,
+        name: place.name.clone(),
+        defined_at,
+        took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        new: new as u64,
+        changed: changed as u64,
+        gone: gone as u64,
+        read: reads.read as u64,
+        failed: reads.failed as u64,
+        inventory: state_of(house, place.uid),
+        problem,
+    }
+}
+
+/// What is known of a hypervisor's machines as a whole.
+pub(crate) fn state_of(house: &House, hypervisor: HypervisorUid) -> InventoryState {
+    house.inventories.with(hypervisor, |kept| summary(kept))
+}
+
+fn summary(kept: &Kept) -> InventoryState {
+    let (read, oldest_read_at) = kept.full_reads();
+    let list = kept.list();
+    InventoryState {
+        listed_at: list.map(|list| list.began_at),
+        machines: list.map_or(0, |list| list.entries().len() as u64),
+        gaps: list.map_or_else(Vec::new, |list| list.coverage.gaps.clone()),
+        read: read as u64,
+        oldest_read_at,
+        reading: kept.reading.map(|(done, of)| Reading {
+            done: done as u64,
+            of: of as u64,
+        }),
+        problem: (kept.problem.as_ref()).map(|(_, problem)| crate::problem::of_operation(problem)),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MachinesQuery {
+    name: String,
+    #[serde(default = "FullName::root")]
+    path: FullName,
+    after: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(crate) async fn machines(
+    caller: Caller,
+    Params(query): Params<MachinesQuery>,
+) -> Answer<Json<MachinePage>> {
+    let house = caller.house();
+    let state = house.state.lock();
+    let (place, defined_at) = the_one(&caller, &state, &query)?;
+    let reads_all =
+        (state.tree.find(&defined_at)).is_ok_and(|node| caller.may(&state, node, Permission::Read));
+    let records = Records::of(&state, house.installation, place.uid);
+    let limit = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX) as usize;
+    let after = query.after.as_deref();
+    let page = house.inventories.with(place.uid, |kept| {
+        let list = kept.list().cloned();
+        let entries = list.iter().flat_map(|list| list.entries());
+        let mut found: Vec<FoundMachine> = entries
+            .filter(|entry| after.is_none_or(|after| &*entry.shown.id > after))
+            .filter_map(|entry| {
+                let list = list.as_ref()?;
+                let (node, found) = records.found(&state, kept, list, entry);
+                let may = |node| caller.may(&state, node, Permission::Read);
+                (reads_all || node.is_some_and(may)).then_some(found)
+            })
+            .take(limit + 1)
+            .collect();
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|last| last.id.clone());
+        MachinePage {
+            uid: place.uid,
+            name: place.name,
+            defined_at,
+            inventory: summary(kept),
+            machines: found,
+            next,
+        }
+    });
+    Ok(Json(page))
+}
+
+/// The one hypervisor of that name that the caller may see there.
+fn the_one(
+    caller: &Caller,
+    state: &State,
+    query: &MachinesQuery,
+) -> Result<(Place, FullName), Problem> {
+    let ways = crate::rest::hypervisors::on_the_way(caller, state, &query.path)?;
+    let seen = state.tree.hypervisors().into_iter().filter(|hypervisor| {
+        let defined_at = hypervisor.origin.full_name();
+        concerns(defined_at, &query.path) && shows(caller, state, &ways, defined_at)
+    });
+    let seen: Vec<_> = seen.collect();
+    let mut named = seen.iter().filter(|one| one.name == query.name);
+    match (named.next(), named.next()) {
+        (Some(one), None) => Ok((Place::of(one), one.origin.full_name().clone())),
+        (None, _) => {
+            let names = seen.iter().map(|one| one.name.as_str()).collect();
+            Err(crate::rest::hypervisors::no_such(
+                &query.name,
+                &query.path,
+                names,
+            ))
+        }
+        (Some(first), Some(second)) => Err(Problem::new(
+            ErrorCode::BadRequest,
+            format!(
+                "hypervisors named `{}` are defined at {} and {}",
+                query.name,
+                first.origin.full_name(),
+                second.origin.full_name()
+            ),
+        )
+        .with_hint("say which with `--path`, the folder that defines it")),
+    }
+}
+
+/// The machines on record of one hypervisor.
+struct Records<'a> {
+    installation: InstallationId,
+    by_id: BTreeMap<&'a str, &'a MachineRecord>,
+    unnamed: Vec<&'a MachineRecord>,
+}
+
+impl<'a> Records<'a> {
+    fn of(state: &'a State, installation: InstallationId, hypervisor: HypervisorUid) -> Self {
+        let mut records = Self {
+            installation,
+            by_id: BTreeMap::new(),
+            unnamed: Vec::new(),
+        };
+        let here = state.records.values().map(AsRef::as_ref);
+        for record in here.filter(|record: &&MachineRecord| record.hypervisor == hypervisor) {
+            match &record.identity {
+                Some(identity) => {
+                    records.by_id.insert(&identity.machine_id, record);
+                }
+                None => records.unnamed.push(record),
+            }
+        }
+        records
+    }
+
+    /// A machine, and the descriptor whose it is.
+    fn found(
+        &self,
+        state: &State,
+        kept: &Kept,
+        list: &List,
+        entry: &Entry,
+    ) -> (Option<NodeUid>, FoundMachine) {
+        let id = &*entry.shown.id;
+        let seen = kept.observation(id, Timestamp(0), 0);
+        let machine = seen.map_or_else(|| entry.shown.machine(), |seen| seen.machine);
+        let (whose, record, contradiction) = self.whose(state, &machine);
+        let unseen = (!list.is_shown(entry))
+            .then(|| "the newest list could not look where it was".to_owned());
+        let refused = kept.refused(id).map(|refused| {
+            format!(
+                "not read: {}: {}",
+                refused.problem.code.as_str(),
+                refused.problem.message
+            )
+        });
+        let found = FoundMachine {
+            id: machine.id,
+            kind: machine.kind,
+            name: machine.name,
+            power: machine.power,
+            host: machine.host,
+            whose,
+            path: record.and_then(|record| state.tree.full_name(record.node).ok().cloned()),
+            listed_at: entry.at,
+            read_at: kept.read(id).map(|read| read.at),
+            problem: contradiction.or(unseen).or(refused),
+        };
+        (record.map(|record| record.node), found)
+    }
+
+    /// Whose a machine is, its record, and what contradicts that it is that one's.
+    fn whose(
+        &self,
+        state: &State,
+        machine: &Machine,
+    ) -> (Whose, Option<&'a MachineRecord>, Option<String>) {
+        if let Some(record) = self.by_id.get(machine.id.as_str()) {
+            return match owned(record, machine) {
+                Ownership::Ours | Ownership::Unclear(_) => (Whose::Ours, Some(record), None),
+                Ownership::NotOurs(why) => (Whose::Foreign, None, Some(why)),
+            };
+        }
+        let mark = machine.mark.as_deref().map(str::parse::<Mark>);
+        let ours = match &mark {
+            Some(Ok(mark)) if mark.installation == self.installation => Some(*mark),
+            Some(_) | None => None,
+        };
+        if machine.template {
+            return (Whose::Template, None, None);
+        }
+        let Some(ours) = ours else {
+            let whose = match mark {
+                Some(_) => Whose::Foreign,
+                None => Whose::Unread,
+            };
+            return (whose, None, None);
+        };
+        if let Some(record) = self.unnamed.iter().find(|record| record.mark == ours) {
+            return (Whose::Ours, Some(record), None);
+        }
+        match state.records.get(&ours.machine) {
+            Some(record) => {
+                let its = record
+                    .identity
+                    .as_ref()
+                    .map(|identity| &*identity.machine_id);
+                let copy = format!(
+                    "a copy: it carries the mark of machine {}",
+                    its.unwrap_or("that is being made")
+                );
+                (Whose::Foreign, None, Some(copy))
+            }
+            None => (Whose::Orphan, None, None),
+        }
+    }
+}
