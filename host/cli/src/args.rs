@@ -137,8 +137,8 @@ pub enum Command {
     /// Engines that are loaded, and files that were refused
     #[command(subcommand)]
     Engines(engines::EnginesCommand),
-    /// Hypervisors of the tree
-    #[command(subcommand)]
+    /// Hypervisors of the tree: list, check, refresh, machines
+    #[command(subcommand, alias = "hypervisor")]
     Hypervisors(hypervisors::HypervisorsCommand),
 
     /// Give a person or program a role on a folder, or take it away

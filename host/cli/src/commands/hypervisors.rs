@@ -1,9 +1,10 @@
-//! `hypervisors list|check`.
+//! `hypervisors list|check|refresh|machines`.
 
 use clap::{Args, Subcommand};
 use enginehouse_api::{CheckRequest, Client, Hypervisor, HypervisorCheck, HypervisorList};
 use enginehouse_model::FullName;
 
+use crate::commands::inventory::{self, MachinesArgs, RefreshArgs};
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::style::{Painter, Style, one_line};
@@ -22,6 +23,26 @@ Examples:
   enginehouse hypervisors check
   enginehouse hypervisors check pve1")]
     Check(CheckArgs),
+    /// Look at the machines of hypervisors now
+    #[command(after_help = "\
+Makes a list of the machines, and reads those in full that are new or have changed; with --full all
+of them, which takes requests for each. Hypervisors with machines of the tree are looked at every
+minute anyway: see docs/observation.md. The exit code is 1 when one of them could not be looked at.
+
+Examples:
+  enginehouse hypervisors refresh
+  enginehouse hypervisors refresh pve1 --full")]
+    Refresh(RefreshArgs),
+    /// List the machines that were found on a hypervisor
+    #[command(after_help = "\
+Whose a machine is: `ours` (of the descriptor that is named), `orphan` (made here, and its descriptor
+is gone), `foreign`, `template`, or `unread`: the list does not show marks, and it was not read in
+full yet. `enginehouse hypervisors refresh NAME --full` reads them all.
+
+Examples:
+  enginehouse hypervisors machines pve1
+  enginehouse hypervisors machines pve1 --whose orphan --output json")]
+    Machines(MachinesArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +72,8 @@ pub async fn hypervisors(
             output.answer(&list, |paint| listing(&list, paint))
         }
         HypervisorsCommand::Check(args) => check(client, args, output).await,
+        HypervisorsCommand::Refresh(args) => inventory::refresh(client, args, output).await,
+        HypervisorsCommand::Machines(args) => inventory::machines(client, args, output).await,
     }
 }
 

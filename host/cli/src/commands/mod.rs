@@ -8,6 +8,7 @@ pub mod engines;
 pub mod folder;
 pub mod history;
 pub mod hypervisors;
+mod inventory;
 pub mod machine;
 pub mod moving;
 pub mod ops;

@@ -175,3 +175,23 @@ fn one_that_was_lost_before_a_restart_is_probed_at_once() {
     assert_eq!(bench.wake(), probe());
     assert_eq!(found(&mut bench), [Command::Prepare { operation: ONE }]);
 }
+
+#[test]
+fn what_belongs_to_no_operation_counts_as_well() {
+    let mut bench = Bench::with_limits(Limits::default());
+    let away = problem(Code::Unreachable);
+    let mut contact = |contact: Result<(), &enginehouse_model::documents::Problem>| {
+        let output = bench.queue.contact(hypervisor(1), contact, bench.now);
+        bench.take(output);
+        std::mem::take(&mut bench.turned)
+    };
+    assert_eq!(contact(Err(&away)), []);
+    assert_eq!(contact(Err(&away)), []);
+    // In a row.
+    assert_eq!(contact(Ok(())), []);
+    assert_eq!(contact(Err(&away)), []);
+    assert_eq!(contact(Err(&away)), []);
+    assert_eq!(contact(Err(&away)), [(hypervisor(1), true)]);
+    assert_eq!(contact(Err(&away)), []);
+    assert_eq!(contact(Ok(())), [(hypervisor(1), false)]);
+}
