@@ -34,6 +34,9 @@ impl Estate {
     /// 10,000 descriptors in 200 folders, 9 levels below the root.
     pub const SMALL: Self = Self { folders: 200 };
 
+    /// 1,000 descriptors in 20 folders, 6 levels below the root.
+    pub const SMALLEST: Self = Self { folders: 20 };
+
     /// Without the root.
     #[must_use]
     pub fn folders(self) -> u32 {

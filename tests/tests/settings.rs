@@ -273,6 +273,7 @@ async fn an_engine_that_comes_later_is_asked_by_plan_and_deploy() -> Result<()> 
         kind: OperationKind::Deploy,
         path: "/vm1".parse()?,
         params: Params::default(),
+        limit: None,
         refresh: false,
     };
     let error = host.client().plan(&plan).await.err().context("planned")?;

@@ -436,13 +436,19 @@ async fn deployed_machines_are_reconfigured_and_never_removed() -> Result<()> {
     let (_, plan) = said.split_once("plan,").context("no plan")?;
     insta::assert_snapshot!(plan, @r"
      were all of them reconfigured:
-      pve
-        ~ configure 100 (/vm1): cores 1 -> 2, memory 1024 MiB -> 2048 MiB   disruptive
-        ~ restart 100 (/vm1): restart, for cores, memory to take effect   disruptive
-        ~ configure 101 (/vm2): memory 1024 MiB -> 2048 MiB   disruptive
-        ~ restart 101 (/vm2): restart, for memory to take effect   disruptive
+      /
+        vm1 on pve, machine 100
+          ~ configure: cores 1 -> 2, memory 1024 MiB -> 2048 MiB   disruptive
+              pending, from /vm1: cores
+              pending, from /: memory
+          ~ restart: restart, for cores, memory to take effect   disruptive
+        vm2 on pve, machine 101
+          ~ configure: memory 1024 MiB -> 2048 MiB   disruptive
+              pending, from /: memory
+          ~ restart: restart, for memory to take effect   disruptive
 
-      4 actions: 4 disruptive
+      4 actions on 2 machines: 4 disruptive
+      pending changes on 2 machines
     1 edited, 1 reconfigured, 1 unchanged
     ");
     let said = refused(

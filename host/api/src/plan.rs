@@ -36,6 +36,10 @@ pub struct PlanRequest {
     pub path: FullName,
     #[serde(default)]
     pub params: Params,
+    /// How many machines the answer's `text` describes, those with the heaviest actions before the
+    /// others; the rest is counted. Absent: all. Nothing else depends on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
     /// Read each machine now, and do not rest on what was seen before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refresh: bool,
@@ -68,7 +72,7 @@ pub struct Plan {
 /// What a change would do to machines, planned and not stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanPreview {
-    /// As a person reads it.
+    /// As a person reads it: up to 50 machines, those with the heaviest actions before the others.
     pub text: String,
     pub machines: Vec<PlanMachine>,
     pub counts: ClassCounts,
@@ -82,14 +86,27 @@ pub struct PlanMachine {
     pub hypervisor: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
-    /// When it was read in full, where the plan rests on what was seen before it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_at: Option<Timestamp>,
     /// In the order they are carried out; empty: nothing to do.
     pub actions: Vec<PlanAction>,
     /// Why nothing can be done: `disks only grow`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// What was changed behind our back: `vcpu 2 -> 4`, as deployed and as it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<String>,
+    /// What the definition says otherwise than was deployed: `vcpu 2 -> 4`, as deployed and as wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
+    /// What comes before the actions: `operation 12 (restart), which comes before it`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<String>,
+    /// Why there are neither actions nor refusals: `it is as it is defined`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nothing_because: Option<String>,
+    /// When the machine was read in full, where the plan rests on what was seen before it was made;
+    /// absent: it was read for this plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use enginehouse_api::{Client, OperationKind, OperationRequest, Params, PlanRequest};
 use enginehouse_model::FullName;
 
+use crate::commands::plan::PLANNED;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::preview_text;
@@ -42,6 +43,7 @@ pub async fn confirmed(
         kind,
         path: path.clone(),
         params: params.clone(),
+        limit: Some(PLANNED),
         // What is agreed to is what is there.
         refresh: true,
     };

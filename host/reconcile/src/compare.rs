@@ -10,7 +10,7 @@
 //! | unset | b | any | no longer managed: deployed forgets it; a label is removed, as it was ours |
 
 use enginehouse_model::documents::{Assessment, Config, Machine};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::field::{Field, Seen, UNMANAGED};
 use crate::rules::Weight;
@@ -112,6 +112,14 @@ impl Findings {
 
 /// Compares the plain fields.
 pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
+    // Most machines: nothing has to be listed for them.
+    if same(sides.desired, sides.deployed)
+        && sides
+            .observed
+            .is_none_or(|observed| shows(observed, sides.desired))
+    {
+        return;
+    }
     for field in Field::all(sides.desired, sides.deployed) {
         let desired = field.peek(sides.desired);
         let deployed = field.peek(sides.deployed);
@@ -142,6 +150,67 @@ pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
             None => {}
         }
     }
+}
+
+/// Whether two configurations say the same in all plain fields, to the letter.
+fn same(one: &Config, other: &Config) -> bool {
+    std::ptr::eq(one, other)
+        || one.name == other.name
+            && one.vcpu == other.vcpu
+            && one.memory == other.memory
+            && one.description == other.description
+            && one.labels == other.labels
+            && one.settings == other.settings
+            && one.base_image == other.base_image
+            && one.placement == other.placement
+            && one.guest == other.guest
+}
+
+/// Whether the machine shows nothing else than `desired` in any plain field, to the letter: what it
+/// does not show at all is no difference. A configuration that was read has all labels.
+fn shows(machine: &Machine, desired: &Config) -> bool {
+    fn fits<T: PartialEq + ?Sized>(desired: Option<&T>, shown: Option<&T>) -> bool {
+        shown.is_none() || desired.is_none() || desired == shown
+    }
+    fn text(text: &Option<String>) -> Option<&str> {
+        text.as_deref()
+    }
+    let Some(config) = &machine.config else {
+        return true;
+    };
+    let place = &config.placement;
+    let wanted = &desired.placement;
+    fits(
+        text(&desired.name),
+        text(&config.name).or(text(&machine.name)),
+    ) && fits(desired.vcpu.as_ref(), config.vcpu.as_ref())
+        && fits(desired.memory.as_ref(), config.memory.as_ref())
+        && fits(text(&desired.description), text(&config.description))
+        && fits(text(&desired.base_image), text(&config.base_image))
+        && fits(
+            text(&wanted.host),
+            text(&machine.host).or(text(&place.host)),
+        )
+        && fits(text(&wanted.cluster), text(&place.cluster))
+        && fits(text(&wanted.pool), text(&place.pool))
+        && fits(text(&wanted.folder), text(&place.folder))
+        && desired
+            .labels
+            .iter()
+            .all(|(name, value)| config.labels.get(name) == Some(value))
+        && values(&desired.settings, &config.settings)
+        && values(&desired.guest, &config.guest)
+}
+
+/// Whether none of the values that are wanted is shown otherwise.
+fn values(desired: &Map<String, Value>, shown: &Map<String, Value>) -> bool {
+    // In the same order nothing has to be looked up.
+    let alike = desired.len() == shown.len() && desired.iter().eq(shown.iter());
+    alike
+        || desired.iter().all(|(name, value)| {
+            let shown = shown.get(name);
+            value.is_null() || shown.is_none_or(|shown| shown == value)
+        })
 }
 
 fn triple(field: Field<'_>, sides: &Sides<'_>) -> Triple {

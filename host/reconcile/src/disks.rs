@@ -28,6 +28,10 @@ pub(crate) fn compare(
     slots: &BTreeMap<String, String>,
     findings: &mut Findings,
 ) -> Vec<DiskStep> {
+    // Most machines: their disks are where and what they are to be.
+    if is_the_same(sides, slots) {
+        return Vec::new();
+    }
     let names: BTreeSet<&String> = sides
         .desired
         .disks
@@ -278,6 +282,19 @@ impl Place<'_> {
     }
 }
 
+/// Whether all disks are as deployed, and seen to be, to the letter.
+fn is_the_same(sides: &Sides<'_>, slots: &BTreeMap<String, String>) -> bool {
+    let (desired, deployed) = (&sides.desired.disks, &sides.deployed.disks);
+    let Some(config) = sides.observed.and_then(|machine| machine.config.as_ref()) else {
+        return false;
+    };
+    let seen = |name| config.disks.get(slots.get(name)?);
+    (std::ptr::eq(desired, deployed) || desired == deployed)
+        && desired
+            .iter()
+            .all(|(name, disk)| seen(name).is_some_and(|observed| same(disk, observed)))
+}
+
 /// Whether a disk shows all that the definition says of it, to the letter. `keep` is the host's own.
 fn same(desired: &Disk, observed: &Disk) -> bool {
     fn shown<T: PartialEq>(desired: &Option<T>, observed: &Option<T>) -> bool {
@@ -290,7 +307,7 @@ fn same(desired: &Disk, observed: &Disk) -> bool {
 }
 
 /// `16 GiB on local-lvm`
-fn describe(disk: &Disk) -> String {
+pub(crate) fn describe(disk: &Disk) -> String {
     let size = disk
         .size
         .map_or("no size given".to_owned(), |size| Bytes(size).to_string());

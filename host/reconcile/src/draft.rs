@@ -1,6 +1,7 @@
 //! One machine's plan while it is being made.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use enginehouse_model::MachineRecord;
 use enginehouse_model::documents::{Action, ActionRequest, Config, Machine, MachineRef};
@@ -23,11 +24,9 @@ pub(crate) struct Present<'a> {
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(subject: &'a Subject<'a>) -> Self {
-        let recorded = subject
-            .record
-            .and_then(|record| record.identity.as_ref())
-            .map(|identity| identity.machine_id.clone());
-        let observed = || subject.observed.map(|machine| machine.id.clone());
+        let recorded = subject.record.and_then(|record| record.identity.as_ref());
+        let recorded = recorded.map(|identity| identity.machine_id.as_str());
+        let observed = || subject.observed.map(|machine| machine.id.as_str());
         Self {
             subject,
             plan: MachinePlan {
@@ -38,7 +37,10 @@ impl<'a> Draft<'a> {
                     .or_else(|| subject.record.map(|record| record.uid)),
                 hypervisor: subject.hypervisor,
                 hypervisor_name: subject.hypervisor_name.to_owned(),
-                machine_id: recorded.or_else(observed).filter(|id| !id.is_empty()),
+                machine_id: recorded
+                    .or_else(observed)
+                    .filter(|id| !id.is_empty())
+                    .map(str::to_owned),
                 actions: Vec::new(),
                 drift: Vec::new(),
                 pending: Vec::new(),
@@ -46,7 +48,9 @@ impl<'a> Draft<'a> {
                 refused: Vec::new(),
                 notes: Vec::new(),
                 nothing_because: None,
+                waits: Vec::new(),
                 observed_at: None,
+                origins: BTreeMap::new(),
             },
         }
     }
@@ -164,9 +168,9 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(crate) fn finish(mut self, nothing: &str) -> MachinePlan {
+    pub(crate) fn finish(mut self, nothing: &'static str) -> MachinePlan {
         if self.plan.actions.is_empty() && self.plan.refused.is_empty() {
-            self.plan.nothing_because = Some(nothing.to_owned());
+            self.plan.nothing_because = Some(Cow::Borrowed(nothing));
         }
         self.plan
     }
@@ -212,6 +216,12 @@ pub(crate) fn reason(fields: &[FieldChange]) -> String {
 pub(crate) fn as_held<'c>(draft: &mut Draft<'_>, desired: &'c Config) -> Cow<'c, Config> {
     let rules = draft.subject.rules;
     let mut held = Cow::Borrowed(desired);
+    // Most sizes of most machines: no key has to be made for them.
+    let disks = desired.disks.values().map(|disk| disk.size);
+    let mut sizes = disks.chain([desired.memory]).flatten();
+    if sizes.all(|bytes| rules.holds(bytes)) {
+        return held;
+    }
     let mut fit = |key: String, size: Option<u64>| {
         let fitting = size.map(|bytes| rules.truncate(&key, bytes));
         if let (Some(bytes), Some(0)) = (size, fitting) {

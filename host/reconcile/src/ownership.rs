@@ -42,7 +42,8 @@ pub fn owned(record: &MachineRecord, observed: &Machine) -> Ownership {
         ));
     }
     let mark = observed.mark.as_deref();
-    if let Some(mark) = mark.and_then(|mark| mark.parse::<Mark>().ok())
+    let parsed = mark.and_then(|mark| mark.parse::<Mark>().ok());
+    if let Some(mark) = parsed
         && mark != record.mark
     {
         return Ownership::NotOurs(format!(
@@ -58,9 +59,9 @@ pub fn owned(record: &MachineRecord, observed: &Machine) -> Ownership {
         ),
         (Some(_), None, _) => unclear(id, "no incarnation is on record"),
         (Some(_), Some(_), None) => unclear(id, "its incarnation was not shown"),
-        (Some(text), Some(_), Some(_)) => match text.parse::<Mark>() {
-            Ok(_) => Ownership::Ours,
-            Err(_) => unclear(id, "its mark is not one of Enginehouse"),
+        (Some(_), Some(_), Some(_)) => match parsed {
+            Some(_) => Ownership::Ours,
+            None => unclear(id, "its mark is not one of Enginehouse"),
         },
     }
 }

@@ -1,5 +1,7 @@
 //! What the planner returns: a document that is stored, shown to people, and carried out as it is.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use enginehouse_model::documents::ActionRequest;
@@ -89,9 +91,6 @@ pub struct MachinePlan {
     /// The provider's id, as far as it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id: Option<String>,
-    /// When the machine was read in full, where the plan rests on what was seen before it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_at: Option<Timestamp>,
     /// In the order of execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub actions: Vec<PlannedAction>,
@@ -114,7 +113,61 @@ pub struct MachinePlan {
     pub notes: Vec<String>,
     /// Why there are neither actions nor refusals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nothing_because: Option<String>,
+    pub nothing_because: Option<Cow<'static, str>>,
+    /// What has to end or be said before the actions are carried out: `operation 12, which comes
+    /// before it`, `2 approvals`. The planner knows of none; who asks it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<String>,
+    /// When the observation was read that this rests on; none: for this plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_at: Option<Timestamp>,
+    /// Where the wanted values come from, by the fields of all changes: `/web via small (/)`. See
+    /// [`MachinePlan::trace`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, String>,
+}
+
+impl MachinePlan {
+    /// Whether there is more to say of the machine than why nothing is done.
+    #[must_use]
+    pub fn says_something(&self) -> bool {
+        !(self.actions.is_empty()
+            && self.drift.is_empty()
+            && self.pending.is_empty()
+            && self.in_step.is_empty()
+            && self.refused.is_empty()
+            && self.notes.is_empty()
+            && self.waits.is_empty())
+    }
+
+    /// Writes down where the wanted values come from. `computed`: keys of the definition and their
+    /// origins; a whole disk or nic has those of its members.
+    pub fn trace<K: AsRef<str>, O: fmt::Display>(&mut self, computed: &[(K, O)]) {
+        let acted = self.actions.iter().flat_map(|action| &action.fields);
+        let refused = self.refused.iter().filter_map(|r| r.change.as_ref());
+        let changes = acted.chain(refused).chain(&self.pending);
+        let mut origins = BTreeMap::new();
+        for change in changes {
+            let field = change.field.as_str();
+            if origins.contains_key(field) {
+                continue;
+            }
+            let mut found: Vec<String> = Vec::new();
+            for (key, origin) in computed {
+                let rest = key.as_ref().strip_prefix(field);
+                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
+                    let origin = origin.to_string();
+                    if !found.contains(&origin) {
+                        found.push(origin);
+                    }
+                }
+            }
+            if !found.is_empty() {
+                origins.insert(field.to_owned(), found.join(" and "));
+            }
+        }
+        self.origins = origins;
+    }
 }
 
 /// One minimal change.

@@ -10,20 +10,29 @@ use enginehouse_model::{Bytes, MachineRecord};
 use crate::compare::{Findings, Sides, Write, plain_fields, replace};
 use crate::draft::{Draft, Present, as_held, reason};
 use crate::field::{Field, UNSET};
+use crate::order::in_order;
 use crate::rules::Weight;
 use crate::undeploy::undeploy;
 use crate::{
-    Class, FieldChange, Intent, MachinePlan, Ownership, Plan, Refusal, Subject, disks, nics, owned,
-    power,
+    Class, FieldChange, Intent, MachinePlan, Ownership, Plan, Refusal, Rules, Subject, disks, nics,
+    owned, power,
 };
 
 /// Plans each subject for what it is about. The order of subjects does not matter.
 #[must_use]
 pub fn plan(subjects: &[Subject<'_>]) -> Plan {
-    let mut machines: Vec<MachinePlan> = subjects.iter().map(plan_machine).collect();
-    machines.sort_by_cached_key(place);
-    number(&mut machines);
-    Plan { machines }
+    Plan::of(subjects.iter().map(plan_machine).collect())
+}
+
+impl Plan {
+    /// Of machines that were planned one by one, which is what to do with many: each is compared
+    /// while its definition is still at hand. Puts them into order and numbers their actions.
+    #[must_use]
+    pub fn of(machines: Vec<MachinePlan>) -> Self {
+        let mut machines = in_order(machines);
+        number(&mut machines);
+        Self { machines }
+    }
 }
 
 /// The plan of one machine alone, as it would be the only one in a [`Plan`].
@@ -56,21 +65,6 @@ fn number(machines: &mut [MachinePlan]) {
     for (order, action) in (1..).zip(actions) {
         action.order = order;
     }
-}
-
-/// By hypervisor; numeric ids first, by value; other ids by bytes; those without one last, by name.
-fn place(plan: &MachinePlan) -> impl Ord + use<> {
-    let id = match &plan.machine_id {
-        Some(id) if id.bytes().all(|byte| byte.is_ascii_digit()) => {
-            // Longer is larger once leading zeros are gone; no number is too large for that.
-            let digits = id.trim_start_matches('0').to_owned();
-            (0, digits.len(), digits, id.clone())
-        }
-        Some(id) => (1, 0, id.clone(), String::new()),
-        None => (2, 0, String::new(), String::new()),
-    };
-    let hypervisor = (plan.hypervisor_name.clone(), plan.hypervisor);
-    (hypervisor, id, plan.name.clone(), plan.node)
 }
 
 fn plan_machine(subject: &Subject<'_>) -> MachinePlan {
@@ -168,14 +162,7 @@ fn create(mut draft: Draft<'_>, begun: Option<Present<'_>>) -> MachinePlan {
     if !draft.plan.refused.is_empty() {
         return draft.finish("");
     }
-    let fields: Vec<FieldChange> = Field::all(&held, &held)
-        .iter()
-        .map(|field| FieldChange {
-            field: field.key(),
-            from: UNSET.to_owned(),
-            to: field.show(field.read(&held).as_ref(), draft.subject.rules),
-        })
-        .collect();
+    let fields = all_of(&held, draft.subject.rules);
     let action = Action::Create {
         desired: Box::new(Config::clone(&held)),
     };
@@ -209,6 +196,24 @@ fn create(mut draft: Draft<'_>, begun: Option<Present<'_>>) -> MachinePlan {
         (None, _) => power::add_first_start(&mut draft, "stopped"),
     }
     draft.finish("")
+}
+
+/// Everything that a new machine gets.
+fn all_of(held: &Config, rules: &Rules) -> Vec<FieldChange> {
+    let set = |field: String, to: String| FieldChange {
+        field,
+        from: UNSET.to_owned(),
+        to,
+    };
+    let plain = Field::all(held, held);
+    let plain = plain
+        .iter()
+        .map(|field| set(field.key(), field.show(field.read(held).as_ref(), rules)));
+    let disks = held.disks.iter();
+    let disks = disks.map(|(name, disk)| set(format!("disks.{name}"), disks::describe(disk)));
+    let nics = held.nics.iter();
+    let nics = nics.map(|(name, nic)| set(format!("nics.{name}"), nics::describe(nic)));
+    plain.chain(disks).chain(nics).collect()
 }
 
 /// `new machine from d12, cores 4, memory 4096 MiB`
@@ -249,7 +254,9 @@ fn reconfigure(mut draft: Draft<'_>, start: Start) -> MachinePlan {
         start != Start::Reconfigure,
         restart,
     );
+    let differs = !(draft.plan.drift.is_empty() && draft.plan.pending.is_empty());
     draft.finish(match present.observed.config {
+        Some(_) if differs => "what differs is left as it is",
         Some(_) => "it is as it is defined",
         None => "its run state is as it is defined; nothing else could be compared",
     })

@@ -11,6 +11,8 @@ pub struct Rules {
     engine: String,
     actions: BTreeSet<String>,
     fields: BTreeMap<String, FieldRule>,
+    /// Every granularity that some field has.
+    units: BTreeSet<u64>,
     secrets: BTreeSet<String>,
 }
 
@@ -41,6 +43,12 @@ impl Rules {
             engine: description.name.clone(),
             actions: description.actions.iter().cloned().collect(),
             fields: description.fields.clone(),
+            units: description
+                .fields
+                .values()
+                .filter_map(|rule| rule.granularity)
+                .filter(|unit| *unit > 0)
+                .collect(),
             secrets: secrets(&description.machine_settings_schema),
         }
     }
@@ -80,6 +88,12 @@ impl Rules {
             (None, Some(said)) => said,
             (None, None) => Weight::Unknown,
         }
+    }
+
+    /// Whether a size stays as it is, whatever field it is of. That it does not only means that
+    /// [`Rules::truncate`] has to be asked.
+    pub(crate) fn holds(&self, bytes: u64) -> bool {
+        bytes > 0 && self.units.iter().all(|unit| bytes.is_multiple_of(*unit))
     }
 
     /// A size as the provider can hold it.

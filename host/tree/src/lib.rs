@@ -56,6 +56,7 @@ mod record;
 mod resolve;
 mod rights;
 mod rules;
+mod same;
 mod schema;
 mod seal;
 mod secret;

@@ -226,10 +226,13 @@ fn hidden(value: &Value, secret: bool) -> Value {
 /// Whether a key of free-form values names a secret.
 #[must_use]
 pub fn is_secret_key(key: &str) -> bool {
-    let key = key.to_ascii_lowercase();
+    let has = |word: &str| {
+        let mut parts = key.as_bytes().windows(word.len());
+        parts.any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+    };
     ["password", "passwd", "secret", "token", "private_key"]
-        .iter()
-        .any(|word| key.contains(word))
+        .into_iter()
+        .any(has)
 }
 
 /// Whether a value only says where a secret is: `{env: NAME}`, `{file: PATH}`, `{secret: NAME}`.

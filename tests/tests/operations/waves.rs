@@ -81,6 +81,7 @@ async fn one_machine_then_a_tenth_then_the_rest() -> Result<()> {
         kind: OperationKind::Reconfigure,
         path: "/web".parse()?,
         params: Params::default(),
+        limit: None,
         refresh: false,
     };
     let plan = stage.host.client().plan(&request).await?;

@@ -8,7 +8,7 @@ use enginehouse_model::FullName;
 
 use super::machine::{FailureArgs, WaveArgs};
 use super::order::{Order, OrderArgs};
-use super::plan::show_plan;
+use super::plan::{PLANNED, show_plan};
 use crate::error::CommandError;
 use crate::input::{parse_key, parse_set, read_definition};
 use crate::output::Output;
@@ -207,6 +207,7 @@ pub async fn reconfigure(
                 kind: OperationKind::Reconfigure,
                 path: args.path,
                 params,
+                limit: Some(PLANNED),
                 refresh: false,
             };
             return show_plan(client, request, output).await;

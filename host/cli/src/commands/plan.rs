@@ -18,7 +18,12 @@ const NAMED: usize = 4;
 Examples:
   enginehouse plan /web                              what `deploy /web` would do
   enginehouse plan /web/vm1 --undeploy
-  enginehouse plan /web --reconfigure                what its pending changes come to")]
+  enginehouse plan /web --reconfigure                what its pending changes come to
+  enginehouse plan / --reconfigure --limit 0         of every machine
+
+A plan stands below its folders, machine by machine: what would be done, from what to what, why it
+differs (drift: changed behind our back; pending: the definition was changed), and where the wanted
+value is written. With --output json it has all machines.")]
 pub struct PlanArgs {
     /// A machine, or a folder
     path: FullName,
@@ -40,10 +45,17 @@ pub struct PlanArgs {
     of: Option<OperationId>,
     #[command(flatten)]
     waves: WaveArgs,
+    /// Machines to describe, those with the heaviest changes before the others; 0: all. The rest is
+    /// counted
+    #[arg(long, value_name = "NUMBER", default_value_t = PLANNED)]
+    limit: u32,
     /// Read each machine now, instead of resting on what was seen within the last day
     #[arg(long)]
     refresh: bool,
 }
+
+/// How many machines of a plan are described where nobody says.
+pub const PLANNED: u32 = 50;
 
 /// Of which command; `deploy` if none is named.
 #[derive(Debug, Args)]
@@ -99,6 +111,7 @@ pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<()
         kind: args.kind.kind(),
         path: args.path,
         params,
+        limit: (args.limit > 0).then_some(args.limit),
         refresh: args.refresh,
     };
     show_plan(client, request, output).await
@@ -110,9 +123,11 @@ pub async fn plan(client: &Client, args: PlanArgs, output: &Output) -> Result<()
 /// When there can be none.
 pub async fn show_plan(
     client: &Client,
-    request: PlanRequest,
+    mut request: PlanRequest,
     output: &Output,
 ) -> Result<(), CommandError> {
+    // Who reads JSON wants all there is, not what fits on a page.
+    request.limit = request.limit.filter(|_| !output.is_json());
     let plan = client.plan(&request).await?;
     output.answer(&plan, |paint| text(&plan, paint))
 }

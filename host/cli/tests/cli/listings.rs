@@ -124,7 +124,9 @@ fn a_plan_is_shown_as_it_is_stored() {
     let ran = server.run(&["plan", "/web/vm1", "--undeploy", "--keep-disks"]);
     assert_eq!(
         server.bodies("POST /v1/plans"),
-        [json!({"kind": "undeploy", "path": "/web/vm1", "params": {"keep_disks": true}})]
+        [
+            json!({"kind": "undeploy", "path": "/web/vm1", "params": {"keep_disks": true}, "limit": 50})
+        ]
     );
     insta::assert_snapshot!(ran.all());
 }
@@ -136,9 +138,17 @@ fn a_plan_of_nothing_says_so() {
     let server = Scripted::new().on("POST /v1/plans", 200, plan);
     let ran = server.run(&["plan", "/"]);
     assert_eq!(ran.out, "nothing to do\nplan 00\n");
+    let all = server.run(&["plan", "/", "--limit", "0"]);
+    assert_eq!(all.out, ran.out);
+    let json = server.run(&["plan", "/", "--output", "json"]);
+    assert_eq!(json.code, 0);
+    let asked = |limit: Option<u32>| match limit {
+        Some(limit) => json!({"kind": "deploy", "path": "/", "params": {}, "limit": limit}),
+        None => json!({"kind": "deploy", "path": "/", "params": {}}),
+    };
     assert_eq!(
         server.bodies("POST /v1/plans"),
-        [json!({"kind": "deploy", "path": "/", "params": {}})]
+        [asked(Some(50)), asked(None), asked(None)]
     );
 }
 

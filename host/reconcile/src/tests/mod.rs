@@ -2,6 +2,7 @@
 
 mod cases;
 mod execution;
+mod golden;
 mod properties;
 mod refusals;
 mod texts;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::world::{GIB, MIB, World};
 use crate::field::{Field, Seen};
 use crate::planner::is_unfinished;
-use crate::{Intent, KeepDisks, Plan, plan, render};
+use crate::{Intent, KeepDisks, Layout, Plan, plan, render};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(""), Just("a"), Just("a\n"), Just("b"), Just("A")].prop_map(str::to_owned)
@@ -252,7 +252,7 @@ proptest! {
         let plan = world.plan(intent);
         let json = serde_json::to_string(&plan).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Plan>(&json).unwrap(), &plan);
-        let text = render(&plan);
+        let text = render(&plan, Layout::default());
         prop_assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{}", text);
         let machine = plan.machines.first().unwrap();
         let empty = machine.actions.is_empty() && machine.refused.is_empty();

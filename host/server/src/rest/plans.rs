@@ -3,6 +3,7 @@
 use axum::Json;
 use enginehouse_api::{ErrorCode, OperationKind, Plan, PlanId, PlanPreview, PlanRequest, Problem};
 use enginehouse_model::{NodeUid, Timestamp};
+use enginehouse_reconcile::{Layout, render};
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
@@ -94,7 +95,15 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
             Ok(())
         })
         .await?;
-    Ok(Json(view))
+    let limit = request.limit.and_then(|limit| usize::try_from(limit).ok());
+    let layout = Layout {
+        now: Some(now),
+        limit,
+    };
+    Ok(Json(Plan {
+        text: render(&plan, layout),
+        ..view
+    }))
 }
 
 pub(crate) async fn show(caller: Caller, InPath(id): InPath<String>) -> Answer<Json<Plan>> {
@@ -121,8 +130,15 @@ fn view(request: &PlanRequest, plan: &enginehouse_reconcile::Plan, now: Timestam
         text,
         machines,
         counts,
-    } = crate::plan_view::preview(plan);
-    let digest = blake3::hash(format!("{} {}\n{text}", request.kind, request.path).as_bytes());
+    } = crate::plan_view::preview(
+        plan,
+        Layout {
+            now: Some(now),
+            limit: None,
+        },
+    );
+    // Without ages: the same plan a minute later is the same.
+    let digest = blake3::hash(format!("{} {}\n{plan}", request.kind, request.path).as_bytes());
     Plan {
         id: PlanId(digest.to_hex().chars().take(16).collect()),
         kind: request.kind,

@@ -9,7 +9,6 @@ use enginehouse_api::{
     ComputedValue, ErrorCode, Healthz, Info, LastError, LastOperation, Node, NodeKind,
     OperationKind, OperationState, Origin, OriginVia, Problem, Status, TreeNode,
 };
-use enginehouse_documents::Description;
 use enginehouse_model::{FullName, NodeUid, OperationId};
 use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject};
 use enginehouse_tree::{Computed, Permission};
@@ -245,14 +244,12 @@ fn pending_plan(
     let record = state.record_of(uid)?;
     let hypervisor = state.tree.hypervisor(record.hypervisor)?;
     let kind = hypervisor.entry.kind.as_ref()?;
-    let description: Description = house
+    let engine = house
         .engines
         .iter()
-        .find(|engine| engine.is_called(&kind.0))
-        .map(|engine| engine.description().clone())
-        .unwrap_or_default();
-    let rules = Rules::new(&description);
-    let config = computed.config();
+        .find(|engine| engine.is_called(&kind.0));
+    let rules = engine.map_or_else(Rules::default, |engine| Rules::new(engine.description()));
+    let config = computed.config_or(&record.deployed);
     let subject = Subject {
         name: computed.full_name(),
         node: uid,

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use enginehouse_documents::{Assessment, Config, Machine, Problem, Question};
+use enginehouse_documents::{Assessment, Machine, Problem, Question};
 use enginehouse_engines::Observer;
 use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_reconcile::{Intent, MachinePlan, Plan, Subject, plan_one};
+use enginehouse_tree::Computed;
 
+use crate::hold::Hold;
 use crate::house::House;
 use crate::orders::Order;
 use crate::work::earlier;
@@ -87,15 +89,19 @@ pub(crate) async fn plan_nodes(
     plan_targets(house, targets, intent, freshness).await
 }
 
-/// The same, were these the definitions of the nodes.
-pub(crate) async fn plan_configs(
+/// The same, were these the computed definitions of the nodes.
+pub(crate) async fn plan_definitions(
     house: &Arc<House>,
-    configs: Vec<(NodeUid, Config)>,
+    definitions: Vec<(NodeUid, Arc<Computed>)>,
     intent: Intent,
 ) -> Result<Plan, Problem> {
-    let targets = configs
-        .into_iter()
-        .map(|(node, desired)| Target::of(house, node).map(|target| Target { desired, ..target }));
+    let targets = definitions.into_iter().map(|(node, computed)| {
+        Target::of(house, node).map(|target| Target {
+            desired: computed.config(),
+            computed: Some(computed),
+            ..target
+        })
+    });
     let targets = targets.collect::<Result<_, _>>()?;
     plan_targets(house, targets, intent, Freshness::Kept).await
 }
@@ -111,6 +117,7 @@ pub(crate) async fn plan_rollback(
     for node in nodes {
         let mut target = Target::of(house, *node)?;
         target.desired = earlier::config(house, &target, &order(*node)).await?;
+        target.computed = None;
         targets.push(target);
     }
     plan_targets(house, targets, Intent::Reconfigure, freshness).await
@@ -148,5 +155,41 @@ async fn plan_targets(
     for machine in &mut plan.machines {
         machine.observed_at = kept.get(&machine.node).copied();
     }
+    explain(house, &targets, &mut plan);
     Ok(plan)
+}
+
+/// Writes down what people ask of a plan: where the wanted values come from, and what is before it.
+fn explain(house: &House, targets: &[Target], plan: &mut Plan) {
+    let computed: BTreeMap<NodeUid, &Computed> = targets
+        .iter()
+        .filter_map(|target| Some((target.node, target.computed.as_deref()?)))
+        .collect();
+    let state = house.state.lock();
+    for machine in &mut plan.machines {
+        if !machine.says_something() {
+            continue;
+        }
+        if let Some(computed) = computed.get(&machine.node) {
+            let origins = computed.origins().into_iter();
+            let origins: Vec<_> = origins.map(|line| (line.key, line.origin)).collect();
+            machine.trace(&origins);
+        }
+        if machine.actions.is_empty() {
+            continue;
+        }
+        let before = state.queue.lane(machine.node);
+        machine.waits = before
+            .map(|operation| {
+                format!(
+                    "operation {} ({}), which comes before it",
+                    operation.number(),
+                    operation.spec.kind
+                )
+            })
+            .collect();
+        if state.hold.is_some() {
+            machine.waits.push(Hold::reason());
+        }
+    }
 }

@@ -9,7 +9,7 @@ use enginehouse_engines::{Connection, Engine, Observer, Occasion};
 use enginehouse_model::{FullName, HypervisorUid, MachineRecord, NodeUid};
 use enginehouse_reconcile::Rules;
 use enginehouse_store::Table;
-use enginehouse_tree::{HypervisorEntry, ResolvedHypervisor};
+use enginehouse_tree::{Computed, HypervisorEntry, ResolvedHypervisor};
 use parking_lot::Mutex;
 
 use crate::house::{House, PROVIDER_VERSION, Provider, State};
@@ -22,6 +22,8 @@ pub(crate) struct Target {
     pub node: NodeUid,
     pub name: FullName,
     pub desired: Config,
+    /// What `desired` results from; none of an earlier config.
+    pub computed: Option<Arc<Computed>>,
     pub hypervisor_name: String,
     pub engine: Arc<Engine>,
     pub connection: Arc<Connection>,
@@ -131,7 +133,7 @@ impl Target {
         node: NodeUid,
         begun_with: Option<Arc<Engine>>,
     ) -> Result<Self, Problem> {
-        let (name, desired, record, place) = {
+        let (name, computed, record, place) = {
             let state = house.state.lock();
             let name = state
                 .tree
@@ -144,7 +146,7 @@ impl Target {
                 .map_err(|error| Problem::new(Code::NotFound, error.to_string()))?;
             let record = state.record_of(node).cloned();
             let place = place_of(&state, &name, &computed, record.as_ref())?;
-            (name, computed.config(), record, place)
+            (name, computed, record, place)
         };
         let engine = match begun_with {
             Some(engine) => engine,
@@ -159,7 +161,8 @@ impl Target {
         Ok(Self {
             node,
             name,
-            desired,
+            desired: computed.config(),
+            computed: Some(computed),
             hypervisor_name: place.name,
             engine,
             connection,
@@ -178,7 +181,7 @@ impl Target {
 fn place_of(
     state: &State,
     name: &FullName,
-    computed: &enginehouse_tree::Computed,
+    computed: &Computed,
     record: Option<&MachineRecord>,
 ) -> Result<Place, Problem> {
     if let Some(record) = record {

@@ -16,6 +16,8 @@ mod definitions;
 #[cfg(test)]
 mod edits;
 #[cfg(test)]
+mod lent;
+#[cfg(test)]
 mod origins;
 #[cfg(test)]
 mod previews;

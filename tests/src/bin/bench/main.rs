@@ -4,9 +4,11 @@
 //! measured in the same run, on the same machine, so a slow machine changes both.
 
 mod clones;
+mod core_time;
 mod engine;
 mod grpc;
 mod load;
+mod plan;
 mod queue;
 mod sample;
 mod store;
@@ -54,8 +56,13 @@ const MEASUREMENTS: &[Measurement] = &[
     },
     Measurement {
         name: "tree",
-        what: "100,000 descriptors: load, edits, memory, plans, against maps cloned and merged",
+        what: "100,000 descriptors: load, edits, memory, against maps cloned and merged",
         run: tree::measure,
+    },
+    Measurement {
+        name: "plan",
+        what: "1,000 to 100,000 machines planned, 1 % changed, against maps that are compared",
+        run: plan::measure,
     },
 ];
 

@@ -27,6 +27,11 @@ impl Samples {
     }
 }
 
+/// Median over median, as text.
+pub fn ratio(one: &Samples, other: &Samples) -> String {
+    format!("{:.2}", one.ratio(other))
+}
+
 /// `12.3 µs (10.1 to 15.2)`: the median, and what 80 of 100 lie between.
 impl fmt::Display for Samples {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

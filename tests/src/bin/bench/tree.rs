@@ -1,25 +1,19 @@
 //! The tree at the size it is made for: what loading and edits cost, beside maps that are cloned and
-//! merged, and what it adds up to with the planner.
+//! merged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use enginehouse_model::documents::{Description, Machine, PowerState};
-use enginehouse_model::{
-    HypervisorUid, Identity, InstallationId, MachineRecord, MachineUid, Mark, NodeUid, OperationId,
-    Timestamp,
-};
-use enginehouse_reconcile::{Intent, Rules, Subject, plan};
+use enginehouse_model::{InstallationId, NodeUid};
 use enginehouse_store::{Commit, Document, Opening, Store, Table as StoreTable};
 use enginehouse_tests::Estate;
 use enginehouse_tree::{Definition, Node, Tree};
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::sample::{Samples, Table};
+use super::core_time::{on_core, since};
+use super::sample::{Samples, Table, ratio};
 
 const ROUNDS: usize = 7;
 /// One folder in the middle: 6 levels below the root, a thirty-second of the estate below it.
@@ -40,26 +34,7 @@ pub fn measure() -> Result<Table> {
     edits(large, &mut tree, &mut table, &merged)?;
     drop(tree);
     store(large, &mut table)?;
-    for (estate, must) in [(Estate::SMALL, "50 ms"), (Estate::LARGE, "0.6 s")] {
-        planned(estate, must, &mut table)?;
-    }
     Ok(table)
-}
-
-/// Time that this thread was on a core: what it waits while others run there is not its cost.
-fn on_core() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
-    Duration::from_secs(seconds)
-        + Duration::from_nanos(u64::try_from(now.tv_nsec).unwrap_or_default())
-}
-
-fn since(earlier: Duration) -> Duration {
-    on_core().saturating_sub(earlier)
-}
-
-fn ratio(one: &Samples, other: &Samples) -> String {
-    format!("{:.2}", one.ratio(other))
 }
 
 /// Resident memory of a loaded tree, over that of the process before.
@@ -280,140 +255,4 @@ fn store(estate: Estate, table: &mut Table) -> Result<()> {
     table.line("of that the database", &opened);
     table.line("of that reading the documents", &read);
     Ok(())
-}
-
-/// A machine on the two other sides.
-struct Deployed {
-    node: NodeUid,
-    record: MachineRecord,
-    observed: Machine,
-}
-
-/// A change at the root, and then the plan of all machines: they are deployed as the tree was, one
-/// in a hundred has drifted.
-fn planned(estate: Estate, must: &str, table: &mut Table) -> Result<()> {
-    let mut tree = Tree::load(estate.stored()?)?;
-    let machines = deployed(&tree)?;
-    let rules = Rules::new(&description());
-    let (mut whole, mut tree_alone, mut config_alone) = <(Samples, Samples, Samples)>::default();
-    let mut actions = 0;
-    for round in 0..ROUNDS {
-        let mut document = tree.node(tree.root())?.local.to_json();
-        document["settings"]["onboot"] = json!(round % 2 == 0);
-        let definition = Definition::from_json(&document).map_err(|found| anyhow!("{found:?}"))?;
-        let root = tree.root();
-        let began = on_core();
-        let _change = tree.set_definition(root, definition, None, &mut Uuid::now_v7)?;
-        tree_alone.add(since(began));
-        let configuring = on_core();
-        let mut desired = Vec::with_capacity(machines.len());
-        for machine in &machines {
-            let computed = tree.computed(machine.node)?;
-            desired.push((computed.config(), computed));
-        }
-        config_alone.add(since(configuring));
-        let mut subjects = Vec::with_capacity(machines.len());
-        for (machine, (desired, computed)) in machines.iter().zip(&desired) {
-            let used = computed.hypervisor().context("it uses one")?;
-            subjects.push(Subject {
-                name: computed.full_name(),
-                node: machine.node,
-                machine: Some(machine.record.uid),
-                hypervisor: used.uid,
-                hypervisor_name: &used.name,
-                intent: Intent::Reconfigure,
-                shutdown_timeout_ms: None,
-                desired: Some(desired),
-                record: Some(&machine.record),
-                observed: Some(&machine.observed),
-                rules: &rules,
-                assessment: None,
-            });
-        }
-        let made = plan(&subjects);
-        whole.add(since(began));
-        actions = made
-            .machines
-            .iter()
-            .map(|machine| machine.actions.len())
-            .sum::<usize>();
-    }
-    let count = machines.len();
-    table.line(
-        format!("plan of {count} machines after an edit at the root"),
-        &whole,
-    );
-    table.line(format!("  must be {must}; actions in the last"), actions);
-    table.line("  of that inheritance", &tree_alone);
-    table.line("  of that configurations", &config_alone);
-    Ok(())
-}
-
-fn deployed(tree: &Tree) -> Result<Vec<Deployed>> {
-    let mut machines = Vec::new();
-    for (number, node) in (1_u64..).zip(tree.descriptors(tree.root())?) {
-        let computed = tree.computed(node.uid)?;
-        let config = computed.config();
-        let uid = MachineUid::from_uuid(Uuid::from_u128(number.into()));
-        let mark = Mark {
-            installation: InstallationId::from_uuid(Uuid::from_u128(1)),
-            machine: uid,
-            operation: OperationId(7),
-        };
-        let mut shown = config.clone();
-        if number % 100 == 0 {
-            shown.vcpu = Some(31);
-        }
-        let names = config.disks.keys().chain(config.nics.keys());
-        machines.push(Deployed {
-            node: node.uid,
-            observed: Machine {
-                id: number.to_string(),
-                kind: Some("qemu".to_owned()),
-                incarnation: Some(format!("smbios-{number}")),
-                mark: Some(mark.to_string()),
-                power: PowerState::Running,
-                config: Some(shown),
-                ..Machine::default()
-            },
-            record: MachineRecord {
-                uid,
-                node: node.uid,
-                hypervisor: HypervisorUid::from_uuid(Uuid::from_u128(1)),
-                provider_identity: "cluster".to_owned(),
-                mark,
-                created_by: OperationId(7),
-                identity: Some(Identity {
-                    machine_id: number.to_string(),
-                    kind: Some("qemu".to_owned()),
-                    host: None,
-                    incarnation: Some(format!("smbios-{number}")),
-                }),
-                slots: names.map(|name| (name.clone(), name.clone())).collect(),
-                deployed: config,
-                last_step_ended: Timestamp(0),
-                unnoted: false,
-            },
-        });
-    }
-    Ok(machines)
-}
-
-fn description() -> Description {
-    Description {
-        name: "bench".to_owned(),
-        actions: [
-            "create",
-            "create.from-image",
-            "configure",
-            "start",
-            "stop",
-            "disk-add",
-            "disk-grow",
-        ]
-        .map(str::to_owned)
-        .into(),
-        fields: BTreeMap::new(),
-        ..Description::default()
-    }
 }

@@ -18,11 +18,10 @@ use std::sync::Arc;
 use enginehouse_api::{
     ErrorCode, ImportAnswer, ImportMachine, ImportRequest, OperationKind, Params, Problem,
 };
-use enginehouse_documents::Config;
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Spec;
 use enginehouse_text::{Reading, read_files};
-use enginehouse_tree::{BatchErrors, LastOperation, NodeEdit, Status, Touched};
+use enginehouse_tree::{BatchErrors, Computed, LastOperation, NodeEdit, Status, Touched};
 use uuid::Uuid;
 
 use crate::access::Caller;
@@ -30,6 +29,7 @@ use crate::house::{House, Staged, State};
 use crate::idempotency::{OrderKey, Taken};
 use crate::orders::machine::slot_of;
 use crate::orders::{Order, intent, spec};
+use crate::plan_view::SHOWN;
 
 use decide::{Decided, Machine, decide};
 use refusals::Refusals;
@@ -81,14 +81,14 @@ pub(crate) async fn import(
     let done = done
         .await
         .map_err(|_| Problem::new(ErrorCode::Internal, "the import broke off"))??;
-    let (mut answer, configs) = match done {
+    let (mut answer, definitions) = match done {
         Taken::New(done) => done,
         Taken::Before(before) => return Ok(Taken::Before(before)),
     };
-    if answer.dry_run && !configs.is_empty() {
+    if answer.dry_run && !definitions.is_empty() {
         let intent = intent(OperationKind::Reconfigure, &Params::default());
-        match crate::work::plan_configs(&house, configs, intent).await {
-            Ok(plan) => answer.plan = Some(crate::plan_view::preview(&plan)),
+        match crate::work::plan_definitions(&house, definitions, intent).await {
+            Ok(plan) => answer.plan = Some(crate::plan_view::preview(&plan, SHOWN)),
             // What the files would change in the tree is known all the same.
             Err(problem) => answer.not_planned = Some(problem.message),
         }
@@ -130,13 +130,16 @@ fn read(request: &ImportRequest) -> Result<Import<'_>, Problem> {
     })
 }
 
+/// What a machine would be, were it reconfigured.
+type Definition = (NodeUid, Arc<Computed>);
+
 fn carry_out(
     caller: &Caller,
     state: &mut State,
     staged: &mut Staged,
     import: &Import<'_>,
     now: Timestamp,
-) -> Result<(ImportAnswer, Vec<(NodeUid, Config)>), Problem> {
+) -> Result<(ImportAnswer, Vec<Definition>), Problem> {
     let mut decided = decide(caller, state, import, now)?;
     let expected = import.request.digest.as_ref();
     if expected.is_some_and(|digest| *digest != decided.answer.digest) {
@@ -148,13 +151,13 @@ fn carry_out(
     }
     let touched = look(state, import, &decided)?;
     let changed = changed_machines(caller.house(), state, &touched, &decided.machines);
-    let configs;
-    (decided.answer.machines, configs) = changed.into_iter().unzip();
+    let definitions;
+    (decided.answer.machines, definitions) = changed.into_iter().unzip();
     if import.request.dry_run || decided.answer.is_empty() {
-        return Ok((decided.answer, configs));
+        return Ok((decided.answer, definitions));
     }
     let answer = apply(caller, state, staged, import, decided, now)?;
-    Ok((answer, configs))
+    Ok((answer, definitions))
 }
 
 /// Applies everything and takes it back: what would be computed anew. First without what waits for
@@ -198,7 +201,7 @@ fn changed_machines(
     state: &State,
     touched: &[Touched],
     machines: &[Machine],
-) -> Vec<(ImportMachine, (NodeUid, Config))> {
+) -> Vec<(ImportMachine, Definition)> {
     let reconfigured: std::collections::HashSet<NodeUid> =
         machines.iter().map(|machine| machine.node).collect();
     touched
@@ -220,7 +223,7 @@ fn changed_machines(
                     reconfigured,
                     changes,
                 };
-                (machine, (touched.uid, after.config()))
+                (machine, (touched.uid, Arc::clone(after)))
             })
         })
         .collect()
