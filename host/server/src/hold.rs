@@ -14,7 +14,8 @@ use std::sync::Arc;
 use enginehouse_api::{OnHold, Problem, Resumed};
 use enginehouse_model::{OperationId, Timestamp};
 use enginehouse_queue::Phase;
-use enginehouse_store::{Document, DocumentError, Restored, Row, Table, Write};
+use enginehouse_store::{Document, DocumentError, RestoreMark, Restored, Row, Table, Write};
+use enginehouse_tree::Subject;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
@@ -56,20 +57,26 @@ impl Hold {
     }
 }
 
-/// The row that a restore leaves.
+/// What a restore leaves. Who may write the data directory may do what the installation's own token
+/// may.
 ///
 /// # Errors
 /// When it cannot be written as JSON, which would be a bug.
 pub(crate) fn row(
     restored: &Restored,
     now: Timestamp,
-) -> Result<(String, Document), DocumentError> {
+) -> Result<RestoreMark, DocumentError> {
     let hold = Hold {
         since: now,
         last_operation: restored.last_operation,
         next_operation: restored.next_operation,
     };
-    Ok((ROW.to_owned(), Document::of(VERSION, &hold)?))
+    Ok(RestoreMark {
+        at: now,
+        who: Subject::installation().to_string(),
+        key: ROW.to_owned(),
+        document: Document::of(VERSION, &hold)?,
+    })
 }
 
 /// Lets everything go on.

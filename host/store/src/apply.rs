@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::{
     Commit, CommitError, Epoch, ExecutedRow, Expect, HistoryRow, IdempotencyRow, JournalRow,
-    OperationRow, PlanRow, RowKey, Table, Write, prune,
+    OperationRow, PlanRow, RowKey, Table, Write, audit, prune,
 };
 
 /// Why a commit could not be applied.
@@ -63,6 +63,7 @@ pub(crate) fn apply(
             Write::Executed(row) => executed(connection, row)?,
             Write::Idempotency(row) => idempotency(connection, row)?,
             Write::History(row) => history(connection, row)?,
+            Write::Audit(row) => audit::append(connection, epoch, row)?,
             Write::Prune(what) => prune::prune(connection, what)?,
         }
     }

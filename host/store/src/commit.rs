@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enginehouse_model::{OperationId, Timestamp};
 use thiserror::Error;
 
-use crate::Document;
+use crate::{AuditRow, Document};
 
 /// Counts the lives of an installation: 1, and one more after each restore from a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,6 +193,8 @@ pub enum Write {
     Idempotency(IdempotencyRow),
     /// Append to the history of a node.
     History(HistoryRow),
+    /// Append to the audit log. Number, epoch and hash are added by the store.
+    Audit(AuditRow),
     /// Remove what is no longer needed.
     Prune(Prune),
 }

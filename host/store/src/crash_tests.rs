@@ -10,8 +10,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use enginehouse_model::{OperationId, Timestamp};
 use tempfile::TempDir;
 
+use crate::audit_tests::{row, verify};
 use crate::store_tests::opening;
-use crate::{Commit, Document, JournalRow, OpenError, OperationRow, Store, Table};
+use crate::{Commit, Document, JournalRow, OpenError, OperationRow, Store, Table, Write};
 
 const DIRECTORY: &str = "ENGINEHOUSE_STORE_CRASH_DIRECTORY";
 const ROUNDS: usize = 20;
@@ -22,7 +23,7 @@ fn write_until_killed(dir: &Path) {
     println!("certain {}", loaded.last_operation);
     for first in (loaded.last_operation.0 + 1..).step_by(8) {
         let tickets: Vec<_> = (first..first + 8)
-            .map(|n| (n, store.submit(three_rows(&loaded, n))))
+            .map(|n| (n, store.submit(rows(&loaded, n))))
             .collect();
         for (n, ticket) in tickets {
             ticket.wait().unwrap();
@@ -31,8 +32,8 @@ fn write_until_killed(dir: &Path) {
     }
 }
 
-/// An operation, a journal row and a node that belong together.
-fn three_rows(loaded: &crate::Loaded, n: u64) -> Commit {
+/// An operation, a journal row, a node and two entries of the audit log that belong together.
+fn rows(loaded: &crate::Loaded, n: u64) -> Commit {
     let document = Document::of(1, &"x".repeat(300)).unwrap();
     Commit::new(loaded.fence)
         .operation(OperationRow {
@@ -50,6 +51,8 @@ fn three_rows(loaded: &crate::Loaded, n: u64) -> Commit {
             document: document.clone(),
         })
         .put(Table::Node, n.to_string(), document)
+        .write(Write::Audit(row(n, "ann", "/web/vm1")))
+        .write(Write::Audit(row(n, "ann", "/web/vm2")))
 }
 
 fn start(dir: &Path) -> (Child, Lines<BufReader<ChildStdout>>) {
@@ -78,6 +81,7 @@ fn what_was_acknowledged_survives_a_kill() {
         return write_until_killed(Path::new(&dir));
     }
     let dir = TempDir::new().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut written = 0;
     for round in 0..ROUNDS {
         let (mut child, mut lines) = start(dir.path());
@@ -99,7 +103,7 @@ fn what_was_acknowledged_survives_a_kill() {
             last = certain(&line.unwrap()).or(last);
         }
 
-        let (_store, loaded) = Store::open(dir.path(), &opening()).unwrap();
+        let (store, loaded) = Store::open(dir.path(), &opening()).unwrap();
         let found: BTreeSet<u64> = loaded
             .unfinished
             .iter()
@@ -118,6 +122,8 @@ fn what_was_acknowledged_survives_a_kill() {
         assert_eq!(found, (1..=end).collect(), "round {round}: a gap");
         assert!(last.unwrap_or(0) <= end, "round {round}: {last:?} of {end}");
         assert_eq!(loaded.sequence.0, end);
+        let audited = runtime.block_on(verify(&store, &loaded)).unwrap();
+        assert_eq!(audited.number, 2 * end, "round {round}");
         written = end;
     }
     assert!(written > 500, "{written}");

@@ -37,6 +37,15 @@ pub struct About {
     pub path: String,
 }
 
+impl About {
+    /// The name, and between which two what is below it stands.
+    pub(crate) fn bounds(&self) -> [String; 3] {
+        let top = self.path.trim_end_matches('/');
+        // `0` comes after `/`: between them is what is below.
+        [self.path.clone(), format!("{top}/"), format!("{top}0")]
+    }
+}
+
 /// Some lines in the order of their ends, and what there is of the whole log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Results {
@@ -70,11 +79,7 @@ pub(crate) fn page(
                      UNION SELECT seq FROM executed WHERE path >= ? AND path < ?
                      UNION SELECT seq FROM executed WHERE node = ?)",
         );
-        let top = about.path.trim_end_matches('/');
-        // `0` comes after `/`: between them is what is below.
-        for bound in [about.path.clone(), format!("{top}/"), format!("{top}0")] {
-            values.push(Value::Text(bound));
-        }
+        values.extend(about.bounds().map(Value::Text));
         values.push(about.node.clone().map_or(Value::Null, Value::Text));
     }
     for (condition, value) in [

@@ -20,6 +20,7 @@
 //! Which table is for what, and how it is pruned: [`schema`].
 
 mod apply;
+mod audit;
 mod backup;
 mod commit;
 mod document;
@@ -33,6 +34,8 @@ pub mod schema;
 mod store;
 mod writer;
 
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
@@ -48,6 +51,7 @@ mod retention_tests;
 #[cfg(test)]
 mod store_tests;
 
+pub use audit::{AuditEntry, AuditFilter, AuditFrom, AuditRow};
 pub use backup::{BackedUp, BackupError};
 pub use commit::{
     Commit, CommitError, Epoch, ExecutedRow, Expect, Fence, HistoryRow, IdempotencyRow, JournalRow,
@@ -62,5 +66,5 @@ pub use query::{
     HistoryEntry, JournalEntry, NamedOnce, OperationFilter, PageCursor, ReadError, StoredOperation,
     StoredPlan,
 };
-pub use restore::{NUMBERS_SKIPPED, RestoreError, Restored, restore};
+pub use restore::{NUMBERS_SKIPPED, RestoreError, RestoreMark, Restored, restore};
 pub use store::{CommitTicket, Stats, Store};

@@ -15,14 +15,30 @@ use crate::{
 const VERSION_1: &str = include_str!("version_1.sql");
 /// The same of version 2.
 const VERSION_2: &str = include_str!("version_2.sql");
+/// The same of version 3.
+const VERSION_3: &str = include_str!("version_3.sql");
 
 /// A database as an older version left it, with something in it.
 fn older(dir: &Path, version: u32) {
     let connection = Connection::open(dir.join("enginehouse.db")).unwrap();
-    let schema = if version == 1 { VERSION_1 } else { VERSION_2 };
+    let schema = match version {
+        1 => VERSION_1,
+        2 => VERSION_2,
+        _ => VERSION_3,
+    };
     connection.execute_batch(schema).unwrap();
+    let executed = match version {
+        1 | 2 => {
+            "(40, 'edit', '[\"/web/vm2\"]', 'bob', 2, 3, 10, 'failed', 'no space'),
+             (39, 'deploy', '[\"/web/vm1\"]', 'ann', 1, NULL, 20, 'succeeded', NULL)"
+        }
+        _ => {
+            "(1, 40, 'edit', NULL, '/web/vm2', '[\"/web/vm2\"]', 'bob', 2, 3, 10, 'failed', 'no space',
+                 NULL, NULL)"
+        }
+    };
     connection
-        .execute_batch(
+        .execute_batch(&format!(
             "PRAGMA application_id = 0x656e6768;
              PRAGMA journal_mode = WAL;
              INSERT INTO installation VALUES (1, '00000000000000000000000000000009', 3, 17);
@@ -32,10 +48,8 @@ fn older(dir: &Path, version: u32) {
              INSERT INTO operation VALUES (41, 2, 'running', 5, NULL, NULL, 1, '\"body\"');
              INSERT INTO operation_target VALUES ('n', 39), ('n', 41);
              INSERT INTO journal VALUES (8, 41, 'here', 3, 5, 1, '\"intent\"');
-             INSERT INTO executed VALUES
-                 (40, 'edit', '[\"/web/vm2\"]', 'bob', 2, 3, 10, 'failed', 'no space'),
-                 (39, 'deploy', '[\"/web/vm1\"]', 'ann', 1, NULL, 20, 'succeeded', NULL);",
-        )
+             INSERT INTO executed VALUES {executed};",
+        ))
         .unwrap();
     connection
         .pragma_update(None, "user_version", version)
@@ -68,7 +82,7 @@ fn row(node: &str, at: u64) -> HistoryRow {
 
 #[tokio::test]
 async fn an_older_database_is_kept_and_gets_the_new_tables() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         is_kept_and_gets_the_new_tables(version).await;
     }
 }
@@ -196,7 +210,7 @@ fn a_migrated_schema_is_that_of_a_new_database() {
     };
     let new = TempDir::new().unwrap();
     drop(open(new.path()));
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let old = TempDir::new().unwrap();
         older(old.path(), version);
         drop(open(old.path()));

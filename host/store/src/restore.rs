@@ -4,7 +4,8 @@
 //! are known to be of another life. Numbers of operations go on [`NUMBERS_SKIPPED`] above the highest
 //! one that is known, from the backup and from the database that is replaced: numbers that were given
 //! after the backup was made are not given again. And it gets a row of the caller's, in the same
-//! transaction, which says that it was restored.
+//! transaction, which says that it was restored, and an entry of the audit log, which goes on from the
+//! last one in the backup and names the newest one that is lost with the replaced database.
 //!
 //! **What is there already** is never lost: it is moved, with its log, into a directory of its own.
 //!
@@ -13,17 +14,20 @@
 //! [`RESTORED`] is there, the directory is not opened: between the two there is no database of the
 //! right name, and a new one must not be made. Another restore goes on from there.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use enginehouse_model::{InstallationId, OperationId};
+use enginehouse_audit::{Action, Head};
+use enginehouse_model::{InstallationId, OperationId, Timestamp};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use thiserror::Error;
 
+use crate::apply::ApplyError;
 use crate::open::{self, DATABASE, OpenError, RESTORED};
-use crate::{Document, DocumentError, Epoch, ReadError, Table, backup, load};
+use crate::{AuditRow, Document, DocumentError, Epoch, ReadError, Table, audit, backup, load};
 
 /// How far numbers of operations skip ahead: more than any installation orders between two backups.
 pub const NUMBERS_SKIPPED: u64 = 1_000_000;
@@ -45,8 +49,23 @@ pub struct Restored {
     pub next_operation: OperationId,
     /// Operations in the backup that have not ended.
     pub unfinished: u64,
+    /// The newest entry of the audit log in the backup.
+    pub audited: Head,
+    /// The same of the database that is replaced, where that is of the same installation.
+    pub audited_before: Option<Head>,
     /// Where the database is now that was there before.
     pub aside: Option<PathBuf>,
+}
+
+/// What a restored database says of the restore.
+#[derive(Clone, Debug)]
+pub struct RestoreMark {
+    pub at: Timestamp,
+    /// For the audit log.
+    pub who: String,
+    /// A row of the table of settings.
+    pub key: String,
+    pub document: Document,
 }
 
 /// Why a backup was not restored. The directory's own database is as it was.
@@ -107,14 +126,14 @@ impl RestoreError {
 }
 
 /// Makes the backup in the file `from` the database of `dir`, which nothing may have open. `mark` says
-/// which row of the table of settings tells that it was restored.
+/// what tells that it was restored.
 ///
 /// # Errors
 /// See [`RestoreError`].
 pub fn restore(
     dir: &Path,
     from: &Path,
-    mark: impl FnOnce(&Restored) -> Result<(String, Document), DocumentError>,
+    mark: impl FnOnce(&Restored) -> Result<RestoreMark, DocumentError>,
 ) -> Result<Restored, RestoreError> {
     // Before anything is made: a name that was mistyped leaves no directory behind.
     look_at(from)?;
@@ -170,7 +189,7 @@ fn prepare(
     dir: &Path,
     copy: &Path,
     from: &Path,
-    mark: impl FnOnce(&Restored) -> Result<(String, Document), DocumentError>,
+    mark: impl FnOnce(&Restored) -> Result<RestoreMark, DocumentError>,
 ) -> Result<Restored, RestoreError> {
     let of_copy = |error| match error {
         OpenError::Damaged { detail, .. } => no_backup(from, detail),
@@ -204,12 +223,15 @@ fn prepare(
     let (installation, epoch, last_operation) = load::counters(&connection).map_err(read)?;
     // That it can be loaded whole is found out now, not when the host is started.
     let loaded = load::load(&connection, 1, false).map_err(read)?;
+    let audited = audit::newest(&connection).map_err(read)?;
+    let mut audited_before = None;
     let (mut newest_epoch, mut newest_number) = (epoch, last_operation);
-    if let Some((present, epoch, number)) = present(dir)
+    if let Some((present, epoch, number, head)) = present(dir)
         && present == installation
     {
         newest_epoch = newest_epoch.max(epoch);
         newest_number = newest_number.max(number);
+        audited_before = head;
     }
     let skipped = newest_number.0.saturating_add(NUMBERS_SKIPPED);
     let restored = Restored {
@@ -218,9 +240,12 @@ fn prepare(
         last_operation,
         next_operation: OperationId(skipped.saturating_add(1)),
         unfinished: loaded.unfinished.len() as u64,
+        audited,
+        audited_before,
         aside: None,
     };
-    let (key, document) = mark(&restored).map_err(RestoreError::Mark)?;
+    let mark = mark(&restored).map_err(RestoreError::Mark)?;
+    let row = audit_row(&restored, &mark);
     let written = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute(
@@ -237,13 +262,45 @@ fn prepare(
                 "INSERT OR REPLACE INTO {} (key, revision, version, body) VALUES (?1, 1, ?2, ?3)",
                 Table::Meta.name()
             ),
-            params![key, document.version, document.body],
+            params![mark.key, mark.document.version, mark.document.body],
         )?;
+        audit::append(&transaction, restored.epoch, &row).map_err(|error| match error {
+            ApplyError::Database(error) => error,
+            // A time or a number beyond what a database holds.
+            ApplyError::Refused(_) => rusqlite::Error::InvalidQuery,
+        })?;
         transaction.commit()
     };
     written().map_err(database)?;
     connection.close().map_err(|(_, source)| database(source))?;
     Ok(restored)
+}
+
+/// The entry of the audit log that tells of it.
+fn audit_row(restored: &Restored, mark: &RestoreMark) -> AuditRow {
+    let mut detail = BTreeMap::from([
+        ("backup_ends_with".to_owned(), restored.audited.to_string()),
+        (
+            "last_operation".to_owned(),
+            restored.last_operation.to_string(),
+        ),
+        (
+            "next_operation".to_owned(),
+            restored.next_operation.to_string(),
+        ),
+    ]);
+    if let Some(head) = restored.audited_before {
+        detail.insert("replaced_ended_with".to_owned(), head.to_string());
+    }
+    AuditRow {
+        at: mark.at,
+        who: mark.who.clone(),
+        action: Action::Restore,
+        node: None,
+        path: None,
+        operation: None,
+        detail,
+    }
 }
 
 fn number(value: u64) -> i64 {
@@ -257,14 +314,19 @@ fn fault(connection: &Connection) -> rusqlite::Result<Option<String>> {
 }
 
 /// What the database says that is there now, where it can be asked.
-fn present(dir: &Path) -> Option<(InstallationId, Epoch, OperationId)> {
+fn present(dir: &Path) -> Option<(InstallationId, Epoch, OperationId, Option<Head>)> {
     let path = dir.join(DATABASE);
     if !path.exists() {
         return None;
     }
     let counters = backup::read_only(&path)
         .map_err(ReadError::from)
-        .and_then(|connection| load::counters(&connection));
+        .and_then(|connection| {
+            let (installation, epoch, number) = load::counters(&connection)?;
+            // One of a version before has no such log.
+            let head = audit::newest(&connection).ok();
+            Ok((installation, epoch, number, head))
+        });
     // It is damaged or another's: that is why there is a restore.
     counters.ok()
 }

@@ -2,14 +2,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use enginehouse_model::OperationId;
+use enginehouse_model::{OperationId, Timestamp};
 use tempfile::TempDir;
 
 use crate::store_tests::{document, line, open, opening, operation};
 use crate::*;
 
-fn mark(_: &Restored) -> Result<(String, Document), DocumentError> {
-    Ok(("mark".to_owned(), document("it was restored")))
+fn mark(_: &Restored) -> Result<RestoreMark, DocumentError> {
+    Ok(RestoreMark {
+        at: Timestamp(77),
+        who: "operator".to_owned(),
+        key: "mark".to_owned(),
+        document: document("it was restored"),
+    })
 }
 
 /// A directory with operations 1 to `numbers`, of which the last has not ended.

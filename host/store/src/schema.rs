@@ -16,6 +16,7 @@
 //! | `idempotency` | truth | which operation an order became, by hashes of its key and of itself | `Prune::Idempotency` |
 //! | `secret` | truth | secrets by name, encrypted by their owner | with the secret |
 //! | `history` | evidence | what each node, its deployed config and its machine became, by whom; it outlives the node | kept: only `Prune::History`, which leaves the newest row of each node |
+//! | `audit` | evidence | who ordered, allowed or changed what, each row hashed with the one before | never |
 //! | `provider` | cache | what the last check of a hypervisor found | with its hypervisor entry |
 //!
 //! Numbers of operations, of journal rows and of lines of the executed log come from `AUTOINCREMENT`
@@ -30,7 +31,7 @@ use crate::Table;
 pub(crate) const APPLICATION_ID: i32 = 0x656e_6768;
 
 /// Version of the schema that this program writes: `user_version` of the database.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The tables that are not documents by key, as version 1 had them; `executed` is another one now.
 const TABLES: &str = "
@@ -133,6 +134,29 @@ CREATE TABLE idempotency (
 );
 ";
 
+/// Since version 4. Rows are added and never touched again, whoever asks.
+const AUDIT: &str = "
+CREATE TABLE audit (
+    number    INTEGER PRIMARY KEY,
+    epoch     INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    who       TEXT    NOT NULL,
+    action    TEXT    NOT NULL,
+    node      TEXT,
+    path      TEXT,
+    operation INTEGER,
+    detail    TEXT    NOT NULL,
+    hash      BLOB    NOT NULL CHECK (length(hash) = 32)
+);
+CREATE INDEX audit_path ON audit (path, number) WHERE path IS NOT NULL;
+CREATE INDEX audit_node ON audit (node, number) WHERE node IS NOT NULL;
+CREATE INDEX audit_operation ON audit (operation) WHERE operation IS NOT NULL;
+CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END;
+CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
+BEGIN SELECT RAISE(ABORT, 'the audit log is only appended to'); END;
+";
+
 /// Lines that were written before there was an order get that of their times.
 const EXECUTED_FROM_2: &str = "
 INSERT INTO executed
@@ -151,6 +175,7 @@ pub(crate) fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(HISTORY)?;
     connection.execute_batch(EXECUTED)?;
     connection.execute_batch(IDEMPOTENCY)?;
+    connection.execute_batch(AUDIT)?;
     for table in Table::ALL {
         documents(connection, table)?;
     }
@@ -172,6 +197,9 @@ pub(crate) fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()
         connection.execute_batch(EXECUTED)?;
         connection.execute_batch(EXECUTED_FROM_2)?;
         connection.execute_batch(IDEMPOTENCY)?;
+    }
+    if from < 4 {
+        connection.execute_batch(AUDIT)?;
     }
     connection.pragma_update(None, "user_version", VERSION)
 }

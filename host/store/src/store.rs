@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
+use enginehouse_audit::Head;
 use enginehouse_model::{OperationId, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::audit::{self, AuditEntry, AuditFilter, AuditFrom};
 use crate::backup::{self, BackedUp, BackupError};
 use crate::executed::{self, ExecutedEntry, ExecutedFilter, Results};
 use crate::load::{self, Loaded};
@@ -285,6 +287,28 @@ impl Store {
     ) -> Result<Vec<HistoryEntry>, ReadError> {
         self.read(move |reader| query::history_page(reader, &node, before, limit))
             .await
+    }
+
+    /// Entries of the audit log, at most `limit` of them, in the order that `from` says.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn audit(
+        &self,
+        filter: AuditFilter,
+        from: AuditFrom,
+        limit: u32,
+    ) -> Result<Vec<AuditEntry>, ReadError> {
+        self.read(move |reader| audit::page(reader, &filter, from, limit))
+            .await
+    }
+
+    /// The newest entry of the audit log; number 0 where there is none.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn audit_head(&self) -> Result<Head, ReadError> {
+        self.read(audit::newest).await
     }
 
     /// Nodes, also gone ones, whose history knows them by a full name, the latest first.
