@@ -10,13 +10,14 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 
 use crate::{
-    Access, Backup, CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList,
-    ExecutedFilter, ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage,
-    HypervisorList, ImportAnswer, ImportRequest, Info, LogPage, MachinePage, MoveRequest, Node,
-    Operation, OperationFilter, OperationKind, OperationPage, OperationRequest, OperationState,
-    OperationStream, Plan, PlanId, PlanRequest, Preview, Problem, RefreshRequest, RefreshResults,
-    RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList,
-    SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    Access, AuditFilter, AuditHead, AuditPage, Backup, CheckRequest, CheckResults, ClientError,
+    CreatedToken, Engine, EngineList, ExecutedFilter, ExecutedPage, Export, GrantList, Healthz,
+    HistoryOf, HistoryPage, HypervisorList, ImportAnswer, ImportRequest, Info, LogPage,
+    MachinePage, MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage,
+    OperationRequest, OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem,
+    RefreshRequest, RefreshResults, RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed,
+    RotatedToken, SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI,
+    routes,
 };
 
 /// How long a connection may take to be made.
@@ -196,6 +197,33 @@ impl Client {
         .filter_map(|(name, value)| Some((name, value?)))
         .collect();
         self.get(routes::EXECUTED, &query).await
+    }
+
+    /// A page of the audit log.
+    pub async fn audit(&self, filter: &AuditFilter) -> Result<AuditPage, ClientError> {
+        let query: Vec<(&str, String)> = [
+            ("path", filter.path.as_ref().map(ToString::to_string)),
+            ("who", filter.who.clone()),
+            ("action", filter.action.clone()),
+            (
+                "operation",
+                filter.operation.map(|number| number.to_string()),
+            ),
+            ("since", filter.since.map(|at| at.0.to_string())),
+            ("until", filter.until.map(|at| at.0.to_string())),
+            ("before", filter.before.map(|entry| entry.to_string())),
+            ("after", filter.after.map(|entry| entry.to_string())),
+            ("limit", filter.limit.map(|limit| limit.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+        self.get(routes::AUDIT, &query).await
+    }
+
+    /// The newest entry of the audit log.
+    pub async fn audit_head(&self) -> Result<AuditHead, ClientError> {
+        self.get(routes::AUDIT_HEAD, &()).await
     }
 
     /// What happens to the operation, as it happens: how it is now, then each change, and with `log`

@@ -33,6 +33,26 @@ pub struct ExecutedFilter {
     pub limit: Option<u32>,
 }
 
+/// Which entries of the audit log. Default: the newest of all.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Those about this node or what is, or was, below it.
+    pub path: Option<FullName>,
+    pub who: Option<String>,
+    /// An [`Action`](enginehouse_audit::Action).
+    pub action: Option<String>,
+    pub operation: Option<OperationId>,
+    /// Those written then or later.
+    pub since: Option<Timestamp>,
+    /// Those written before.
+    pub until: Option<Timestamp>,
+    /// Those with a lower number, the newest first.
+    pub before: Option<u64>,
+    /// Those with a higher number, the oldest first; not together with `before`.
+    pub after: Option<u64>,
+    pub limit: Option<u32>,
+}
+
 /// Whose history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HistoryOf {

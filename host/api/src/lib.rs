@@ -9,6 +9,7 @@
 //! misspelt `keep_disks` destroys nothing.
 
 mod access;
+mod audit;
 mod client;
 mod doubt;
 mod engines;
@@ -37,12 +38,13 @@ mod tokens;
 mod waves;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
+pub use audit::{AuditHead, AuditLine, AuditPage};
 pub use client::{BackupStream, Client};
 pub use doubt::{Doubt, DoubtHypervisor, DoubtfulRequest, Finding, Verdict};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use events::{End, EndReason, NodeEvent, OperationEvent, Reset};
-pub use filters::{ExecutedFilter, HistoryOf, OperationFilter};
+pub use filters::{AuditFilter, ExecutedFilter, HistoryOf, OperationFilter};
 pub use grants::{Grant, GrantChange, GrantList, Role};
 pub use history::{
     DefinitionVersions, HistoryChange, HistoryEntry, HistoryMachine, HistoryPage, HistoryPart,

@@ -21,6 +21,8 @@
 //! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
 //! | `GET /v1/results` | `after`, `limit`, `wait_ms` | | [`ResultPage`](crate::ResultPage), in the order of the ends; waits for the first one |
 //! | `GET /v1/executed` | `path`, `who`, `kind`, `outcome`, `since`, `until`, `before`, `limit` | | [`ExecutedPage`](crate::ExecutedPage), the last to end first |
+//! | `GET /v1/audit` | `path`, `who`, `action`, `operation`, `since`, `until`, `before` or `after`, `limit` | | [`AuditPage`](crate::AuditPage), newest first; with `after` oldest first |
+//! | `GET /v1/audit/head` | | | [`AuditHead`](crate::AuditHead) |
 //! | `GET /v1/export` | `path` | | [`Export`](crate::Export) |
 //! | `POST /v1/imports` | | [`ImportRequest`](crate::ImportRequest), up to [`IMPORT_MAX`] bytes; `Idempotency-Key` | 200 or 202 [`ImportAnswer`](crate::ImportAnswer) |
 //! | `POST /v1/plans` | | [`PlanRequest`](crate::PlanRequest) | [`Plan`](crate::Plan) |
@@ -65,6 +67,8 @@ pub const OPERATION_MOVE: &str = "/v1/operations/{number}/move";
 pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";
 pub const RESULTS: &str = "/v1/results";
 pub const EXECUTED: &str = "/v1/executed";
+pub const AUDIT: &str = "/v1/audit";
+pub const AUDIT_HEAD: &str = "/v1/audit/head";
 pub const EXPORT: &str = "/v1/export";
 pub const IMPORTS: &str = "/v1/imports";
 pub const PLANS: &str = "/v1/plans";

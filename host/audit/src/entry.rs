@@ -21,6 +21,8 @@ pub enum Action {
     Order,
     /// The plan of an operation was made, and the operation carries it out.
     Plan,
+    /// A plan was made for somebody to look at, and is kept.
+    PlanStored,
     /// The definition of a node changed in what protects machines or says what runs by itself.
     Protection,
     /// Who may do what was changed.
@@ -41,9 +43,10 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Order,
         Self::Plan,
+        Self::PlanStored,
         Self::Protection,
         Self::Grants,
         Self::TokenCreated,
@@ -61,6 +64,7 @@ impl Action {
         match self {
             Self::Order => "order",
             Self::Plan => "plan",
+            Self::PlanStored => "plan-stored",
             Self::Protection => "protection",
             Self::Grants => "grants",
             Self::TokenCreated => "token-created",

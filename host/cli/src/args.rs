@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, definition, demo, engines, folder, history, hypervisors, machine, moving, ops, plan,
-    recovery, secret, serve, show, sim, text, tree,
+    access, audit, definition, demo, engines, folder, history, hypervisors, machine, moving, ops,
+    plan, recovery, secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -150,6 +150,9 @@ pub enum Command {
     Token(access::TokenCommand),
     /// Show whom your token stands for, and what it may do
     Whoami,
+    /// Who ordered, allowed and changed what: list, show, head, verify
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Passwords that the host keeps encrypted: set, list, remove, rotate-key
     #[command(subcommand)]
     Secret(secret::SecretCommand),

@@ -5,6 +5,7 @@ use std::net::AddrParseError;
 use std::path::PathBuf;
 
 use enginehouse_api::{AccessError, ClientError, Operation};
+use enginehouse_audit::{Break, Compared, Head};
 use enginehouse_model::{FullName, NameError, OperationId};
 use enginehouse_secrets::KeyFileError;
 use enginehouse_server::StartError;
@@ -119,6 +120,21 @@ pub enum CommandError {
     },
     #[error("the history of this node has no entry #{entry}")]
     NoEntry { entry: u64 },
+    #[error("the audit log has no entry {entry}")]
+    NoAuditEntry { entry: u64 },
+    #[error("the audit log is not whole")]
+    BrokenAuditLog {
+        #[source]
+        source: Break,
+    },
+    /// It holds by itself, and is not what a person kept the head of.
+    #[error("the audit log is not the one whose head was {kept}: {}", not_that(.kept, .compared))]
+    OtherAuditLog {
+        kept: Head,
+        compared: Compared,
+        /// The first entry, not after that head, that tells of a restore.
+        restored: Option<u64>,
+    },
     /// Some hypervisors have a problem; the output said which.
     #[error("{failed} of {all} hypervisors have a problem")]
     Unhealthy { failed: usize, all: usize },
@@ -180,4 +196,14 @@ pub enum CommandError {
     Signal(#[source] io::Error),
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
+}
+
+fn not_that(kept: &Head, compared: &Compared) -> String {
+    match compared {
+        Compared::Holds => "it is".to_owned(),
+        Compared::Differs { found } => {
+            format!("entry {} has the hash {found} now", kept.number)
+        }
+        Compared::Missing { newest } => format!("its newest entry is {newest}"),
+    }
 }

@@ -161,6 +161,31 @@ fn describe(error: &CommandError) -> Report {
             Exit::Usage,
             Some("look at it with --dry-run, then repeat the command with --yes"),
         ),
+        CommandError::NoAuditEntry { .. } => plain(
+            Exit::Usage,
+            Some("`enginehouse audit head` says the number of the newest one"),
+        ),
+        CommandError::BrokenAuditLog { .. } => plain(
+            Exit::Failed,
+            Some(
+                "who could write the database? compare the entries around it with those in a backup, and keep this database as it is",
+            ),
+        ),
+        CommandError::OtherAuditLog {
+            restored: Some(entry),
+            ..
+        } => Report {
+            hint: Some(format!(
+                "the host was restored from a backup: entry {entry} says when, and with which head the log ended that is gone (`enginehouse audit show {entry}`); that database is in the data directory under before-restore-N"
+            )),
+            ..plain(Exit::Failed, None)
+        },
+        CommandError::OtherAuditLog { restored: None, .. } => plain(
+            Exit::Failed,
+            Some(
+                "no restore explains it: somebody made the log anew, or cut its end; keep this database as it is, and compare it with a backup",
+            ),
+        ),
         CommandError::NoEntry { .. } => plain(
             Exit::Usage,
             Some("`enginehouse history` lists the entries of a node"),

@@ -6,6 +6,15 @@ use enginehouse_model::Timestamp;
 
 use crate::error::CommandError;
 
+/// What the clock of this machine says.
+#[must_use]
+pub fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Timestamp(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
+}
+
 /// `2026-11-21 11:47:22Z`
 #[must_use]
 pub fn date_time(at: Timestamp) -> String {

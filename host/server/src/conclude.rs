@@ -18,6 +18,12 @@ pub(crate) const OPERATION_VERSION: u16 = 1;
 /// The row of an operation that was just queued.
 pub(crate) fn queued(state: &State, operation: &Operation, staged: &mut Staged) {
     let view = crate::view::operation(state, operation, true);
+    // A part is ordered with the whole.
+    if operation.spec.parent.is_none() {
+        let order = Order::of(&operation.spec);
+        let params = order.map(|order| order.params).unwrap_or_default();
+        staged.audit.order(&view, &params);
+    }
     row(staged, &view, operation.spec.target, None);
 }
 
@@ -26,9 +32,11 @@ pub(crate) fn quick(
     state: &mut State,
     staged: &mut Staged,
     view: &View,
-    node: NodeUid,
+    order: &Order,
     now: Timestamp,
 ) {
+    let node = order.node;
+    staged.audit.order(view, &order.params);
     note_on_node(state, staged, view, node, now, None);
     row(staged, view, node, Some(now));
     executed(staged, view, now);

@@ -125,6 +125,11 @@ impl Notes {
         self.cause = cause;
     }
 
+    /// Why what is noted now is done.
+    pub(crate) fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
     /// Notes what an edit did to nodes.
     pub(crate) fn nodes(&mut self, tree: &Tree, change: &enginehouse_tree::Change) {
         for before in change.before() {

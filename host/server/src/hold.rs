@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use enginehouse_api::{OnHold, Problem, Resumed};
+use enginehouse_audit::Action;
 use enginehouse_model::{OperationId, Timestamp};
 use enginehouse_queue::Phase;
 use enginehouse_store::{Document, DocumentError, RestoreMark, Restored, Row, Table, Write};
@@ -19,6 +20,7 @@ use enginehouse_tree::Subject;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Caller;
+use crate::audit::Note;
 use crate::house::House;
 
 /// The row's key in the table of settings.
@@ -62,10 +64,7 @@ impl Hold {
 ///
 /// # Errors
 /// When it cannot be written as JSON, which would be a bug.
-pub(crate) fn row(
-    restored: &Restored,
-    now: Timestamp,
-) -> Result<RestoreMark, DocumentError> {
+pub(crate) fn row(restored: &Restored, now: Timestamp) -> Result<RestoreMark, DocumentError> {
     let hold = Hold {
         since: now,
         last_operation: restored.last_operation,
@@ -103,6 +102,7 @@ pub(crate) async fn release(house: &Arc<House>, caller: &Caller) -> Result<Resum
                 table: Table::Meta,
                 key: ROW.to_owned(),
             });
+            staged.audit.push(Note::new(Action::Resume, caller.who()));
             staged.output = state.queue.begin_anew(caller.who(), now);
             let begun_anew = staged
                 .output

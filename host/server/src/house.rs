@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 
 use crate::access::{Token, TokenId};
+use crate::audit::Audit;
 use crate::config::ServeConfig;
 use crate::connections::Connections;
 use crate::events::{Batch, Feed, Told};
@@ -113,6 +114,7 @@ pub(crate) struct Staged {
     pub secrets: KeptChanges,
     pub output: Output,
     pub history: Notes,
+    pub audit: Audit,
     pub told: Told,
 }
 
@@ -143,6 +145,7 @@ impl Staged {
     /// Nodes that an edit changed, as they are now.
     pub(crate) fn nodes(&mut self, tree: &Tree, change: &Change) {
         self.history.nodes(tree, change);
+        self.audit.nodes(tree, change, self.history.cause());
         self.told.nodes(tree, change);
         for uid in &change.written {
             if let Ok(node) = tree.node(*uid) {
@@ -361,6 +364,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
         writes,
         output,
         history,
+        audit,
         told,
         ..
     } = staged;
@@ -373,6 +377,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
     let mut sealed = Staged {
         writes,
         history,
+        audit,
         told,
         ..Staged::default()
     };
@@ -393,6 +398,11 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
             && let Some(operation) = state.queue.get(number).cloned()
         {
             crate::conclude::queued(state, &operation, &mut sealed);
+        }
+        if let Entry::Planned(plan) = &entry
+            && let Some(operation) = state.queue.get(number)
+        {
+            sealed.audit.plan(operation, plan);
         }
         let live = state.live.entry(number).or_default();
         let document = live.journal(entry);
@@ -415,6 +425,7 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
         sealed.told.goes_on(state, number);
     }
     sealed.writes.extend(sealed.history.into_writes(now));
+    sealed.writes.extend(sealed.audit.into_writes(now));
     crate::secrets::settle(state, &mut sealed.writes, &ended);
     (sealed.writes, commands, sealed.told)
 }

@@ -31,6 +31,8 @@ pub struct Before<'c> {
     pub node: Option<&'c Node>,
     /// Absent also where neither the name nor the definition changed.
     pub full_name: Option<&'c FullName>,
+    /// What resulted from inheritance for it; absent as `full_name` is.
+    pub computed: Option<&'c Computed>,
 }
 
 /// One node that was put, changed or removed, and what it takes to undo that.
@@ -73,15 +75,17 @@ impl Change {
         self.steps
             .iter()
             .filter(|step| seen.insert(step.uid))
-            .map(|step| Before {
-                uid: step.uid,
-                node: step.node.as_deref(),
-                full_name: step
-                    .computed
-                    .iter()
+            .map(|step| {
+                let mut computed = step.computed.iter();
+                let computed = computed
                     .find(|(uid, _)| *uid == step.uid)
-                    .and_then(|(_, computed)| computed.as_ref())
-                    .map(|computed| computed.full_name()),
+                    .and_then(|(_, computed)| computed.as_deref());
+                Before {
+                    uid: step.uid,
+                    node: step.node.as_deref(),
+                    full_name: computed.map(Computed::full_name),
+                    computed,
+                }
             })
             .collect()
     }

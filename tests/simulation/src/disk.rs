@@ -50,7 +50,7 @@ impl Disk {
                 }
                 Write::Executed(row) => self.executed.push(row.clone()),
                 Write::History(row) => self.history.push(row.clone()),
-                Write::Plan(_) | Write::Idempotency(_) | Write::Prune(_) => {}
+                Write::Plan(_) | Write::Idempotency(_) | Write::Audit(_) | Write::Prune(_) => {}
             }
         }
         self.sequence += 1;

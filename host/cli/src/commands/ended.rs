@@ -7,14 +7,14 @@ use enginehouse_api::{
     Client, EndedOperation, ExecutedFilter, ExecutedLine, OperationKind, OperationState,
     ResultPage, routes,
 };
-use enginehouse_model::{FullName, Timestamp};
+use enginehouse_model::FullName;
 
 use crate::error::CommandError;
 use crate::operation_text::state_style;
 use crate::output::Output;
 use crate::style::{Painter, Style, one_line};
 use crate::table::Table;
-use crate::time::{date_time, parse_moment, span};
+use crate::time::{date_time, now, parse_moment, span};
 
 #[derive(Debug, Args)]
 pub struct ResultsArgs {
@@ -224,11 +224,4 @@ fn row(line: &ExecutedLine) -> [(Style, String); 10] {
             one_line(line.message.as_deref().unwrap_or_default()),
         ),
     ]
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp(since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    }))
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod definitions;

@@ -215,7 +215,7 @@ fn number(state: &mut State, staged: &mut Staged, root: NodeUid, now: Timestamp)
         params: Params::default(),
     };
     let view = crate::view::quick(number, &order, WHO, now);
-    crate::conclude::quick(state, staged, &view, root, now);
+    crate::conclude::quick(state, staged, &view, &order, now);
 }
 
 impl State {

@@ -65,7 +65,7 @@ pub(super) fn order(
     {
         result.warnings = settings::warnings(state, order.node);
     }
-    crate::conclude::quick(state, staged, &operation, order.node, now);
+    crate::conclude::quick(state, staged, &operation, &order, now);
     Ok(operation)
 }
 

@@ -1,6 +1,7 @@
 //! The REST API. Types and routes are those of `enginehouse_api`; here is what they do.
 
 mod answer;
+mod audit;
 mod engines;
 mod events;
 mod evidence;
@@ -62,6 +63,8 @@ fn routes() -> Vec<Route> {
         post(routes::OPERATION_RESOLVE, On(Operate), resolve::resolve),
         get(routes::RESULTS, On(Read), results::results),
         get(routes::EXECUTED, On(Read), results::executed),
+        get(routes::AUDIT, On(Govern), audit::page),
+        get(routes::AUDIT_HEAD, On(Govern), audit::head),
         get(routes::EXPORT, On(Read), text::export),
         post(routes::IMPORTS, On(Operate), text::import).with_body(routes::IMPORT_MAX),
         post(routes::PLANS, On(Read), plans::make),

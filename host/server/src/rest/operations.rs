@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use enginehouse_api::{
     ErrorCode, Operation, OperationPage, OperationRequest, OperationState, Problem, routes,
 };
+use enginehouse_audit::Action;
 use enginehouse_model::{FullName, OperationId};
 use enginehouse_queue::{Event, Phase};
 use enginehouse_store::{OperationFilter, PageCursor, StoredOperation};
@@ -15,6 +16,7 @@ use enginehouse_tree::Permission;
 use serde::Deserialize;
 
 use crate::access::Caller;
+use crate::audit::Note;
 use crate::idempotency::{OrderKey, Taken, replayed};
 use crate::orders::accept;
 use crate::rest::answer::{Answer, Body, InPath, Params};
@@ -367,6 +369,10 @@ pub(crate) async fn cancel(caller: Caller, InPath(number): InPath<u64>) -> Answe
                     staged.output.append(output);
                 }
             }
+            let note = Note::new(Action::Cancel, caller.who());
+            staged
+                .audit
+                .push(note.about(found.node, &found.path).operation(Some(number)));
             Ok(())
         })
         .await?;

@@ -2,10 +2,12 @@
 
 use axum::Json;
 use enginehouse_api::{ErrorCode, MoveRequest, Operation, Problem};
+use enginehouse_audit::Action;
 use enginehouse_model::OperationId;
 use enginehouse_queue::{Place, PlaceError};
 
 use crate::access::Caller;
+use crate::audit::Note;
 use crate::orders::check_order_of_lane;
 use crate::rest::answer::{Answer, Body, InPath};
 use crate::rest::operations::{find_operation, must_operate};
@@ -42,6 +44,15 @@ pub(crate) async fn give(
                 .queue
                 .reposition(number, place, caller.who(), now)
                 .map_err(|error| refused(&error))?;
+            let note = Note::new(Action::Move, caller.who())
+                .about(found.node, &found.path)
+                .operation(Some(number));
+            staged.audit.push(match place {
+                Place::First => note.with("place", "first"),
+                Place::Last => note.with("place", "last"),
+                Place::Before(other) => note.with("before", other),
+                Place::After(other) => note.with("after", other),
+            });
             Ok(())
         })
         .await?;

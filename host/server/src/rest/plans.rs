@@ -2,11 +2,13 @@
 
 use axum::Json;
 use enginehouse_api::{ErrorCode, OperationKind, Plan, PlanId, PlanPreview, PlanRequest, Problem};
+use enginehouse_audit::Action;
 use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_reconcile::{Layout, render};
 use enginehouse_store::{Document, PlanRow, Write};
 
 use crate::access::Caller;
+use crate::audit::Note;
 use crate::orders::{Order, check_settings, done_by, in_waves, intent, part_of};
 use crate::rest::answer::{Answer, Body, InPath};
 use crate::work::Freshness;
@@ -83,8 +85,18 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
         waves: waves.machines,
         ..view(&request, &plan, now)
     };
+    let stored = house.store.plan(view.id.0.clone()).await;
+    let is_new = matches!(stored, Ok(None));
     house
         .transact(|_, staged, now| {
+            // Asked for again, it says nothing new.
+            if is_new {
+                let note = Note::new(Action::PlanStored, caller.who())
+                    .about(None, &view.path)
+                    .with("plan", &view.id.0)
+                    .with("kind", view.kind);
+                staged.audit.push(note);
+            }
             let document = Document::of(PLAN_VERSION, &view)
                 .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
             staged.writes.push(Write::Plan(PlanRow {

@@ -4,11 +4,13 @@ use std::sync::atomic::Ordering;
 
 use axum::Json;
 use enginehouse_api::{ErrorCode, Operation, Problem, ResolveAs, ResolveRequest};
+use enginehouse_audit::Action;
 use enginehouse_documents::Outcome;
 use enginehouse_model::OperationId;
 use enginehouse_queue::{Event, Final, Phase};
 
 use crate::access::Caller;
+use crate::audit::Note;
 use crate::doubt::{Taken, as_done};
 use crate::house::State;
 use crate::rest::answer::{Answer, Body, InPath};
@@ -62,6 +64,10 @@ pub(crate) async fn resolve(
                 .queue
                 .handle(number, event, now)
                 .map_err(|illegal| Problem::new(ErrorCode::WrongState, illegal.to_string()))?;
+            let note = Note::new(Action::Resolve, caller.who())
+                .about(found.node, &found.path)
+                .operation(Some(number));
+            staged.audit.push(note.with("as", request.verdict.as_str()));
             Ok(())
         })
         .await?;

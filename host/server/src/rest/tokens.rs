@@ -4,11 +4,13 @@ use axum::Json;
 use enginehouse_api::{
     CreatedToken, ErrorCode, Problem, RotatedToken, Token as View, TokenList, TokenRequest, WhoAmI,
 };
+use enginehouse_audit::Action;
 use enginehouse_model::Timestamp;
 use enginehouse_store::{Table, Write};
 use enginehouse_tree::{Permission, Subject, SubjectError};
 
 use crate::access::{Caller, NewToken, Revoked, TOKEN_VERSION, TokenId};
+use crate::audit::Note;
 use crate::hold::Hold;
 use crate::house::{Staged, State};
 use crate::rest::answer::{Answer, Body, InPath};
@@ -98,6 +100,13 @@ pub(crate) async fn create(
             }
             forget_old(state, staged, now);
             staged.put(Table::Token, id.to_string(), TOKEN_VERSION, &token);
+            let mut note = Note::new(Action::TokenCreated, caller.who())
+                .with("token", &id)
+                .with("subject", &token.subject);
+            if let Some(end) = token.expires_at {
+                note = note.with("expires_at", end.0);
+            }
+            staged.audit.push(note);
             state.tokens.insert(id.clone(), token);
             Ok(())
         })
@@ -171,6 +180,9 @@ pub(crate) async fn revoke(caller: Caller, InPath(id): InPath<String>) -> Answer
                     by: caller.who().to_owned(),
                 });
                 staged.put(Table::Token, id.to_string(), TOKEN_VERSION, token);
+                let note = Note::new(Action::TokenRevoked, caller.who());
+                let note = note.with("token", &id).with("subject", &token.subject);
+                staged.audit.push(note);
             }
             Ok(token.view(&id, now))
         })
@@ -183,6 +195,16 @@ pub(crate) async fn revoke(caller: Caller, InPath(id): InPath<String>) -> Answer
 pub(crate) async fn rotate(caller: Caller) -> Answer<Json<RotatedToken>> {
     let house = caller.house();
     caller.must_govern_all(&house.state.lock())?;
+    // First, since the file is not part of a commit: an exchange that nobody knows of must not be.
+    house
+        .transact(|state, staged, _| {
+            caller.must_govern_all(state)?;
+            staged
+                .audit
+                .push(Note::new(Action::TokenRotated, caller.who()));
+            Ok(())
+        })
+        .await?;
     // Two at once: the one in the file must be the one that is good.
     let mut installation = house.installation_token.lock();
     let token = crate::token_file::make(&house.config.data_dir).map_err(|error| {

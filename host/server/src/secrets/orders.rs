@@ -242,6 +242,6 @@ fn done(
     };
     let mut view = crate::view::quick(number, &order, who, now);
     view.secret = secret;
-    crate::conclude::quick(state, staged, &view, order.node, now);
+    crate::conclude::quick(state, staged, &view, &order, now);
     view
 }

@@ -1,6 +1,8 @@
 //! Who may do what, over the REST API of a real host.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod bounds;
 #[cfg(test)]
 mod headers;

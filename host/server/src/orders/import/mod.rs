@@ -264,7 +264,7 @@ fn apply(
     };
     if machines.is_empty() {
         let operation = crate::view::quick(number, &order, caller.who(), now);
-        crate::conclude::quick(state, staged, &operation, top, now);
+        crate::conclude::quick(state, staged, &operation, &order, now);
         answer.operation = Some(operation);
         return Ok(answer);
     }
