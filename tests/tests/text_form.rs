@@ -161,6 +161,7 @@ async fn a_kill_during_an_import_leaves_all_of_it_or_nothing() -> Result<()> {
             prune: false,
             dry_run: false,
             no_reconfigure: false,
+            confirm_lowered: false,
             digest: None,
         };
         let import = tokio::spawn(async move { client.import(&request).await });
@@ -334,6 +335,7 @@ async fn what_was_looked_at_is_what_is_imported() -> Result<()> {
         prune: false,
         dry_run: true,
         no_reconfigure: false,
+        confirm_lowered: false,
         digest: None,
     };
     let seen = host.client().import(&request).await?;

@@ -202,6 +202,10 @@ pub struct Params {
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,
+    /// `edit`, `reconfigure`, `move`, `remove-folder`, `deprovision`: a person said yes to machines
+    /// being less protected after it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub confirm_lowered: bool,
 }
 
 impl Params {

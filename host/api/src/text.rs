@@ -36,6 +36,9 @@ pub struct ImportRequest {
     /// reconfiguring the machine.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_reconfigure: bool,
+    /// A person said yes to machines being less protected after it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm_lowered: bool,
     /// The digest of a dry run: refuse the import as `stale` when it would change something else by
     /// now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,6 +68,9 @@ pub struct ImportAnswer {
     pub left: usize,
     /// Files that belong to no node.
     pub ignored: usize,
+    /// What protects machines and would be less, or is, as lines for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lowered: Vec<String>,
     /// Deployed machines whose definitions the import changes, also from above.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub machines: Vec<ImportMachine>,
@@ -139,6 +145,7 @@ impl ImportAnswer {
             unchanged: 0,
             left: 0,
             ignored: 0,
+            lowered: Vec::new(),
             machines: Vec::new(),
             plan: None,
             not_planned: None,

@@ -23,6 +23,8 @@ pub enum Action {
     Plan,
     /// A plan was made for somebody to look at, and is kept.
     PlanStored,
+    /// An action that destroys was let through, or held.
+    Gate,
     /// The definition of a node changed in what protects machines or says what runs by itself.
     Protection,
     /// Who may do what was changed.
@@ -43,10 +45,11 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Order,
         Self::Plan,
         Self::PlanStored,
+        Self::Gate,
         Self::Protection,
         Self::Grants,
         Self::TokenCreated,
@@ -65,6 +68,7 @@ impl Action {
             Self::Order => "order",
             Self::Plan => "plan",
             Self::PlanStored => "plan-stored",
+            Self::Gate => "gate",
             Self::Protection => "protection",
             Self::Grants => "grants",
             Self::TokenCreated => "token-created",

@@ -28,6 +28,14 @@ pub fn difference(answer: &ImportAnswer, paint: Painter) -> String {
         }
         add_rest(&mut text, verb, nodes.len());
     }
+    if !answer.lowered.is_empty() {
+        text.push_str("less protected (needs --lower-protection):\n");
+    }
+    for line in answer.lowered.iter().take(LISTED) {
+        let line = clean(line);
+        text.push_str(&format!("  {}\n", paint.paint(Style::Bad, &line)));
+    }
+    add_rest(&mut text, "less protected", answer.lowered.len());
     if !answer.machines.is_empty() {
         text.push_str("machines:\n");
     }

@@ -86,6 +86,7 @@ impl Audit {
             ("force", params.force),
             ("keep_disks", params.keep_disks),
             ("confirm_destructive", params.confirm_destructive),
+            ("confirm_lowered", params.confirm_lowered),
         ] {
             if given {
                 note = note.with(name, true);
@@ -122,6 +123,43 @@ impl Audit {
             note = note.with("class", class);
         }
         self.push(note);
+    }
+
+    /// What the gate said to an action that destroys, right before it.
+    pub(crate) fn gate(
+        &mut self,
+        spec: &enginehouse_queue::Spec,
+        decision: &str,
+        planned: &enginehouse_reconcile::PlannedAction,
+    ) {
+        let mut note = Note::new(Action::Gate, &spec.who)
+            .about(Some(spec.target), &spec.target_name)
+            .operation(Some(spec.number))
+            .with("decision", decision)
+            .with("action", planned.request.action.name())
+            .with("class", planned.class);
+        if let Some(machine) = &planned.request.machine {
+            note = note.with("machine", &machine.id);
+        }
+        self.push(note);
+    }
+
+    /// What the gate has held of a plan.
+    pub(crate) fn held(
+        &mut self,
+        spec: &enginehouse_queue::Spec,
+        held: &[enginehouse_reconcile::Refusal],
+    ) {
+        for refusal in held {
+            self.push(
+                Note::new(Action::Gate, &spec.who)
+                    .about(Some(spec.target), &spec.target_name)
+                    .operation(Some(spec.number))
+                    .with("decision", "held")
+                    .with("class", refusal.class)
+                    .with("reason", &refusal.reason),
+            );
+        }
     }
 
     /// What an edit did to rights, and to what protects machines.

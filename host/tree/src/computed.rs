@@ -136,6 +136,13 @@ impl Computed {
             .is_some_and(|traced| traced.value)
     }
 
+    /// The node that protects this one: itself, or a folder above it.
+    #[must_use]
+    pub fn protected_by(&self) -> Option<&FullName> {
+        let traced = self.rules.protect.as_ref()?;
+        traced.value.then(|| traced.origin.full_name())
+    }
+
     /// Benign where nothing is said.
     #[must_use]
     pub fn policy(&self) -> Policy {

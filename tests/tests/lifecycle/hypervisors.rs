@@ -59,6 +59,7 @@ async fn the_entry_of_a_machine_on_record_stays_also_when_its_definition_names_a
         prune: false,
         dry_run: false,
         no_reconfigure: false,
+        confirm_lowered: false,
         digest: None,
     };
     match stage.host.client().import(&import).await {

@@ -7,7 +7,7 @@ use enginehouse_api::{Change, Client, OperationKind, Params, PlanRequest};
 use enginehouse_model::FullName;
 
 use super::machine::{FailureArgs, WaveArgs};
-use super::order::{Order, OrderArgs};
+use super::order::{LoweringArgs, Order, OrderArgs};
 use super::plan::{PLANNED, show_plan};
 use crate::error::CommandError;
 use crate::input::{parse_key, parse_set, read_definition};
@@ -106,6 +106,8 @@ pub struct ChangeArgs {
     /// Show what would change, here and below, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    lowering: LoweringArgs,
     /// Only if the node still has this revision (see `show`)
     #[arg(long, value_name = "NUMBER")]
     revision: Option<u64>,
@@ -126,14 +128,18 @@ impl ChangeArgs {
     /// # Errors
     /// When the file, a key or a value cannot be read.
     pub fn params(&self) -> Result<Params, CommandError> {
-        params(self.file.as_ref(), &self.unset, &self.set)
+        let params = params(self.file.as_ref(), &self.unset, &self.set)?;
+        Ok(Params {
+            confirm_lowered: self.lowering.confirmed,
+            ..params
+        })
     }
 
     /// # Errors
     /// As above, and when there is no change in it.
     pub fn some_params(&self) -> Result<Params, CommandError> {
         let params = self.params()?;
-        if params.is_empty() {
+        if params.definition.is_none() && params.changes.is_empty() {
             Err(CommandError::NoChange)
         } else {
             Ok(params)

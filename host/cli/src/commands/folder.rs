@@ -5,7 +5,7 @@ use enginehouse_api::{Client, OperationKind, Params};
 use enginehouse_model::FullName;
 
 use super::definition::{ChangeArgs, NewDefinition, SHOWN};
-use super::order::{Order, OrderArgs};
+use super::order::{LoweringArgs, Order, OrderArgs};
 use crate::error::CommandError;
 use crate::output::Output;
 
@@ -42,6 +42,8 @@ pub struct CreateArgs {
 pub struct RemoveArgs {
     path: FullName,
     #[command(flatten)]
+    lowering: LoweringArgs,
+    #[command(flatten)]
     order: OrderArgs,
 }
 
@@ -67,7 +69,11 @@ pub async fn folder(
                 .await
         }
         FolderCommand::Remove(args) => {
-            Order::new(OperationKind::RemoveFolder, args.path, Params::default())
+            let params = Params {
+                confirm_lowered: args.lowering.confirmed,
+                ..Params::default()
+            };
+            Order::new(OperationKind::RemoveFolder, args.path, params)
                 .carry_out(client, &args.order, output)
                 .await
         }

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use enginehouse_api::{Client, OnFailure, OperationKind, Params, WaveSize};
 use enginehouse_model::{FullName, OperationId};
 
-use super::order::{Order, OrderArgs};
+use super::order::{LoweringArgs, Order, OrderArgs};
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::time::parse_duration;
@@ -53,6 +53,8 @@ pub struct UndeployArgs {
 pub struct DeprovisionArgs {
     /// A machine that is not deployed
     path: FullName,
+    #[command(flatten)]
+    lowering: LoweringArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -231,7 +233,11 @@ pub async fn deprovision(
     args: DeprovisionArgs,
     output: &Output,
 ) -> Result<(), CommandError> {
-    Order::new(OperationKind::Deprovision, args.path, Params::default())
+    let params = Params {
+        confirm_lowered: args.lowering.confirmed,
+        ..Params::default()
+    };
+    Order::new(OperationKind::Deprovision, args.path, params)
         .carry_out(client, &args.order, output)
         .await
 }

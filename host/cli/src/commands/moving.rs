@@ -4,7 +4,7 @@ use clap::Args;
 use enginehouse_api::{Client, OperationKind, Params};
 use enginehouse_model::{FullName, NameError};
 
-use super::order::{Order, OrderArgs};
+use super::order::{LoweringArgs, Order, OrderArgs};
 use crate::confirm::agreed_to;
 use crate::error::CommandError;
 use crate::output::Output;
@@ -31,6 +31,8 @@ pub struct MoveArgs {
     /// Show what would change, and do nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    lowering: LoweringArgs,
     /// Nodes, rights and machines to show of what would change
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u32,
@@ -42,6 +44,7 @@ pub async fn moving(client: &Client, args: MoveArgs, output: &Output) -> Result<
     let to = destination(&args.from, &args.to)?;
     let params = Params {
         to: Some(to),
+        confirm_lowered: args.lowering.confirmed,
         ..Params::default()
     };
     let order = Order::new(OperationKind::Move, args.from, params);

@@ -20,6 +20,15 @@ pub struct OrderArgs {
     pub no_wait: bool,
 }
 
+/// A yes to what protects machines being less afterwards.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LoweringArgs {
+    /// Do it also where machines are less protected afterwards: `protect`, `policy`, `follow` or
+    /// `approvals` let more happen. It is written into the audit log
+    #[arg(long = "lower-protection")]
+    pub confirmed: bool,
+}
+
 /// An order, ready to be sent.
 pub struct Order {
     pub request: OperationRequest,

@@ -7,7 +7,7 @@ use enginehouse_api::{Client, ImportAnswer, ImportRequest, OperationState};
 use enginehouse_model::FullName;
 use serde_json::json;
 
-use super::order::OrderArgs;
+use super::order::{LoweringArgs, OrderArgs};
 use crate::confirm::ask_on_terminal;
 use crate::error::CommandError;
 use crate::export_files::write_files;
@@ -72,6 +72,8 @@ pub struct ImportArgs {
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
+    lowering: LoweringArgs,
+    #[command(flatten)]
     order: OrderArgs,
 }
 
@@ -131,6 +133,7 @@ pub async fn import(
         prune: args.prune,
         dry_run: args.dry_run || !args.yes,
         no_reconfigure: args.no_reconfigure,
+        confirm_lowered: args.lowering.confirmed,
         digest: None,
     };
     let mut answer = client.import(&request).await?;

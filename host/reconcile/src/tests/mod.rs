@@ -2,6 +2,7 @@
 
 mod cases;
 mod execution;
+mod gate;
 mod golden;
 mod properties;
 mod refusals;

@@ -78,7 +78,7 @@ fn config() -> impl Strategy<Value = Config> {
 }
 
 /// A world in any state: unborn, half made, deployed, drifted, unreadable, lost.
-fn world(number: u128) -> impl Strategy<Value = World> {
+pub(super) fn world(number: u128) -> impl Strategy<Value = World> {
     let state = prop_oneof![
         Just(PowerState::Running),
         Just(PowerState::Stopped),
@@ -127,7 +127,7 @@ fn world(number: u128) -> impl Strategy<Value = World> {
         )
 }
 
-fn intent() -> impl Strategy<Value = Intent> {
+pub(super) fn intent() -> impl Strategy<Value = Intent> {
     prop_oneof![
         Just(Intent::Deploy),
         Just(Intent::Reconfigure),

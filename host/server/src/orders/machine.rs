@@ -10,6 +10,7 @@ use crate::house::{House, Staged, State};
 use crate::orders::definition::check_edit;
 use crate::orders::dependencies::place;
 use crate::orders::limits::limits_of;
+use crate::orders::lowering;
 use crate::orders::projected::{check_overtaking, check_projected};
 use crate::orders::superseding::supersede;
 use crate::orders::undoing::Undoes;
@@ -65,6 +66,7 @@ pub(super) fn queue(
     for (node, path) in &targets {
         check_machine_order(state, *node, path, &order)?;
     }
+    lowering::check(state, &order)?;
     // What waits in a lane may change them yet: then it is asked when the turn comes.
     let settled: Vec<NodeUid> = targets
         .iter()
@@ -310,11 +312,16 @@ fn check_machine_order(
         .with_hint(
             "name one with `use_hypervisor`, here or on a folder above, and define it under `hypervisors`",
         )),
-        OperationKind::Undeploy if computed.protect() => Err(Problem::new(
-            ErrorCode::Forbidden,
-            format!("{path} is protected: it is not undeployed"),
-        )
-        .with_hint("set `protect: false` on it first, if it really is to go")),
+        OperationKind::Undeploy if computed.protect() => {
+            let by = computed.protected_by().unwrap_or(path);
+            Err(Problem::new(
+                ErrorCode::Forbidden,
+                format!("{path} is not undeployed: {by} protects it"),
+            )
+            .with_hint(format!(
+                "if it really is to go, `enginehouse edit {by} protect=false --lower-protection` first"
+            )))
+        }
         OperationKind::Reconfigure if order.changes_definition() => {
             check_edit(state, order)
         }

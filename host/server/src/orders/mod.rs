@@ -10,6 +10,7 @@ mod grants;
 mod hypervisors;
 mod import;
 mod limits;
+mod lowering;
 mod machine;
 mod moving;
 mod projected;
@@ -35,6 +36,7 @@ pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
+pub(crate) use lowering::keep_or_revert;
 pub(crate) use machine::{in_waves, part_of, slot_of};
 pub(crate) use projected::check_order_of_lane;
 pub(crate) use settings::{check_settings, check_settings_now};
@@ -225,6 +227,14 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             "`to_operation`: what that operation left; `of_operation`: what was before it",
         ));
     }
+    let lowers = matches!(
+        kind,
+        OperationKind::Edit
+            | OperationKind::Reconfigure
+            | OperationKind::Move
+            | OperationKind::RemoveFolder
+            | OperationKind::Deprovision
+    );
     let undeploys = kind == OperationKind::Undeploy;
     let moves = kind == OperationKind::Move;
     if params.changes.len() > CHANGES_MAX {
@@ -254,6 +264,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         ("to", params.to.is_some(), moves),
         ("import", params.import.is_some(), false),
         ("keep_disks", params.keep_disks, undeploys),
+        ("confirm_lowered", params.confirm_lowered, lowers),
         ("force", params.force, stops),
         ("on_failure", params.on_failure.is_some(), undoes),
         ("undo", params.undo.is_some(), false),

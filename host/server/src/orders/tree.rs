@@ -9,6 +9,7 @@ use crate::access::{Caller, check_order};
 use crate::house::{Staged, State};
 use crate::orders::definition::{changed_definition, check_edit, new_definition};
 use crate::orders::hypervisors::must_keep_machines;
+use crate::orders::lowering::{self, keep_or_revert};
 use crate::orders::projected::check_projected;
 use crate::orders::settings;
 use crate::orders::{Order, check_params, check_revision, find, moving, spec};
@@ -47,6 +48,7 @@ pub(super) fn order(
             // So are wrong names. What the operations before it leave was looked at already.
             moving::check_destination(&state.tree, &order)?;
         }
+        lowering::check(state, &order)?;
         let number = state.number();
         let spec = spec(number, &order, who, now, None);
         staged.output = state.queue.submit(vec![spec], now);
@@ -86,6 +88,7 @@ pub(crate) fn apply_to_tree(
     };
     takes_no_hypervisor(state, order, definition.as_ref())?;
     let change = edit(&mut state.tree, order, definition)?;
+    let change = keep_or_revert(&mut state.tree, change, order.params.confirm_lowered)?;
     staged.nodes(&state.tree, &change);
     Ok(())
 }
@@ -135,6 +138,12 @@ pub(crate) fn look_at(state: &mut State, order: &Order) -> Result<Preview, Probl
         .tree
         .preview(|tree| edit(tree, order, definition).map_err(Refusal));
     looked.map_err(|Refusal(problem)| problem)
+}
+
+/// Makes the change of an order, for who looks at it and takes it back.
+pub(super) fn try_edit(tree: &mut Tree, order: &Order) -> Result<Change, Problem> {
+    let definition = definition_of(tree, order)?;
+    edit(tree, order, definition)
 }
 
 /// An order that the tree does not take.

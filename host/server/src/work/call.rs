@@ -9,9 +9,9 @@ use enginehouse_documents::{
 use enginehouse_engines::{
     CallError, Failure, Object, Observer, Occasion, OncePolicy, Reservations, Step,
 };
-use enginehouse_model::{Identity, MachineRecord, OperationId};
+use enginehouse_model::{FullName, Identity, MachineRecord, OperationId};
 use enginehouse_queue::{CallEnd, Event, Operation, Token};
-use enginehouse_reconcile::{Class, Needed, PlannedAction, still_needed};
+use enginehouse_reconcile::{Needed, PlannedAction, still_needed};
 
 use crate::doubt::creates;
 use crate::house::{House, Staged, State};
@@ -129,10 +129,21 @@ async fn run(
                     )))));
                 }
                 let engine = StepEngine::of(&target.engine);
+                let planned = planned_of(operation);
                 let taken = house
-                    .report(generation, number, Event::Filled(value), |state, _, _| {
-                        state.live.entry(number).or_default().engine = Some(engine);
-                    })
+                    .report(
+                        generation,
+                        number,
+                        Event::Filled(value),
+                        |state, staged, _| {
+                            state.live.entry(number).or_default().engine = Some(engine);
+                            if let Ok(planned) = &planned
+                                && planned.is_gated()
+                            {
+                                staged.audit.gate(&operation.spec, "passed", planned);
+                            }
+                        },
+                    )
                     .await;
                 if taken.is_err() {
                     return Ok(None);
@@ -315,7 +326,12 @@ async fn fill(
         .get(&number)
         .and_then(|live| live.observed());
     // The plug is pulled long after the machine was last looked at: another may have its id by then.
-    let guarded = planned.class >= Class::Destructive || operation.state.escalated;
+    let guarded = planned.is_gated() || operation.state.escalated;
+    if planned.is_gated()
+        && let Some(by) = &target.protected_by
+    {
+        return Err(protected(&planned, target, by));
+    }
     if let Some(identity) = &record.identity
         && (guarded || observed.is_none())
     {
@@ -340,6 +356,23 @@ async fn fill(
         Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
         Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
     }
+}
+
+/// Somebody protected the machine after the plan was made.
+fn protected(planned: &PlannedAction, target: &Target, by: &FullName) -> Problem {
+    let mut problem = Problem::new(
+        Code::Conflict,
+        format!(
+            "{} is {}, and {by} protects {} by now",
+            planned.request.action.name(),
+            planned.class,
+            target.name
+        ),
+    );
+    problem.detail.hint = Some(format!(
+        "if it really is to go, `enginehouse edit {by} protect=false --lower-protection`, and order it again"
+    ));
+    problem
 }
 
 /// A person said that the creation took effect. Nothing is made, and nobody else's machine is touched.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use enginehouse_api::OperationKind;
+use enginehouse_api::{ErrorCode, OperationKind};
 use enginehouse_documents::{Code, Config, Problem};
 use enginehouse_model::{NodeUid, OperationId};
 use enginehouse_queue::Spec;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::history::{Both, Entry};
 use crate::house::House;
-use crate::orders::Order;
+use crate::orders::{Order, keep_or_revert};
 use crate::work::Target;
 
 /// Rows of a history that are read at a time.
@@ -148,6 +148,17 @@ pub(crate) async fn restore_definition(
                 .tree
                 .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)
                 .map_err(|error| crate::problem::of_edit(&error))?;
+            let change = match keep_or_revert(&mut state.tree, change, false) {
+                Ok(change) => change,
+                // Nobody said so: the machine goes back, its protection does not.
+                Err(problem) if problem.code == ErrorCode::NeedsConfirmation => {
+                    return Ok(Some(format!(
+                        "the definition of {} stays as it is: {}",
+                        order.path, problem.detail
+                    )));
+                }
+                Err(problem) => return Err(problem),
+            };
             staged.because_of(spec);
             staged.nodes(&state.tree, &change);
             Ok(None)

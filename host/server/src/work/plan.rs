@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use enginehouse_documents::{Assessment, Machine, Problem, Question};
 use enginehouse_engines::Observer;
-use enginehouse_model::{NodeUid, Timestamp};
+use enginehouse_model::{FullName, NodeUid, Timestamp};
 use enginehouse_reconcile::{Intent, MachinePlan, Plan, Subject, plan_one};
 use enginehouse_tree::Computed;
 
@@ -23,12 +23,9 @@ pub(crate) async fn plan_target(
     observed: Option<&Machine>,
 ) -> Result<MachinePlan, Problem> {
     let assessment = assess(target, intent, observed).await?;
-    Ok(plan_one(&subject(
-        target,
-        intent,
-        observed,
-        assessment.as_ref(),
-    )))
+    let mut plan = plan_one(&subject(target, intent, observed, assessment.as_ref()));
+    plan.gate(target.protected_by.as_ref());
+    Ok(plan)
 }
 
 /// Asks the engine's `assess`, where it has one and something of the machine changes.
@@ -155,6 +152,14 @@ async fn plan_targets(
     for machine in &mut plan.machines {
         machine.observed_at = kept.get(&machine.node).copied();
     }
+    let protected: BTreeMap<NodeUid, &FullName> = targets
+        .iter()
+        .filter_map(|target| Some((target.node, target.protected_by.as_ref()?)))
+        .collect();
+    for machine in &mut plan.machines {
+        machine.gate(protected.get(&machine.node).copied());
+    }
+    plan.renumber();
     explain(house, &targets, &mut plan);
     Ok(plan)
 }

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use crate::house::House;
 use crate::orders::{
-    Order, check_settings_now, edit_definition, must_keep_machines, without_literals,
+    Order, check_settings_now, edit_definition, keep_or_revert, must_keep_machines,
+    without_literals,
 };
 use crate::work::earlier;
 use crate::work::observe::{self, Room};
@@ -38,6 +39,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     let Some(operation) = crate::house::operation_of(&house.state.lock(), number) else {
         return;
     };
+    let mut held = Vec::new();
     let result = match Order::of(&operation.spec) {
         Err(problem) => Err(problem),
         Ok(order) if !order.kind.works_on_machine() => {
@@ -55,7 +57,10 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
                 &observer,
             )
             .await
-            .and_then(|prepared| Ok((steps(&prepared.plan, &order)?, prepared)))
+            .and_then(|prepared| {
+                held = prepared.plan.held().cloned().collect();
+                Ok((steps(&prepared.plan, &order)?, prepared))
+            })
         }
     };
     let node = operation.spec.target;
@@ -68,6 +73,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     };
     let _ = house
         .report(generation, number, event, |state, staged, _| {
+            staged.audit.held(&operation.spec, &held);
             if let Some(prepared) = prepared {
                 take_in(state, staged, number, node, prepared);
             }
@@ -296,6 +302,8 @@ async fn write_definition(
                 .tree
                 .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)
                 .map_err(|error| crate::problem::of_edit(&error))?;
+            let confirmed = order.params.confirm_lowered;
+            let change = keep_or_revert(&mut state.tree, change, confirmed)?;
             staged.because_of(spec);
             staged.nodes(&state.tree, &change);
             Ok(())

@@ -32,6 +32,8 @@ pub(crate) struct Target {
     pub shutdown_timeout_ms: u64,
     /// In which each machine of the hypervisor is read in full once.
     pub observed_full_ms: u64,
+    /// The node that protects the machine: its own, or a folder above.
+    pub protected_by: Option<FullName>,
 }
 
 /// What an entry that names no engine is wrong in.
@@ -133,7 +135,7 @@ impl Target {
         node: NodeUid,
         begun_with: Option<Arc<Engine>>,
     ) -> Result<Self, Problem> {
-        let (name, computed, record, place) = {
+        let (name, computed, record, place, protected_by) = {
             let state = house.state.lock();
             let name = state
                 .tree
@@ -146,7 +148,8 @@ impl Target {
                 .map_err(|error| Problem::new(Code::NotFound, error.to_string()))?;
             let record = state.record_of(node).cloned();
             let place = place_of(&state, &name, &computed, record.as_ref())?;
-            (name, computed, record, place)
+            let protected_by = computed.protected_by().cloned();
+            (name, computed, record, place, protected_by)
         };
         let engine = match begun_with {
             Some(engine) => engine,
@@ -170,6 +173,7 @@ impl Target {
             record,
             shutdown_timeout_ms,
             observed_full_ms: crate::inventory::full_ms(&place.entry),
+            protected_by,
         })
     }
 

@@ -59,8 +59,12 @@ async fn who_ordered_allowed_and_changed_what_is_told_in_its_order() {
     site.order("edit", "/web", set("policy", json!("observe")))
         .await;
     // What it has is given by the folder that it leaves.
-    site.order("move", "/web/front", json!({"to": "/db/front"}))
-        .await;
+    site.order(
+        "move",
+        "/web/front",
+        json!({"to": "/db/front", "confirm_lowered": true}),
+    )
+    .await;
     let secret = json!({"value": "hunter2hunter2"});
     site.ask(&site.token(), "PUT", "/v1/secrets/pve", &secret)
         .await;
@@ -95,7 +99,7 @@ async fn who_ordered_allowed_and_changed_what_is_told_in_its_order() {
             "admin protection /web policy=benign -> observe",
             "admin order /web keys=policy kind=edit",
             "admin protection /db/front lowers=protect, policy policy=observe -> benign protect=true -> false",
-            "admin order /web/front kind=move to=/db/front",
+            "admin order /web/front confirm_lowered=true kind=move to=/db/front",
             "admin order / kind=set-secret secret=pve",
             "admin order /db/vm9 definition=whole kind=provision",
             "admin token-revoked subject=ann",

@@ -15,6 +15,8 @@ mod lists;
 #[cfg(test)]
 mod orders;
 #[cfg(test)]
+mod protection;
+#[cfg(test)]
 mod site;
 #[cfg(test)]
 mod tokens;

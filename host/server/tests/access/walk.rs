@@ -73,6 +73,7 @@ fn order(title: &'static str, kind: &str, path: &str, params: Value) -> Probe {
 
 fn orders() -> Vec<Probe> {
     let define = |definition: Value| json!({ "definition": definition });
+    let nothing = || json!({"definition": {}, "confirm_lowered": true});
     let set =
         |key: Value, value: Value| json!({"changes": [{"op": "set", "key": key, "value": value}]});
     let hypervisors = json!({"hypervisors": {"h": {"type": "fake", "host": "http://127.0.0.1:3"}}});
@@ -161,7 +162,7 @@ fn orders() -> Vec<Probe> {
             hypervisors,
         ),
     ] {
-        let mut removes = order(title, kind, new, json!({}));
+        let mut removes = order(title, kind, new, json!({"confirm_lowered": true}));
         removes.before = Some((makes, new, define(definition)));
         all.push(removes);
     }
@@ -185,9 +186,9 @@ fn orders() -> Vec<Probe> {
             "deploy" => Some(("provision", new, json!({}))),
             // What others have changed is put back: what is there already is no change.
             title if title.starts_with("edit") && probe.body["path"] == front => {
-                Some(("edit", front, define(json!({}))))
+                Some(("edit", front, nothing()))
             }
-            title if title.starts_with("edit") => Some(("edit", vm, define(json!({})))),
+            title if title.starts_with("edit") => Some(("edit", vm, nothing())),
             _ => probe.before.take(),
         };
     }
@@ -200,7 +201,8 @@ const HYPERVISORS: &str = "hypervisors: {h: {type: fake, host: \"http://127.0.0.
 fn import(title: &'static str, file: &str, text: &str, dry_run: bool) -> Probe {
     let mut probe = probe("POST", "/v1/imports");
     probe.title = title;
-    probe.before = Some(("edit", "/web/front/vm1", json!({"definition": {}})));
+    let nothing = json!({"definition": {}, "confirm_lowered": true});
+    probe.before = Some(("edit", "/web/front/vm1", nothing));
     probe.body(json!({"path": "/web/front", "files": {file: text}, "dry_run": dry_run}))
 }
 

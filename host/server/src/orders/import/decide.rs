@@ -38,7 +38,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// The order that changes it.
-    pub(super) fn into_order(self) -> Order {
+    pub(super) fn into_order(self, confirm_lowered: bool) -> Order {
         let definition = match self.definition.to_json() {
             serde_json::Value::Object(members) => Some(members),
             _ => None,
@@ -49,6 +49,7 @@ impl Machine {
             path: self.path,
             params: Params {
                 definition,
+                confirm_lowered,
                 ..Params::default()
             },
         }
@@ -87,6 +88,7 @@ pub(super) fn decide(
                 unchanged: 0,
                 left: 0,
                 ignored: import.reading.ignored,
+                lowered: Vec::new(),
                 machines: Vec::new(),
                 plan: None,
                 not_planned: None,

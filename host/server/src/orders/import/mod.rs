@@ -27,6 +27,7 @@ use uuid::Uuid;
 use crate::access::Caller;
 use crate::house::{House, Staged, State};
 use crate::idempotency::{OrderKey, Taken};
+use crate::orders::lowering;
 use crate::orders::machine::slot_of;
 use crate::orders::{Order, intent, spec};
 use crate::plan_view::SHOWN;
@@ -150,11 +151,16 @@ fn carry_out(
         .with_hint("look at it again with `--dry-run`"));
     }
     let touched = look(state, import, &decided)?;
+    decided.answer.lowered = lowering::lowered_by(&touched);
     let changed = changed_machines(caller.house(), state, &touched, &decided.machines);
     let definitions;
     (decided.answer.machines, definitions) = changed.into_iter().unzip();
     if import.request.dry_run || decided.answer.is_empty() {
         return Ok((decided.answer, definitions));
+    }
+    let confirmed = import.request.confirm_lowered;
+    if let Some(refused) = lowering::refusal(&decided.answer.lowered, confirmed) {
+        return Err(refused);
     }
     let answer = apply(caller, state, staged, import, decided, now)?;
     Ok((answer, definitions))
@@ -258,6 +264,7 @@ fn apply(
         node: top,
         path: import.request.path.clone(),
         params: Params {
+            confirm_lowered: import.request.confirm_lowered,
             import: Some(answer.counts()),
             ..Params::default()
         },
@@ -273,7 +280,7 @@ fn apply(
         .map(|machine| {
             let child = state.number();
             let hypervisor = slot_of(caller.house(), state, machine.node);
-            let part = machine.into_order();
+            let part = machine.into_order(import.request.confirm_lowered);
             let mut spec = spec(child, &part, caller.who(), now, hypervisor);
             spec.parent = Some(number);
             spec
