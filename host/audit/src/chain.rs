@@ -172,9 +172,9 @@ mod tests {
             at: Timestamp(1000 + number),
             who: "ann".to_owned(),
             action: Action::Order.to_string(),
-            node: (number % 2 == 0).then(|| "n".to_owned()),
+            node: number.is_multiple_of(2).then(|| "n".to_owned()),
             path: Some(format!("/web/vm{number}")),
-            operation: (number % 3 == 0).then_some(OperationId(number)),
+            operation: number.is_multiple_of(3).then_some(OperationId(number)),
             detail: BTreeMap::from([("kind".to_owned(), "deploy".to_owned())]),
         }
     }
