@@ -442,11 +442,11 @@ async fn deployed_machines_are_reconfigured_and_never_removed() -> Result<()> {
         vm1 on pve, machine 100
           ~ configure: cores 1 -> 2, memory 1024 MiB -> 2048 MiB   disruptive
               pending, from /vm1: cores
-              pending, from /: memory
+              pending, from / via small (/): memory
           ~ restart: restart, for cores, memory to take effect   disruptive
         vm2 on pve, machine 101
           ~ configure: memory 1024 MiB -> 2048 MiB   disruptive
-              pending, from /: memory
+              pending, from / via small (/): memory
           ~ restart: restart, for memory to take effect   disruptive
 
       4 actions on 2 machines: 4 disruptive
