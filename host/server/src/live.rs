@@ -161,6 +161,9 @@ impl Live {
             before.times = before.times.saturating_add(1);
             return;
         }
+        if self.journalled.requests + self.requests.len() >= REQUESTS_MAX {
+            return;
+        }
         if self.polls.len() >= POLLS_MAX {
             self.polls.remove(0);
         }

@@ -10,6 +10,7 @@ use enginehouse_model::{FullName, NodeUid, OperationId};
 use crate::history::Entry;
 use crate::house::House;
 use crate::orders::{find, kind_is_undone};
+use crate::rest::unreadable;
 use crate::work::did_something;
 
 /// Rows of a history that are read at a time.
@@ -115,10 +116,6 @@ async fn read(house: &Arc<House>, number: OperationId) -> Result<Operation, Prob
         .with_hint("`enginehouse ops list` shows those that are"));
     };
     stored.document.read().map_err(|error| unreadable(&error))
-}
-
-fn unreadable(error: &dyn std::error::Error) -> Problem {
-    Problem::new(ErrorCode::Internal, crate::problem::with_sources(error))
 }
 
 /// The operation that changed a machine after `number` did.

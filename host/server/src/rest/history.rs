@@ -17,6 +17,7 @@ use crate::access::Caller;
 use crate::history::{Entry, MachineEvent};
 use crate::house::House;
 use crate::rest::answer::{Answer, Params};
+use crate::rest::operations::unreadable;
 
 /// Nodes of one name that an answer tells of.
 const OTHERS: u32 = 10;
@@ -169,10 +170,6 @@ fn read_entry(row: &Stored) -> Result<Entry, Problem> {
         .document
         .read()
         .map_err(|error| Problem::new(ErrorCode::Internal, crate::problem::with_sources(&error)))
-}
-
-fn unreadable(error: &enginehouse_store::ReadError) -> Problem {
-    Problem::new(ErrorCode::Internal, crate::problem::with_sources(error))
 }
 
 /// What was applied before the oldest entry of a page that says what was.

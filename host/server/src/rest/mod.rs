@@ -33,7 +33,7 @@ use crate::house::House;
 use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
-pub(crate) use operations::find_operation;
+pub(crate) use operations::{find_operation, unreadable};
 pub(crate) use tree::{pending_of, status};
 
 /// Largest body of a request, bytes.

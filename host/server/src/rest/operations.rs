@@ -99,7 +99,7 @@ fn missing(number: OperationId) -> Problem {
     .with_hint("see `enginehouse ops list`")
 }
 
-pub(super) fn unreadable(error: &dyn std::error::Error) -> Problem {
+pub(crate) fn unreadable(error: &dyn std::error::Error) -> Problem {
     Problem::new(ErrorCode::Internal, crate::problem::with_sources(error))
 }
 
