@@ -12,12 +12,12 @@ use serde::Serialize;
 use crate::{
     Access, AuditFilter, AuditHead, AuditPage, Backup, CheckRequest, CheckResults, ClientError,
     CreatedToken, Engine, EngineList, ExecutedFilter, ExecutedPage, Export, GrantList, Healthz,
-    HistoryOf, HistoryPage, HypervisorList, ImportAnswer, ImportRequest, Info, LogPage,
-    MachinePage, MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage,
-    OperationRequest, OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem,
-    RefreshRequest, RefreshResults, RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed,
-    RotatedToken, SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI,
-    routes,
+    HistoryOf, HistoryPage, HypervisorList, HypervisorRefresh, ImportAnswer, ImportRequest, Info,
+    LogPage, MachinePage, MissingRequest, MoveRequest, Node, Operation, OperationFilter,
+    OperationKind, OperationPage, OperationRequest, OperationState, OperationStream, Plan, PlanId,
+    PlanRequest, Preview, Problem, RefreshRequest, RefreshResults, RequestPage, ResolveAs,
+    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -377,6 +377,14 @@ impl Client {
     pub async fn refresh(&self, request: &RefreshRequest) -> Result<RefreshResults, ClientError> {
         let post = self.request(Method::POST, routes::HYPERVISORS_REFRESH, REFRESH)?;
         self.send(post.json(request)).await
+    }
+
+    /// Agrees that the machines that lists of a hypervisor do not show may be gone.
+    pub async fn agree_missing(
+        &self,
+        request: &MissingRequest,
+    ) -> Result<HypervisorRefresh, ClientError> {
+        self.post(routes::HYPERVISORS_MISSING, request).await
     }
 
     /// A page of the machines of the hypervisor that is called `name` at `path`.

@@ -6,10 +6,11 @@
 //! | `operation` | [`Operation`] | both: as it is now; of one operation with steps and parts, else as lists have it |
 //! | `log` | [`LogLine`] | one operation |
 //! | `node` | [`NodeEvent`] | all |
+//! | `hypervisor` | [`HypervisorEvent`] | all |
 //! | `reset` | [`Reset`] | both: something was missed, read the state again |
 //! | `end` | [`End`] | both: nothing more comes, and why |
 
-use enginehouse_model::{FullName, NodeUid};
+use enginehouse_model::{FullName, HypervisorUid, NodeUid};
 use serde::{Deserialize, Serialize};
 
 use crate::{LogLine, NodeKind, Operation, Status};
@@ -29,6 +30,20 @@ pub struct NodeEvent {
     /// There is nothing at this path any more: it was removed, or moved.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
+}
+
+/// Too many machines of a hypervisor vanished at once, or that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HypervisorEvent {
+    pub uid: HypervisorUid,
+    pub name: String,
+    pub defined_at: FullName,
+    /// Nothing is begun there until a person agrees, or the machines are there again.
+    pub held: bool,
+    /// Machines on record that lists do not show.
+    pub absent: u64,
+    /// Machines on record.
+    pub machines: u64,
 }
 
 /// Events were missed, or a log has to be read again from its first line.

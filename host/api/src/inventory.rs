@@ -25,9 +25,49 @@ pub struct InventoryState {
     /// Full reads that are under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reading: Option<Reading>,
+    /// Machines on record that lists do not show.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub absent: u64,
+    /// They are too many at once: nothing is begun there until a person agrees that they may be gone, or
+    /// they are there again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
     /// Why it could not be looked at the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<OperationError>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A machine on record that lists do not show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AbsentMachine {
+    pub path: FullName,
+    /// The provider's id, as it is on record.
+    pub id: String,
+    /// When the first list began that did not show it.
+    pub since: Timestamp,
+    /// Lists that looked everywhere and did not show it.
+    pub lists: u32,
+    /// A person has agreed that it may be gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agreed: bool,
+}
+
+/// Body of `POST /v1/hypervisors/missing`: the machines that lists of this hypervisor do not show may be
+/// gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MissingRequest {
+    pub name: String,
+    #[serde(default = "FullName::root")]
+    pub path: FullName,
 }
 
 /// How far full reads have got.
@@ -86,6 +126,9 @@ pub struct MachinePage {
     pub defined_at: FullName,
     pub inventory: InventoryState,
     pub machines: Vec<FoundMachine>,
+    /// On the first page: what is on record and was not found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<AbsentMachine>,
     /// `after` of the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

@@ -43,7 +43,7 @@ pub use client::{BackupStream, Client};
 pub use doubt::{Doubt, DoubtHypervisor, DoubtfulRequest, Finding, Verdict};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
-pub use events::{End, EndReason, NodeEvent, OperationEvent, Reset};
+pub use events::{End, EndReason, HypervisorEvent, NodeEvent, OperationEvent, Reset};
 pub use filters::{AuditFilter, ExecutedFilter, HistoryOf, OperationFilter};
 pub use grants::{Grant, GrantChange, GrantList, Role};
 pub use history::{
@@ -53,8 +53,8 @@ pub use history::{
 pub use hypervisors::{CheckRequest, CheckResults, Hypervisor, HypervisorCheck, HypervisorList};
 pub use info::{Healthz, Info};
 pub use inventory::{
-    FoundMachine, HypervisorRefresh, InventoryState, MachinePage, Reading, RefreshRequest,
-    RefreshResults, Whose,
+    AbsentMachine, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, MissingRequest,
+    Reading, RefreshRequest, RefreshResults, Whose,
 };
 pub use node::{
     ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia, Status,

@@ -32,6 +32,7 @@
 //! | `GET /v1/hypervisors` | `path` | | [`HypervisorList`](crate::HypervisorList) |
 //! | `POST /v1/hypervisors/check` | | [`CheckRequest`](crate::CheckRequest) | [`CheckResults`](crate::CheckResults) |
 //! | `POST /v1/hypervisors/refresh` | | [`RefreshRequest`](crate::RefreshRequest) | [`RefreshResults`](crate::RefreshResults), when all is seen |
+//! | `POST /v1/hypervisors/missing` | | [`MissingRequest`](crate::MissingRequest) | [`HypervisorRefresh`](crate::HypervisorRefresh): what a look finds then |
 //! | `GET /v1/hypervisors/machines` | `name`, `path`, `after`, `limit` | | [`MachinePage`](crate::MachinePage) |
 //! | `GET /v1/whoami` | | | [`WhoAmI`](crate::WhoAmI) |
 //! | `GET /v1/grants` | `path` | | [`GrantList`](crate::GrantList) |
@@ -78,6 +79,7 @@ pub const ENGINE: &str = "/v1/engines/{name}";
 pub const HYPERVISORS: &str = "/v1/hypervisors";
 pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";
 pub const HYPERVISORS_REFRESH: &str = "/v1/hypervisors/refresh";
+pub const HYPERVISORS_MISSING: &str = "/v1/hypervisors/missing";
 pub const HYPERVISORS_MACHINES: &str = "/v1/hypervisors/machines";
 pub const WHOAMI: &str = "/v1/whoami";
 pub const GRANTS: &str = "/v1/grants";

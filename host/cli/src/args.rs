@@ -137,7 +137,7 @@ pub enum Command {
     /// Engines that are loaded, and files that were refused
     #[command(subcommand)]
     Engines(engines::EnginesCommand),
-    /// Hypervisors of the tree: list, check, refresh, machines
+    /// Hypervisors of the tree: list, check, refresh, machines, missing
     #[command(subcommand, alias = "hypervisor")]
     Hypervisors(hypervisors::HypervisorsCommand),
 

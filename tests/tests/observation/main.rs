@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod found;
 #[cfg(test)]
+mod missing;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod unseen;

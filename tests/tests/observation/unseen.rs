@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{machine, page, until};
 
 /// A stage with `machines` deployed, whose hypervisor is looked at every second, in pages of two.
-async fn stage(machines: usize) -> Result<Option<Stage>> {
+pub(crate) async fn stage(machines: usize) -> Result<Option<Stage>> {
     let Some(stage) = Stage::start().await? else {
         return Ok(None);
     };

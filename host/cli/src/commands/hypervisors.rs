@@ -1,10 +1,10 @@
-//! `hypervisors list|check|refresh|machines`.
+//! `hypervisors list|check|refresh|machines|missing`.
 
 use clap::{Args, Subcommand};
 use enginehouse_api::{CheckRequest, Client, Hypervisor, HypervisorCheck, HypervisorList};
 use enginehouse_model::FullName;
 
-use crate::commands::inventory::{self, MachinesArgs, RefreshArgs};
+use crate::commands::inventory::{self, MachinesArgs, MissingArgs, RefreshArgs};
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::style::{Painter, Style, one_line};
@@ -43,6 +43,17 @@ Examples:
   enginehouse hypervisors machines pve1
   enginehouse hypervisors machines pve1 --whose orphan --output json")]
     Machines(MachinesArgs),
+    /// List machines on record that are not found, or agree that they may be gone
+    #[command(after_help = "\
+When more than 10 machines and 5 % of a hypervisor vanish at once, nothing is concluded of that and
+nothing is begun there, until they are there again or --confirm agrees that they may be gone. Then
+those that two lists did not show, and of which the hypervisor itself says that they are not there,
+are taken off the record: their descriptors are `provisioned` again. Nothing is created by itself.
+
+Examples:
+  enginehouse hypervisors missing pve1
+  enginehouse hypervisors missing pve1 --confirm")]
+    Missing(MissingArgs),
 }
 
 #[derive(Debug, Args)]
@@ -73,6 +84,7 @@ pub async fn hypervisors(
         }
         HypervisorsCommand::Check(args) => check(client, args, output).await,
         HypervisorsCommand::Refresh(args) => inventory::refresh(client, args, output).await,
+        HypervisorsCommand::Missing(args) => inventory::missing(client, args, output).await,
         HypervisorsCommand::Machines(args) => inventory::machines(client, args, output).await,
     }
 }

@@ -1,12 +1,12 @@
-//! `hypervisors refresh|machines`: what is on hypervisors.
+//! `hypervisors refresh|machines|missing`: what is on hypervisors.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use enginehouse_api::{
-    Client, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, RefreshRequest,
-    RefreshResults, Whose,
+    Client, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, MissingRequest,
+    RefreshRequest, RefreshResults, Whose,
 };
 use enginehouse_model::documents::PowerState;
 use enginehouse_model::{FullName, Timestamp};
@@ -44,6 +44,18 @@ pub struct MachinesArgs {
     /// Only machines that are so
     #[arg(long, value_name = "WHOSE")]
     whose: Option<WhoseArg>,
+}
+
+#[derive(Debug, Args)]
+pub struct MissingArgs {
+    /// The hypervisor
+    name: String,
+    /// The folder that it holds for, where several have that name
+    #[arg(long, default_value = "/")]
+    path: FullName,
+    /// Agree that all of them may be gone
+    #[arg(long)]
+    confirm: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -149,6 +161,7 @@ fn refreshed(results: &RefreshResults, paint: Painter) -> String {
     let mut text = table.render(paint);
     for found in &results.hypervisors {
         text.push_str(&gaps(&found.name, &found.inventory, paint));
+        text.push_str(&held(&found.name, &found.inventory, paint));
     }
     text
 }
@@ -211,6 +224,64 @@ pub(super) async fn machines(
     output.answer(&page, |paint| listing(&page, paint))
 }
 
+pub(super) async fn missing(
+    client: &Client,
+    args: MissingArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    if args.confirm {
+        let request = MissingRequest {
+            name: args.name,
+            path: args.path,
+        };
+        let found = client.agree_missing(&request).await?;
+        let results = RefreshResults {
+            hypervisors: vec![found],
+        };
+        return output.answer(&results, |paint| refreshed(&results, paint));
+    }
+    let page = client
+        .machines(&args.name, &args.path, None, Some(1))
+        .await?;
+    output.answer(&page.absent, |paint| absent(&page, paint))
+}
+
+fn absent(page: &MachinePage, paint: Painter) -> String {
+    if page.absent.is_empty() {
+        return "all machines on record were found\n".to_owned();
+    }
+    let mut table = Table::with_header(&["PATH", "ID", "NOT FOUND SINCE", "LISTS", ""]);
+    for machine in &page.absent {
+        let agreed = if machine.agreed { "may be gone" } else { "" };
+        table.row([
+            (Style::Plain, machine.path.to_string()),
+            (Style::Plain, machine.id.clone()),
+            (Style::Plain, date_time(machine.since)),
+            (Style::Plain, machine.lists.to_string()),
+            (Style::Faint, agreed.to_owned()),
+        ]);
+    }
+    let mut text = table.render(paint);
+    text.push_str(&held(&page.name, &page.inventory, paint));
+    text
+}
+
+/// That the brake is on, and the way out.
+fn held(name: &str, inventory: &InventoryState, paint: Painter) -> String {
+    if !inventory.held {
+        return String::new();
+    }
+    let name = one_line(name);
+    let (stopped, hint) = (
+        paint.paint(Style::Bad, "held:"),
+        paint.paint(Style::Warning, "hint:"),
+    );
+    format!(
+        "{stopped} {} machines of {name} vanished at once; nothing is begun there\n{hint} `enginehouse hypervisors missing {name}` lists them; `--confirm` agrees that they may be gone\n",
+        inventory.absent
+    )
+}
+
 fn listing(page: &MachinePage, paint: Painter) -> String {
     let name = one_line(&page.name);
     let mut text = match (&page.inventory.listed_at, page.machines.len()) {
@@ -224,6 +295,7 @@ fn listing(page: &MachinePage, paint: Painter) -> String {
         (Some(at), _) => table(page, *at, paint),
     };
     text.push_str(&gaps(&page.name, &page.inventory, paint));
+    text.push_str(&held(&page.name, &page.inventory, paint));
     if let Some(problem) = &page.inventory.problem {
         let problem = format!("{}: {}", problem.code, one_line(&problem.message));
         let bad = paint.paint(Style::Bad, "last look failed:");

@@ -10,13 +10,16 @@
 //! differs(before, now) -> bool                             what was read does not count any more
 //! observe(listed, read, since) -> Option<Observation>      a machine, with the age of its parts
 //! allowance(machines, elapsed, full, carry), turns(…)      who is read in full next
+//! sight(list, lag, provider, record) -> Sight, judge(cases) -> Verdict   what it means not to be in a list
 //! ```
 
+mod absence;
 mod list;
 mod observation;
 mod shown;
 mod turns;
 
+pub use absence::{Case, Sight, Verdict, brakes, judge, sight};
 pub use list::{Covered, Entry, List, covers};
 pub use observation::{Observation, Read, observe};
 pub use shown::{Shown, differs};

@@ -9,6 +9,8 @@ use enginehouse_reconcile::inventory::{
     Entry, List, Observation, Read, Shown, allowance, differs, observe, turns,
 };
 
+use crate::inventory::absence::Absences;
+
 /// A full read that failed.
 #[derive(Clone, Debug)]
 pub(crate) struct Refused {
@@ -34,6 +36,8 @@ pub(crate) struct Kept {
     urgent: BTreeSet<Box<str>>,
     turns_at: Option<Timestamp>,
     carry: u64,
+    /// Machines on record that lists do not show.
+    pub(crate) absences: Absences,
     /// Why the last round brought no list.
     pub(crate) problem: Option<(Timestamp, Problem)>,
     /// How far the full reads that are under way have got: done, and of how many.

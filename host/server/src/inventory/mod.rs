@@ -9,12 +9,13 @@
 //! **Guarantees.** One list and one round of a hypervisor at a time; who waits for a list shares the next
 //! one. What could not be seen is never taken for absent: a list that broke off is no list, a list with
 //! gaps leaves what is in them as it was, a full read that failed leaves what was read before with its
-//! age, and is marked. A hypervisor that is lost is left to the probes of the queue.
+//! age, and is marked. A machine is missing only by [`enginehouse_reconcile::inventory::judge`]. A hypervisor that is lost is left to the probes of the queue.
 //!
 //! **Not kept over a restart.** What is here can be seen again, and is no older than the host.
 //!
 //! What follows from what is seen is decided in [`enginehouse_reconcile::inventory`].
 
+mod absence;
 mod inventories;
 mod kept;
 mod listing;
@@ -22,6 +23,7 @@ mod reading;
 mod round;
 mod watch;
 
+pub(crate) use absence::held;
 pub(crate) use inventories::Inventories;
 pub(crate) use kept::Kept;
 pub(crate) use round::{Depth, Round, round};

@@ -10,7 +10,7 @@ use enginehouse_model::HypervisorUid;
 use crate::house::House;
 
 /// Time for one call.
-const READ_DEADLINE: Duration = Duration::from_secs(120);
+pub(super) const READ_DEADLINE: Duration = Duration::from_secs(120);
 /// Machines in one call: few enough to be done long before the deadline where each takes a second.
 const AT_ONCE: usize = 50;
 

@@ -7,6 +7,7 @@ use enginehouse_engines::{Connection, Engine, Observer, Silent};
 use enginehouse_model::{HypervisorUid, Timestamp};
 
 use crate::house::House;
+use crate::inventory::absence;
 use crate::inventory::kept::News;
 use crate::inventory::reading::{self, Reads};
 use crate::work::{Place, provider_identity};
@@ -70,10 +71,11 @@ async fn look(
     depth: Depth,
 ) -> Result<Round, Problem> {
     let observer: Arc<dyn Observer> = Arc::new(Silent);
-    provider_identity(house, engine, connection, &observer).await?;
+    let identity = provider_identity(house, engine, connection, &observer).await?;
     let inventories = &house.inventories;
     let made = inventories.made_since(since, engine, connection, &house.clock, &observer);
-    let (_, News { new, changed, gone }) = made.await?;
+    let (list, News { new, changed, gone }) = made.await?;
+    absence::conclude(house, engine, connection, &identity, &list, &observer).await?;
     let now = house.now();
     let machines = inventories.with(connection.hypervisor(), |kept| match depth {
         Depth::Everything => kept.all(),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use enginehouse_api::routes::{PAGE_DEFAULT, PAGE_MAX};
 use enginehouse_api::{
-    ErrorCode, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, Problem, Reading,
-    RefreshRequest, RefreshResults, Whose,
+    AbsentMachine, ErrorCode, FoundMachine, HypervisorRefresh, InventoryState, MachinePage,
+    MissingRequest, Problem, Reading, RefreshRequest, RefreshResults, Whose,
 };
 use enginehouse_documents::Machine;
 use enginehouse_model::{
@@ -86,6 +86,32 @@ async fn look(
     }
 }
 
+pub(crate) async fn missing(
+    caller: Caller,
+    Body(request): Body<MissingRequest>,
+) -> Answer<Json<HypervisorRefresh>> {
+    let house = caller.house();
+    let (place, defined_at) = {
+        let state = house.state.lock();
+        caller.find(&state, &request.path)?;
+        let (place, defined_at) = the_one(&caller, &state, &request.name, &request.path)?;
+        let node = state
+            .tree
+            .find(&defined_at)
+            .map_err(|error| crate::problem::of_lookup(&error))?;
+        caller.must(&state, node, Permission::Govern)?;
+        (place, defined_at)
+    };
+    let agreed = house.inventories.with(place.uid, |kept| {
+        for absence in kept.absences.of.values_mut() {
+            absence.agreed = true;
+        }
+        kept.absences.of.len()
+    });
+    tracing::warn!(by = caller.who(), hypervisor = %place.name, machines = agreed, "agreed that machines may be gone");
+    Ok(Json(look(house, &place, defined_at, Depth::Urgent).await))
+}
+
 /// What is known of a hypervisor's machines as a whole.
 pub(crate) fn state_of(house: &House, hypervisor: HypervisorUid) -> InventoryState {
     house.inventories.with(hypervisor, |kept| summary(kept))
@@ -104,6 +130,8 @@ fn summary(kept: &Kept) -> InventoryState {
             done: done as u64,
             of: of as u64,
         }),
+        absent: kept.absences.of.len() as u64,
+        held: kept.absences.held.is_some(),
         problem: (kept.problem.as_ref()).map(|(_, problem)| crate::problem::of_operation(problem)),
     }
 }
@@ -124,7 +152,7 @@ pub(crate) async fn machines(
 ) -> Answer<Json<MachinePage>> {
     let house = caller.house();
     let state = house.state.lock();
-    let (place, defined_at) = the_one(&caller, &state, &query)?;
+    let (place, defined_at) = the_one(&caller, &state, &query.name, &query.path)?;
     let reads_all =
         (state.tree.find(&defined_at)).is_ok_and(|node| caller.may(&state, node, Permission::Read));
     let records = Records::of(&state, house.installation, place.uid);
@@ -145,6 +173,27 @@ pub(crate) async fn machines(
             .collect();
         let more = found.len() > limit;
         found.truncate(limit);
+        let mut absent = Vec::new();
+        if after.is_none() {
+            for (machine, absence) in &kept.absences.of {
+                let Some(record) = state.records.get(machine) else {
+                    continue;
+                };
+                let id = record.identity.as_ref().map(|id| id.machine_id.clone());
+                if let (Some(id), Ok(path)) = (id, state.tree.full_name(record.node))
+                    && (reads_all || caller.may(&state, record.node, Permission::Read))
+                {
+                    absent.push(AbsentMachine {
+                        path: path.clone(),
+                        id,
+                        since: absence.since,
+                        lists: absence.lists,
+                        agreed: absence.agreed,
+                    });
+                }
+            }
+            absent.sort_by(|a, b| a.path.cmp(&b.path));
+        }
         let next = found.last().filter(|_| more).map(|last| last.id.clone());
         MachinePage {
             uid: place.uid,
@@ -152,6 +201,7 @@ pub(crate) async fn machines(
             defined_at,
             inventory: summary(kept),
             machines: found,
+            absent,
             next,
         }
     });
@@ -162,30 +212,27 @@ pub(crate) async fn machines(
 fn the_one(
     caller: &Caller,
     state: &State,
-    query: &MachinesQuery,
+    name: &str,
+    path: &FullName,
 ) -> Result<(Place, FullName), Problem> {
-    let ways = crate::rest::hypervisors::on_the_way(caller, state, &query.path)?;
+    let ways = crate::rest::hypervisors::on_the_way(caller, state, path)?;
     let seen = state.tree.hypervisors().into_iter().filter(|hypervisor| {
         let defined_at = hypervisor.origin.full_name();
-        concerns(defined_at, &query.path) && shows(caller, state, &ways, defined_at)
+        concerns(defined_at, path) && shows(caller, state, &ways, defined_at)
     });
     let seen: Vec<_> = seen.collect();
-    let mut named = seen.iter().filter(|one| one.name == query.name);
+    let mut named = seen.iter().filter(|one| one.name == name);
     match (named.next(), named.next()) {
         (Some(one), None) => Ok((Place::of(one), one.origin.full_name().clone())),
         (None, _) => {
             let names = seen.iter().map(|one| one.name.as_str()).collect();
-            Err(crate::rest::hypervisors::no_such(
-                &query.name,
-                &query.path,
-                names,
-            ))
+            Err(crate::rest::hypervisors::no_such(name, path, names))
         }
         (Some(first), Some(second)) => Err(Problem::new(
             ErrorCode::BadRequest,
             format!(
                 "hypervisors named `{}` are defined at {} and {}",
-                query.name,
+                name,
                 first.origin.full_name(),
                 second.origin.full_name()
             ),

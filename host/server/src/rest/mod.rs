@@ -74,6 +74,7 @@ fn routes() -> Vec<Route> {
         get(routes::HYPERVISORS, On(Read), hypervisors::list),
         post(routes::HYPERVISORS_CHECK, On(Operate), hypervisors::check),
         post(routes::HYPERVISORS_REFRESH, On(Operate), inventory::refresh),
+        post(routes::HYPERVISORS_MISSING, On(Govern), inventory::missing),
         get(routes::HYPERVISORS_MACHINES, On(Read), inventory::machines),
         get(routes::WHOAMI, Token, tokens::whoami),
         get(routes::GRANTS, On(Read), grants::list),

@@ -255,6 +255,7 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         probe("GET", "/v1/hypervisors").at("/v1/hypervisors?path=/web/front"),
         probe("POST", "/v1/hypervisors/check").body(json!({"path": "/web/front"})),
         probe("POST", "/v1/hypervisors/refresh").body(json!({"path": "/web/front"})),
+        probe("POST", "/v1/hypervisors/missing").body(json!({"path": "/web/front", "name": "top"})),
         probe("GET", "/v1/hypervisors/machines").at("/v1/hypervisors/machines?name=top"),
         probe("GET", "/v1/grants"),
         probe("GET", "/v1/grants").at("/v1/grants?path=/web/front"),

@@ -1,0 +1,322 @@
+//! What follows for descriptors from what a list shows of their machines, and the brake on it.
+//!
+//! Decided in [`enginehouse_reconcile::inventory`]; here it is counted, asked and written. Counts are kept
+//! in memory: after a restart two more lists have to agree.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use enginehouse_api::HypervisorEvent;
+use enginehouse_documents::{Code, MachineRef, Problem};
+use enginehouse_engines::{Connection, Engine, Observer, Occasion};
+use enginehouse_model::{HypervisorUid, MachineRecord, MachineUid, NodeUid, Timestamp};
+use enginehouse_reconcile::inventory::{Case, List, Sight, Verdict, judge, sight};
+use enginehouse_store::{Table, Write};
+use enginehouse_tree::{Event, Status};
+
+use crate::events::Draft;
+use crate::history::{Cause, MachineEvent};
+use crate::house::{House, Staged, State};
+use crate::inventory::reading::READ_DEADLINE;
+
+/// A machine on record that lists do not show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Absence {
+    /// When the first list began that did not show it.
+    pub since: Timestamp,
+    /// Lists that looked everywhere and did not show it.
+    pub lists: u32,
+    /// A person has agreed that it may be gone.
+    pub agreed: bool,
+}
+
+/// What lists said of the machines on record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Absences {
+    pub of: BTreeMap<MachineUid, Absence>,
+    /// Too many at once: since when, and how many machines are on record.
+    pub held: Option<(Timestamp, usize)>,
+    /// The list that was judged last.
+    judged: Option<Timestamp>,
+}
+
+impl Absences {
+    /// Counts what a list says of a machine; answers how many lists did not show it.
+    fn count(&mut self, machine: MachineUid, sight: Sight, began_at: Timestamp) -> (u32, bool) {
+        match sight {
+            Sight::Shown => {
+                self.of.remove(&machine);
+            }
+            Sight::Absent => {
+                let absence = self.of.entry(machine).or_insert(Absence {
+                    since: began_at,
+                    lists: 0,
+                    agreed: false,
+                });
+                absence.lists = absence.lists.saturating_add(1);
+            }
+            Sight::HostAway | Sight::Unknown => {}
+        }
+        let absence = self.of.get(&machine);
+        absence.map_or((0, false), |absence| (absence.lists, absence.agreed))
+    }
+}
+
+/// Takes in what the newest list says of all machines on record there; one that was judged before says
+/// nothing new.
+///
+/// # Errors
+/// When the provider cannot be asked about machines that are absent.
+pub(super) async fn conclude(
+    house: &Arc<House>,
+    engine: &Engine,
+    connection: &Arc<Connection>,
+    identity: &str,
+    list: &Arc<List>,
+    observer: &Arc<dyn Observer>,
+) -> Result<(), Problem> {
+    let hypervisor = connection.hypervisor();
+    let lag_ms = engine.description().visibility_lag_ms;
+    let ask = house
+        .transact(|state, staged, now| {
+            let ask = house.inventories.with(hypervisor, |kept| {
+                let absences = &mut kept.absences;
+                if absences.judged.replace(list.began_at) == Some(list.began_at) {
+                    return Vec::new();
+                }
+                let cases = cases(
+                    state,
+                    absences,
+                    hypervisor,
+                    |record| sight(list, lag_ms, identity, record),
+                    list.began_at,
+                );
+                let verdict = judge(&cases);
+                hold(
+                    state,
+                    staged,
+                    absences,
+                    hypervisor,
+                    &verdict,
+                    cases.len(),
+                    now,
+                );
+                take_in(state, staged, hypervisor, &verdict);
+                verdict.ask
+            });
+            Ok(ask)
+        })
+        .await
+        .unwrap_or_default();
+    if ask.is_empty() {
+        return Ok(());
+    }
+    let gone = not_found(house, engine, connection, &ask, observer).await?;
+    // What is not taken in is found again with the next list.
+    let _ = house
+        .transact(|state, staged, _| {
+            for (node, machine) in gone {
+                missing(state, staged, node, machine);
+            }
+            Ok(())
+        })
+        .await;
+    Ok(())
+}
+
+/// A machine on record, by the descriptor and its own uid.
+type Key = (NodeUid, MachineUid);
+
+fn cases(
+    state: &State,
+    absences: &mut Absences,
+    hypervisor: HypervisorUid,
+    look: impl Fn(&MachineRecord) -> Sight,
+    began_at: Timestamp,
+) -> Vec<Case<Key>> {
+    let on_record = |machine: &MachineUid| {
+        let record = state.records.get(machine);
+        record.is_some_and(|record| record.hypervisor == hypervisor)
+    };
+    absences.of.retain(|machine, _| on_record(machine));
+    let mut cases = Vec::new();
+    for record in state.records.values() {
+        let status = state.tree.descriptor(record.node).map(|body| body.status);
+        let reachable = match status {
+            Ok(Status::Deployed) => true,
+            Ok(Status::Unreachable) => false,
+            Ok(Status::Provisioned) | Err(_) => continue,
+        };
+        if record.hypervisor != hypervisor || record.identity.is_none() {
+            continue;
+        }
+        // What an operation works on, that one finds out about.
+        let busy = state.queue.lane(record.node).next().is_some();
+        let sight = match busy {
+            true => Sight::Unknown,
+            false => look(record),
+        };
+        let (lists, agreed) = absences.count(record.uid, sight, began_at);
+        cases.push(Case {
+            key: (record.node, record.uid),
+            sight,
+            absences: lists,
+            agreed,
+            reachable,
+        });
+    }
+    cases
+}
+
+/// Puts the brake on, or takes it off, and says so.
+fn hold(
+    state: &State,
+    staged: &mut Staged,
+    absences: &mut Absences,
+    hypervisor: HypervisorUid,
+    verdict: &Verdict<Key>,
+    all: usize,
+    now: Timestamp,
+) {
+    if verdict.held == absences.held.is_some() {
+        return;
+    }
+    absences.held = verdict.held.then_some((now, all));
+    let Some(found) = state.tree.hypervisor(hypervisor) else {
+        return;
+    };
+    let missing = absences.of.len();
+    if verdict.held {
+        tracing::error!(hypervisor = %found.name, "{missing} of {all} machines vanished at once: nothing is begun there until a person agrees, or they are there again");
+    } else {
+        tracing::info!(hypervisor = %found.name, "operations may begin again");
+    }
+    if staged.told.wanted {
+        let defined_at = found.origin.full_name();
+        let event = HypervisorEvent {
+            uid: hypervisor,
+            name: found.name.clone(),
+            defined_at: defined_at.clone(),
+            held: verdict.held,
+            absent: missing as u64,
+            machines: all as u64,
+        };
+        let node = state.tree.find(defined_at).ok();
+        staged
+            .told
+            .drafts
+            .push(Draft::new("hypervisor", node, defined_at, &event));
+    }
+}
+
+/// Moves descriptors along their edges.
+fn take_in(
+    state: &mut State,
+    staged: &mut Staged,
+    hypervisor: HypervisorUid,
+    verdict: &Verdict<Key>,
+) {
+    if state.queue.lost(hypervisor).is_some() {
+        return;
+    }
+    let lost = verdict.lost.iter().map(|key| (key, Event::ConnectionLost));
+    let back = verdict.back.iter().map(|key| (key, Event::Reconnected));
+    for ((node, _), event) in lost.chain(back) {
+        match state.tree.transition(*node, event) {
+            Ok(change) => staged.nodes(&state.tree, &change),
+            Err(error) => tracing::error!(%error, "a descriptor's state was not changed"),
+        }
+    }
+}
+
+/// Those of which the provider itself says that they are not there.
+async fn not_found(
+    house: &Arc<House>,
+    engine: &Engine,
+    connection: &Arc<Connection>,
+    ask: &[Key],
+    observer: &Arc<dyn Observer>,
+) -> Result<Vec<Key>, Problem> {
+    let asked: Vec<(Key, MachineRef)> = {
+        let state = house.state.lock();
+        let known = |key: &Key| {
+            let identity = state.records.get(&key.1)?.identity.as_ref()?;
+            Some((*key, identity.machine_ref()))
+        };
+        ask.iter().filter_map(known).collect()
+    };
+    let refs: Vec<MachineRef> = asked.iter().map(|(_, machine)| machine.clone()).collect();
+    let occasion = Occasion::reading(READ_DEADLINE, Arc::clone(observer));
+    let answers = engine
+        .read(occasion, connection, &refs)
+        .await
+        .map_err(|error| error.problem())?;
+    let is_gone = |answer: &Result<_, Problem>| {
+        let problem = answer.as_ref().err();
+        problem.is_some_and(|problem| problem.code == Code::NotFound)
+    };
+    let gone = asked
+        .into_iter()
+        .zip(answers)
+        .filter(|(_, answer)| is_gone(answer));
+    Ok(gone.map(|((key, _), _)| key).collect())
+}
+
+/// The machine of a descriptor is gone: its id stays in the descriptor's history, and nothing is
+/// created again.
+fn missing(state: &mut State, staged: &mut Staged, node: NodeUid, machine: MachineUid) {
+    let is_still_its = state
+        .record_of(node)
+        .is_some_and(|record| record.uid == machine);
+    let is_busy = state.queue.lane(node).next().is_some();
+    let is_unreachable = state
+        .tree
+        .descriptor(node)
+        .is_ok_and(|body| body.status == Status::Unreachable);
+    if !is_still_its || is_busy || !is_unreachable {
+        return;
+    }
+    staged.history.because(Cause {
+        operation: None,
+        who: "host".to_owned(),
+        kind: "missing".to_owned(),
+    });
+    match state.tree.transition(node, Event::MachineMissing) {
+        Ok(change) => staged.nodes(&state.tree, &change),
+        Err(error) => {
+            tracing::error!(%error, "a missing machine was not taken off the record");
+            return;
+        }
+    }
+    if let Some(record) = state.records.remove(&machine) {
+        let name = state.tree.full_name(node).map(ToString::to_string);
+        let id = record
+            .identity
+            .as_ref()
+            .map(|identity| &*identity.machine_id);
+        tracing::warn!(path = %name.unwrap_or_default(), machine = id.unwrap_or_default(), "the machine is missing");
+        staged.history.machine(state, &record, MachineEvent::Lost);
+    }
+    staged.writes.push(Write::Delete {
+        table: Table::Machine,
+        key: machine.to_string(),
+    });
+}
+
+/// Why nothing may begin on a hypervisor, if so.
+pub(crate) fn held(house: &House, hypervisor: HypervisorUid, name: &str) -> Option<Problem> {
+    let (absent, all) = house.inventories.with(hypervisor, |kept| {
+        let (_, all) = kept.absences.held?;
+        Some((kept.absences.of.len(), all))
+    })?;
+    let mut problem = Problem::new(
+        Code::Busy,
+        format!(
+            "{absent} of {all} machines of `{name}` vanished at once: nothing is begun there until a person agrees that they may be gone, or they are there again"
+        ),
+    );
+    problem.detail.hint = Some(format!(
+        "look at `enginehouse hypervisors missing {name}`; `--confirm` agrees"
+    ));
+    Some(problem)
+}
