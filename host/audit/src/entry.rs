@@ -42,10 +42,12 @@ pub enum Action {
     Restore,
     /// The hold after a restore is over.
     Resume,
+    /// A person agreed that machines which lists do not show may be gone.
+    Missing,
 }
 
 impl Action {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Order,
         Self::Plan,
         Self::PlanStored,
@@ -60,6 +62,7 @@ impl Action {
         Self::Move,
         Self::Restore,
         Self::Resume,
+        Self::Missing,
     ];
 
     #[must_use]
@@ -79,6 +82,7 @@ impl Action {
             Self::Move => "move",
             Self::Restore => "restore",
             Self::Resume => "resume",
+            Self::Missing => "missing",
         }
     }
 

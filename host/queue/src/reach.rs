@@ -15,6 +15,19 @@ impl Queue {
         self.breakers.lost(hypervisor)
     }
 
+    /// Lets nothing begin at a hypervisor, or lets it again; what has begun goes on. Kept in memory
+    /// only: after a restart whoever held it says so again.
+    pub fn brake(&mut self, hypervisor: HypervisorUid, held: bool, now: Timestamp) -> Output {
+        self.slots.set_held(hypervisor, held);
+        self.schedule(now)
+    }
+
+    /// Whether nothing begins there.
+    #[must_use]
+    pub fn is_braked(&self, hypervisor: HypervisorUid) -> bool {
+        self.slots.is_braked(hypervisor)
+    }
+
     pub(crate) fn note_contact(
         &mut self,
         hypervisor: HypervisorUid,

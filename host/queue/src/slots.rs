@@ -22,6 +22,8 @@ pub(crate) struct Slots {
     stale: BTreeSet<Option<HypervisorUid>>,
     /// Places where nobody can.
     lost: BTreeSet<HypervisorUid>,
+    /// Places where nobody begins.
+    held: BTreeSet<HypervisorUid>,
 }
 
 #[derive(Debug, Default)]
@@ -105,6 +107,19 @@ impl Slots {
         }
     }
 
+    /// While a hypervisor is held, nobody begins there; who has begun goes on.
+    pub(crate) fn set_held(&mut self, hypervisor: HypervisorUid, held: bool) {
+        if held {
+            self.held.insert(hypervisor);
+        } else if self.held.remove(&hypervisor) {
+            self.stale.insert(Some(hypervisor));
+        }
+    }
+
+    pub(crate) fn is_braked(&self, hypervisor: HypervisorUid) -> bool {
+        self.held.contains(&hypervisor)
+    }
+
     pub(crate) fn limits(&self, place: Option<HypervisorUid>) -> Limits {
         place
             .and_then(|uid| self.limits.get(&uid))
@@ -186,7 +201,8 @@ impl Slots {
             let limits = self.limits(uid);
             let is_lost = uid.is_some_and(|uid| self.lost.contains(&uid));
             if !is_lost && let Some(place) = self.places.get(&uid) {
-                let next = place.next(uid.is_some(), &limits);
+                let is_held = uid.is_some_and(|uid| self.held.contains(&uid));
+                let next = place.next(uid.is_some(), is_held, &limits);
                 if next.is_some() {
                     return next;
                 }
@@ -204,7 +220,7 @@ impl Slots {
 
 impl Place {
     /// Those between two steps come first: they hold a slot already.
-    fn next(&self, is_limited: bool, limits: &Limits) -> Option<OperationId> {
+    fn next(&self, is_limited: bool, is_held: bool, limits: &Limits) -> Option<OperationId> {
         let has_room = |template: &Option<String>| match template {
             Some(template) if is_limited => {
                 let under_way = self.copies.get(template).copied().unwrap_or_default();
@@ -214,7 +230,7 @@ impl Place {
         };
         let between = self.between.iter().find(|(_, template)| has_room(template));
         between.map(|(number, _)| *number).or_else(|| {
-            match is_limited && self.taken >= limits.operations {
+            match is_held || is_limited && self.taken >= limits.operations {
                 true => None,
                 false => self.pending.first().map(|(_, number)| *number),
             }

@@ -183,6 +183,10 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
             Some(
                 if let (true, Some(lost)) = (first.number() == operation.number(), &lost) {
                     lost.clone()
+                } else if let (true, Some(held)) =
+                    (first.number() == operation.number(), held(state, operation))
+                {
+                    held
                 } else if first.number() == operation.number() {
                     "a free slot at the hypervisor".to_owned()
                 } else {
@@ -234,6 +238,18 @@ fn lost(state: &State, hypervisor: HypervisorUid) -> Option<String> {
         |found| format!("`{}`", found.name),
     );
     Some(format!("{name} does not answer: {}", lost.problem.message))
+}
+
+/// That nothing is begun at its hypervisor, and why.
+fn held(state: &State, operation: &Operation) -> Option<String> {
+    let hypervisor = operation.spec.hypervisor?;
+    if !state.queue.is_braked(hypervisor) {
+        return None;
+    }
+    let name = &state.tree.hypervisor(hypervisor)?.name;
+    Some(format!(
+        "a person: many machines of `{name}` vanished at once, see `enginehouse hypervisors missing {name}`"
+    ))
 }
 
 fn result(state: &State, operation: &Operation) -> OperationResult {

@@ -118,7 +118,7 @@ async fn while_many_are_gone_nothing_is_begun_and_a_persons_word_lets_them_go() 
         let shown = stage.host.client().operation(waits.number).await?;
         ensure!(!shown.state.has_ended(), "{shown:#?}");
         let reason = shown.waiting_for.unwrap_or_default();
-        Ok(reason.contains("11 of 12 machines of `sim` vanished at once"))
+        Ok(reason.contains("many machines of `sim` vanished at once"))
     })
     .await?;
     stage

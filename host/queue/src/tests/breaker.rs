@@ -1,5 +1,6 @@
 //! A hypervisor that does not answer.
 
+use enginehouse_model::OperationId;
 use enginehouse_model::documents::Code;
 
 use super::fixture::{
@@ -194,4 +195,28 @@ fn what_belongs_to_no_operation_counts_as_well() {
     assert_eq!(contact(Err(&away)), [(hypervisor(1), true)]);
     assert_eq!(contact(Err(&away)), []);
     assert_eq!(contact(Ok(())), [(hypervisor(1), false)]);
+}
+
+#[test]
+fn where_it_is_held_nothing_begins_and_what_has_begun_goes_on() {
+    let mut bench = Bench::with_limits(Limits::default());
+    assert_eq!(
+        bench.submit(vec![spec(1, 1)]),
+        [Command::Prepare { operation: ONE }]
+    );
+    let output = bench.queue.brake(hypervisor(1), true, bench.now);
+    assert_eq!(bench.take(output), []);
+    assert!(bench.queue.is_braked(hypervisor(1)));
+    assert_eq!(bench.submit(vec![spec(2, 2)]), []);
+    assert_eq!(
+        bench.tell(prepared(vec![step("configure"), step("start")])),
+        [CALL]
+    );
+    assert_eq!(bench.tell(done()), [CALL]);
+    bench.tell_to(2, cancel());
+    assert_eq!(bench.submit(vec![spec(3, 3)]), []);
+    let output = bench.queue.brake(hypervisor(1), false, bench.now);
+    let three = OperationId(3);
+    assert_eq!(bench.take(output), [Command::Prepare { operation: three }]);
+    assert!(!bench.queue.is_braked(hypervisor(1)));
 }

@@ -17,7 +17,7 @@ use enginehouse_tree::{Event, Status};
 use crate::events::Draft;
 use crate::history::{Cause, MachineEvent};
 use crate::house::{House, Staged, State};
-use crate::inventory::reading::READ_DEADLINE;
+use crate::inventory::reading::{AT_ONCE, READ_DEADLINE};
 
 /// A machine on record that lists do not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ pub(super) async fn conclude(
                     list.began_at,
                 );
                 let verdict = judge(&cases);
-                hold(
+                staged.output = state.queue.brake(hypervisor, verdict.held, now);
+                brake(
                     state,
                     staged,
                     absences,
@@ -156,6 +157,10 @@ fn cases(
             true => Sight::Unknown,
             false => look(record),
         };
+        let is_before = |absence: &Absence| absence.since < record.last_step_ended;
+        if absences.of.get(&record.uid).is_some_and(is_before) {
+            absences.of.remove(&record.uid);
+        }
         let (lists, agreed) = absences.count(record.uid, sight, began_at);
         cases.push(Case {
             key: (record.node, record.uid),
@@ -168,8 +173,8 @@ fn cases(
     cases
 }
 
-/// Puts the brake on, or takes it off, and says so.
-fn hold(
+/// Notes that the brake is on, or off again, and says so.
+fn brake(
     state: &State,
     staged: &mut Staged,
     absences: &mut Absences,
@@ -245,21 +250,21 @@ async fn not_found(
         };
         ask.iter().filter_map(known).collect()
     };
-    let refs: Vec<MachineRef> = asked.iter().map(|(_, machine)| machine.clone()).collect();
-    let occasion = Occasion::reading(READ_DEADLINE, Arc::clone(observer));
-    let answers = engine
-        .read(occasion, connection, &refs)
-        .await
-        .map_err(|error| error.problem())?;
-    let is_gone = |answer: &Result<_, Problem>| {
-        let problem = answer.as_ref().err();
-        problem.is_some_and(|problem| problem.code == Code::NotFound)
-    };
-    let gone = asked
-        .into_iter()
-        .zip(answers)
-        .filter(|(_, answer)| is_gone(answer));
-    Ok(gone.map(|((key, _), _)| key).collect())
+    let mut gone = Vec::new();
+    for batch in asked.chunks(AT_ONCE) {
+        let refs: Vec<MachineRef> = batch.iter().map(|(_, machine)| machine.clone()).collect();
+        let occasion = Occasion::reading(READ_DEADLINE, Arc::clone(observer));
+        let answers = engine
+            .read(occasion, connection, &refs)
+            .await
+            .map_err(|error| error.problem())?;
+        for ((key, _), answer) in batch.iter().zip(answers) {
+            if answer.is_err_and(|problem| problem.code == Code::NotFound) {
+                gone.push(*key);
+            }
+        }
+    }
+    Ok(gone)
 }
 
 /// The machine of a descriptor is gone: its id stays in the descriptor's history, and nothing is
@@ -301,22 +306,4 @@ fn missing(state: &mut State, staged: &mut Staged, node: NodeUid, machine: Machi
         table: Table::Machine,
         key: machine.to_string(),
     });
-}
-
-/// Why nothing may begin on a hypervisor, if so.
-pub(crate) fn held(house: &House, hypervisor: HypervisorUid, name: &str) -> Option<Problem> {
-    let (absent, all) = house.inventories.with(hypervisor, |kept| {
-        let (_, all) = kept.absences.held?;
-        Some((kept.absences.of.len(), all))
-    })?;
-    let mut problem = Problem::new(
-        Code::Busy,
-        format!(
-            "{absent} of {all} machines of `{name}` vanished at once: nothing is begun there until a person agrees that they may be gone, or they are there again"
-        ),
-    );
-    problem.detail.hint = Some(format!(
-        "look at `enginehouse hypervisors missing {name}`; `--confirm` agrees"
-    ));
-    Some(problem)
 }

@@ -23,7 +23,6 @@ mod reading;
 mod round;
 mod watch;
 
-pub(crate) use absence::held;
 pub(crate) use inventories::Inventories;
 pub(crate) use kept::Kept;
 pub(crate) use round::{Depth, Round, round};

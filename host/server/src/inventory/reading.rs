@@ -12,7 +12,7 @@ use crate::house::House;
 /// Time for one call.
 pub(super) const READ_DEADLINE: Duration = Duration::from_secs(120);
 /// Machines in one call: few enough to be done long before the deadline where each takes a second.
-const AT_ONCE: usize = 50;
+pub(super) const AT_ONCE: usize = 50;
 
 /// What became of full reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

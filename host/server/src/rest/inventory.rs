@@ -9,6 +9,7 @@ use enginehouse_api::{
     AbsentMachine, ErrorCode, FoundMachine, HypervisorRefresh, InventoryState, MachinePage,
     MissingRequest, Problem, Reading, RefreshRequest, RefreshResults, Whose,
 };
+use enginehouse_audit::Action;
 use enginehouse_documents::Machine;
 use enginehouse_model::{
     FullName, HypervisorUid, InstallationId, MachineRecord, Mark, NodeUid, Timestamp,
@@ -19,6 +20,7 @@ use enginehouse_tree::Permission;
 use serde::Deserialize;
 
 use crate::access::Caller;
+use crate::audit::Note;
 use crate::house::{House, State};
 use crate::inventory::{Depth, Kept, Round, round};
 use crate::rest::answer::{Answer, Body, Params};
@@ -102,12 +104,23 @@ pub(crate) async fn missing(
         caller.must(&state, node, Permission::Govern)?;
         (place, defined_at)
     };
-    let agreed = house.inventories.with(place.uid, |kept| {
-        for absence in kept.absences.of.values_mut() {
-            absence.agreed = true;
-        }
-        kept.absences.of.len()
-    });
+    let agreed = house
+        .transact(|state, staged, _| {
+            let agreed = house.inventories.with(place.uid, |kept| {
+                for absence in kept.absences.of.values_mut() {
+                    absence.agreed = true;
+                }
+                kept.absences.of.len()
+            });
+            let node = state.tree.find(&defined_at).ok();
+            let note = Note::new(Action::Missing, caller.who())
+                .about(node, &defined_at)
+                .with("hypervisor", &place.name)
+                .with("machines", agreed);
+            staged.audit.push(note);
+            Ok(agreed)
+        })
+        .await?;
     tracing::warn!(by = caller.who(), hypervisor = %place.name, machines = agreed, "agreed that machines may be gone");
     Ok(Json(look(house, &place, defined_at, Depth::Urgent).await))
 }

@@ -177,11 +177,6 @@ async fn begin(
         problem.detail.hint = Some(format!("order it again: `{}`", order.kind));
         return Err(problem);
     }
-    if let Some(problem) =
-        crate::inventory::held(house, target.hypervisor(), &target.hypervisor_name)
-    {
-        return Err(problem);
-    }
     if let Some(seconds) = order.params.shutdown_timeout_s {
         target.shutdown_timeout_ms = u64::from(seconds) * 1000;
     }
