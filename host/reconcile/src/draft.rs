@@ -65,6 +65,7 @@ impl<'a> Draft<'a> {
         let machine = match action {
             Action::Create { .. } => None,
             Action::Configure { .. }
+            | Action::Adopt
             | Action::Start
             | Action::Stop { .. }
             | Action::Restart { .. }
@@ -76,6 +77,7 @@ impl<'a> Draft<'a> {
             order: 0,
             request: ActionRequest { machine, action },
             disk: None,
+            takes_over: None,
             class,
             reason,
             fields: Vec::new(),

@@ -12,7 +12,7 @@ use enginehouse_model::{Identity, MachineRecord};
 use crate::draft::machine_ref;
 use crate::field::{Field, Seen};
 use crate::planner::is_unfinished;
-use crate::{MachinePlan, Ownership, PlannedAction, Rules, owned};
+use crate::{MachinePlan, Ownership, PlannedAction, Rules, adoption, owned};
 
 /// Whether an action of a plan is to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +37,9 @@ pub fn still_needed(
     observed: Option<&Machine>,
     rules: &Rules,
 ) -> Needed {
+    if let Action::Adopt = planned.request.action {
+        return adoption::still_needed(planned, record, observed);
+    }
     if let Some(Ownership::NotOurs(reason)) = observed.map(|machine| owned(record, machine)) {
         return Needed::Refused(reason);
     }
@@ -72,7 +75,7 @@ pub fn still_needed(
     let action = &planned.request.action;
     let power = observed.map(|machine| machine.power);
     match action {
-        Action::Create { .. } => Needed::Yes(planned.request.clone()),
+        Action::Create { .. } | Action::Adopt => Needed::Yes(planned.request.clone()),
         Action::Configure {
             desired,
             changed,
@@ -191,6 +194,7 @@ pub fn apply(record: &mut MachineRecord, planned: &PlannedAction, outcome: &Outc
                 field.copy(desired, &mut record.deployed);
             }
         }
+        Action::Adopt => adoption::apply(record, planned),
         Action::Start | Action::Restart { .. } => record.deployed.power = Some(Power::Running),
         Action::Stop { .. } => record.deployed.power = Some(Power::Stopped),
         Action::Destroy { .. } => {
@@ -223,6 +227,7 @@ pub fn skipped(record: &mut MachineRecord, planned: &PlannedAction, observed: Op
         // Its own success has been written down, with more than is known now.
         Action::Create { .. } => {}
         Action::Configure { .. }
+        | Action::Adopt
         | Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }

@@ -12,17 +12,20 @@
 //! apply(&mut MachineRecord, &PlannedAction, &Outcome)             after it succeeded
 //! skipped(&mut MachineRecord, &PlannedAction, Option<&Machine>)   after a No
 //! adopt(&mut MachineRecord, &MachinePlan, &Config, &Rules)        what is in step already
+//! definition_of(&Machine, &Config, &Rules) -> Map                 of a machine that was found
 //! ```
 //!
 //! Three ways: *drift* is observed against deployed, a *pending change* is desired against deployed,
 //! and what is done is desired against observed. A field that the definition leaves unset is not
 //! managed and never touched; what could not be read is never written.
 
+mod adoption;
 mod compare;
 mod disks;
 mod draft;
 mod execution;
 mod field;
+mod found;
 mod gate;
 pub mod inventory;
 mod lines;
@@ -37,7 +40,9 @@ mod rules;
 mod subject;
 mod undeploy;
 
+pub use adoption::TakenOver;
 pub use execution::{Needed, adopt, apply, skipped, still_needed};
+pub use found::{definition_of, slots_of};
 pub use ownership::{Ownership, owned, recognise};
 pub use plan::{Class, FieldChange, MachinePlan, Plan, PlannedAction, Refusal};
 pub use planner::{changed, plan, plan_one};

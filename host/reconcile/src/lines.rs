@@ -114,6 +114,7 @@ fn symbol(action: &PlannedAction) -> char {
     match action.request.action {
         Action::Create { .. } | Action::DiskAdd { .. } => '+',
         Action::Configure { .. }
+        | Action::Adopt
         | Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }

@@ -8,6 +8,8 @@ use enginehouse_model::documents::ActionRequest;
 use enginehouse_model::{FullName, HypervisorUid, MachineUid, NodeUid, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::TakenOver;
+
 /// How heavy an action is. The order is from light to heavy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -184,6 +186,9 @@ pub struct PlannedAction {
     pub class: Class,
     /// One line: `cores 2 -> 4, memory 2048 MiB -> 4096 MiB`.
     pub reason: String,
+    /// Of an adoption: what it takes over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub takes_over: Option<TakenOver>,
     /// The fields that it changes: `from` is observed, `to` is wanted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldChange>,

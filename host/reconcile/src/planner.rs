@@ -14,8 +14,8 @@ use crate::order::in_order;
 use crate::rules::Weight;
 use crate::undeploy::undeploy;
 use crate::{
-    Class, FieldChange, Intent, MachinePlan, Ownership, Plan, Refusal, Rules, Subject, disks, nics,
-    owned, power,
+    Class, FieldChange, Intent, MachinePlan, Ownership, Plan, Refusal, Rules, Subject, adoption,
+    disks, nics, owned, power,
 };
 
 /// Plans each subject for what it is about. The order of subjects does not matter.
@@ -72,6 +72,7 @@ fn plan_machine(subject: &Subject<'_>) -> MachinePlan {
     match subject.intent {
         Intent::Deploy => deploy(draft),
         Intent::Reconfigure => reconfigure(draft, Start::Reconfigure),
+        Intent::Adopt => adoption::plan(draft),
         Intent::Observe => observe(draft),
         Intent::Start => power::start(draft),
         Intent::Stop { graceful } => power::stop(draft, graceful),

@@ -40,6 +40,8 @@ pub enum Intent {
     Deploy,
     /// Bring the machine to the definition. Nothing is created.
     Reconfigure,
+    /// Take over the machine that the record names, as it is.
+    Adopt,
     /// Only compare.
     Observe,
     Start,

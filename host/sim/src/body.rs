@@ -107,6 +107,7 @@ pub(crate) struct Update {
     /// Merged by key.
     pub labels: BTreeMap<String, Option<String>>,
     pub settings: Settings,
+    pub mark: Option<String>,
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
@@ -163,6 +164,13 @@ pub(crate) fn check_size(vcpu: u32, memory: u64) -> Result<(), Refusal> {
     Ok(())
 }
 
+pub(crate) fn check_mark(mark: &str) -> Result<(), Refusal> {
+    if mark.len() > 96 {
+        return Err(invalid("mark is longer than 96 bytes".to_owned()));
+    }
+    Ok(())
+}
+
 impl NewDisk {
     pub(crate) fn disk(self, label: String) -> Result<Disk, Refusal> {
         let size = self.size.unwrap_or(0);
@@ -210,9 +218,6 @@ impl Create {
     pub(crate) fn check(&self) -> Result<(), Refusal> {
         check_name(&self.name)?;
         check_size(self.vcpu(), self.memory())?;
-        if self.mark.len() > 96 {
-            return Err(invalid("mark is longer than 96 bytes".to_owned()));
-        }
-        Ok(())
+        check_mark(&self.mark)
     }
 }

@@ -245,6 +245,9 @@ impl World {
         if let Some(name) = &body.name {
             body::check_name(name)?;
         }
+        if let Some(mark) = &body.mark {
+            body::check_mark(mark)?;
+        }
         let vcpu = body.vcpu.unwrap_or(machine.vcpu);
         let memory = body.memory.unwrap_or(machine.memory);
         body::check_size(vcpu, memory)?;
@@ -264,6 +267,9 @@ impl World {
         }
         if let Some(description) = body.description {
             machine.description = description;
+        }
+        if let Some(mark) = body.mark {
+            machine.mark = mark;
         }
         for (label, value) in body.labels {
             match value {

@@ -54,7 +54,7 @@ pub(crate) fn describe() -> Description {
         aliases: names("sim"),
         kinds: names("vm"),
         actions: names(
-            "create create.from-image create.from-scratch configure start stop stop.graceful \
+            "create create.from-image create.from-scratch configure adopt start stop stop.graceful \
              restart destroy destroy.keep-disks disk-add disk-grow",
         ),
         auth: vec![AuthScheme::Bearer, AuthScheme::None],

@@ -75,6 +75,11 @@ impl Engine for Fake {
                 let reply = answer(request.json(&CHANGEABLE.patch(action)?))?;
                 shown(reply.json()?, action, Vec::new())
             }
+            (None, Action::Adopt) => {
+                let body = json!({"mark": cx.mark()});
+                let reply = answer(cx.patch(at).repeat().json(&body))?;
+                shown(reply.json()?, action, Vec::new())
+            }
             (None, Action::Start) => begin(action, cx.post(at.push("start")).repeat()),
             (None, Action::Stop { graceful, .. }) => {
                 let how = if *graceful { "shutdown" } else { "stop" };

@@ -162,6 +162,7 @@ pub fn written(action: &Action, write: Write) -> Result<Step<Phase>> {
             });
             disks.into_iter().fold(step, Step::created)
         }
+        Action::Adopt => Step::done(Outcome::default()),
         Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }
@@ -208,6 +209,7 @@ pub fn reread(cx: &Cx, action: &Action, write: Write) -> Result<Step<Phase>> {
             }
             Ok(go_on(next, observed.as_deref(), desired, changed))
         }
+        Action::Adopt => Ok(mark(cx, place, config, write.tries)),
         Action::DiskAdd { name, disk } => {
             let next = disk_write(cx, name, disk, place, config, write.tries)?;
             Ok(Step::again(Phase::Write(next)))
@@ -332,6 +334,39 @@ fn changed_machine(
     }
     machine.config = Some(config);
     machine
+}
+
+/// Writes our mark below the description of a machine that was found.
+pub fn adopt(cx: &Cx, place: Place) -> Result<Step<Phase>> {
+    let (place, config) = read(cx, place)?;
+    if config.is_being_made() {
+        return Err(Error::busy(format_args!(
+            "{} is being made, and does not show its description yet",
+            place.vmid
+        )));
+    }
+    Ok(mark(cx, place, config, 0))
+}
+
+fn mark(cx: &Cx, place: Place, config: GuestConfig, tries: u32) -> Step<Phase> {
+    let text = config.text();
+    let marked = Text {
+        mark: cx.mark(),
+        ..text.clone()
+    };
+    if text == marked {
+        return Step::done(Outcome::default());
+    }
+    let mut form = Form::default();
+    form.set("description", marked.join());
+    Step::again(Phase::Write(Write {
+        form,
+        digest: config.digest().map(str::to_owned),
+        before: Some(config),
+        slots: Default::default(),
+        place,
+        tries,
+    }))
 }
 
 /// Adds a disk in the next free slot of its bus.

@@ -23,6 +23,7 @@ pub fn describe() -> Description {
             "create.from-image",
             "create.from-scratch",
             "configure",
+            "adopt",
             "start",
             "stop",
             "stop.graceful",

@@ -77,7 +77,13 @@ impl Engine for Proxmox {
         let phase = match (phase, &request.action) {
             (Some(phase), _) => phase,
             // The first phase of these sends nothing.
-            (None, Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. }) => {
+            (
+                None,
+                Action::Create { .. }
+                | Action::Configure { .. }
+                | Action::Adopt
+                | Action::DiskAdd { .. },
+            ) => {
                 return Ok(Settled::not_started());
             }
             (
@@ -114,6 +120,7 @@ fn begin(cx: &Cx, request: &ActionRequest) -> Result<Step<Phase>> {
             changed,
             observed.as_deref(),
         ),
+        Action::Adopt => configure::adopt(cx, place(cx, request)?),
         Action::DiskAdd { name, disk } => configure::add_disk(cx, place(cx, request)?, name, disk),
         action @ (Action::Start
         | Action::Stop { .. }

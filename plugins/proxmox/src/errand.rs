@@ -95,7 +95,10 @@ pub fn send(cx: &Cx, whole: &Action, errand: Errand) -> Result<Step<Phase>> {
             .repeat()
             .field("disk", slot)
             .field("size", drive::show_size(*size)),
-        Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
+        Action::Create { .. }
+        | Action::Configure { .. }
+        | Action::Adopt
+        | Action::DiskAdd { .. } => {
             return Err(Error::invalid(format_args!(
                 "{} is not a single request",
                 action.name()
@@ -129,7 +132,10 @@ fn started(action: &Action, upid: String, mut errand: Errand) -> Step<Phase> {
         Action::Restart { .. } => format!("restarting {vmid}"),
         Action::Destroy { .. } => format!("destroying {vmid}"),
         Action::DiskGrow { slot, .. } => format!("growing {slot} of {vmid}"),
-        Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => String::new(),
+        Action::Create { .. }
+        | Action::Configure { .. }
+        | Action::Adopt
+        | Action::DiskAdd { .. } => String::new(),
     };
     Step::wait(Task::Upid(upid).to_string(), Phase::Sent(errand)).note(doing)
 }
@@ -141,6 +147,7 @@ fn is_so_already(action: &Action, error: &Error) -> bool {
         Action::Stop { .. } => problem::is_not_running(error),
         Action::Create { .. }
         | Action::Configure { .. }
+        | Action::Adopt
         | Action::Restart { .. }
         | Action::Destroy { .. }
         | Action::DiskAdd { .. }

@@ -156,7 +156,10 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
         Action::Destroy { .. } => &["qmdestroy"],
         // Sent again rather than settled.
         Action::DiskGrow { .. } => return Ok(Settled::not_started()),
-        Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
+        Action::Create { .. }
+        | Action::Configure { .. }
+        | Action::Adopt
+        | Action::DiskAdd { .. } => {
             return Ok(Settled::unknown(format!(
                 "{} is not a single request",
                 action.name()
@@ -185,6 +188,7 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
         Action::Destroy { .. }
         | Action::Create { .. }
         | Action::Configure { .. }
+        | Action::Adopt
         | Action::DiskAdd { .. }
         | Action::DiskGrow { .. } => false,
     };

@@ -49,6 +49,9 @@ pub enum Action {
         #[serde(default)]
         observed: Option<Box<Machine>>,
     },
+    /// Write the call's mark onto a machine that somebody else has made, in the place of whatever mark
+    /// it carries. Nothing else of it changes, and it goes on running.
+    Adopt,
     Start,
     /// Graceful: ask the guest, and give up with `busy` when it has not stopped in time. Otherwise
     /// pull the plug.
@@ -89,6 +92,7 @@ impl Action {
         match self {
             Self::Create { .. } => "create",
             Self::Configure { .. } => "configure",
+            Self::Adopt => "adopt",
             Self::Start => "start",
             Self::Stop { .. } => "stop",
             Self::Restart { .. } => "restart",

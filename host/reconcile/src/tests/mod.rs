@@ -1,5 +1,6 @@
 //! Tests that are about the crate as a whole.
 
+mod adoption;
 mod cases;
 mod execution;
 mod gate;

@@ -230,6 +230,7 @@ proptest! {
                 }
                 Action::Destroy { .. } => prop_assert!(false, "{}", plan),
                 Action::Create { .. }
+                | Action::Adopt
                 | Action::Start
                 | Action::Restart { .. }
                 | Action::DiskAdd { .. }

@@ -42,6 +42,7 @@ pub(super) fn description() -> Description {
             "create.from-image",
             "create.from-scratch",
             "configure",
+            "adopt",
             "start",
             "stop",
             "stop.graceful",
@@ -283,6 +284,7 @@ fn carry_out(number: u128, request: &ActionRequest, machine: &mut Option<Machine
             }
             there.version = there.version.as_ref().map(|version| format!("{version}+"));
         }
+        Action::Adopt => there.mark = Some(mark(number).to_string()),
         Action::Start | Action::Restart { .. } => there.power = PowerState::Running,
         Action::Stop { .. } => there.power = PowerState::Stopped,
         Action::Destroy { .. } => {

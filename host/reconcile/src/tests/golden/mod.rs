@@ -1,6 +1,7 @@
 //! Whole plans as people read them, one scripted world each. The texts are reviewed as texts:
 //! `snapshots/` beside each module, brought up to date with `INSTA_UPDATE=always`.
 
+mod adoption;
 mod changes;
 mod creation;
 mod differences;
