@@ -10,14 +10,14 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 
 use crate::{
-    Access, AuditFilter, AuditHead, AuditPage, Backup, CheckRequest, CheckResults, ClientError,
-    CreatedToken, Engine, EngineList, ExecutedFilter, ExecutedPage, Export, GrantList, Healthz,
-    HistoryOf, HistoryPage, HypervisorList, HypervisorRefresh, ImportAnswer, ImportRequest, Info,
-    LogPage, MachinePage, MissingRequest, MoveRequest, Node, Operation, OperationFilter,
-    OperationKind, OperationPage, OperationRequest, OperationState, OperationStream, Plan, PlanId,
-    PlanRequest, Preview, Problem, RefreshRequest, RefreshResults, RequestPage, ResolveAs,
-    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
-    TokenRequest, TreeNode, WhoAmI, routes,
+    Access, AdoptionAnswer, AdoptionRequest, AuditFilter, AuditHead, AuditPage, Backup,
+    CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, ExecutedFilter,
+    ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage, HypervisorList,
+    HypervisorRefresh, ImportAnswer, ImportRequest, Info, LogPage, MachinePage, MissingRequest,
+    MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage, OperationRequest,
+    OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem, RefreshRequest,
+    RefreshResults, RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken,
+    SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -344,6 +344,12 @@ impl Client {
     pub async fn import(&self, import: &ImportRequest) -> Result<ImportAnswer, ClientError> {
         let request = self.request(Method::POST, routes::IMPORTS, IMPORT)?;
         self.send_order(request.json(import), None).await
+    }
+
+    /// Takes machines of a hypervisor into the tree, or says which it would.
+    pub async fn adopt(&self, adoption: &AdoptionRequest) -> Result<AdoptionAnswer, ClientError> {
+        let request = self.request(Method::POST, routes::ADOPTIONS, REFRESH)?;
+        self.send_order(request.json(adoption), None).await
     }
 
     /// Makes a plan and stores it; nothing is carried out.

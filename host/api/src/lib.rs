@@ -9,6 +9,7 @@
 //! misspelt `keep_disks` destroys nothing.
 
 mod access;
+mod adoption;
 mod audit;
 mod client;
 mod doubt;
@@ -38,6 +39,9 @@ mod tokens;
 mod waves;
 
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
+pub use adoption::{
+    AdoptedMachine, AdoptionAnswer, AdoptionCounts, AdoptionRequest, Adopts, LeftMachine,
+};
 pub use audit::{AuditHead, AuditLine, AuditPage};
 pub use client::{BackupStream, Client};
 pub use doubt::{Doubt, DoubtHypervisor, DoubtfulRequest, Finding, Verdict};

@@ -6,7 +6,7 @@ use enginehouse_model::{FullName, OperationId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{GrantChange, ImportCounts, WaveSize};
+use crate::{AdoptionCounts, Adopts, GrantChange, ImportCounts, WaveSize};
 
 /// The kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -48,10 +48,12 @@ pub enum OperationKind {
     /// Brings a folder to what files say; ordered by `POST /v1/imports` alone. Its parts reconfigure
     /// machines.
     Import,
+    /// Takes machines that somebody else has made into the tree; ordered by `POST /v1/adoptions` alone.
+    Adopt,
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
@@ -71,6 +73,7 @@ impl OperationKind {
         Self::RemoveSecret,
         Self::RotateKey,
         Self::Import,
+        Self::Adopt,
     ];
 
     #[must_use]
@@ -95,6 +98,7 @@ impl OperationKind {
             Self::RemoveSecret => "remove-secret",
             Self::RotateKey => "rotate-key",
             Self::Import => "import",
+            Self::Adopt => "adopt",
         }
     }
 
@@ -115,7 +119,8 @@ impl OperationKind {
             | Self::Stop
             | Self::Restart
             | Self::Rollback
-            | Self::Undo => true,
+            | Self::Undo
+            | Self::Adopt => true,
             Self::CreateFolder
             | Self::RemoveFolder
             | Self::Provision
@@ -178,6 +183,12 @@ pub struct Params {
     /// `import`: what it came to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportCounts>,
+    /// `adopt`: what it came to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionCounts>,
+    /// A part of an `adopt`: which machine it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopts: Option<Adopts>,
     /// `deploy`, `reconfigure`, `rollback`: what becomes of what was done when one of the machines
     /// fails; absent: what the definition of each, or of the folder, says.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -25,6 +25,7 @@
 //! | `GET /v1/audit/head` | | | [`AuditHead`](crate::AuditHead) |
 //! | `GET /v1/export` | `path` | | [`Export`](crate::Export) |
 //! | `POST /v1/imports` | | [`ImportRequest`](crate::ImportRequest), up to [`IMPORT_MAX`] bytes; `Idempotency-Key` | 200 or 202 [`ImportAnswer`](crate::ImportAnswer) |
+//! | `POST /v1/adoptions` | | [`AdoptionRequest`](crate::AdoptionRequest), `Idempotency-Key` | 200 or 202 [`AdoptionAnswer`](crate::AdoptionAnswer), when all is seen |
 //! | `POST /v1/plans` | | [`PlanRequest`](crate::PlanRequest) | [`Plan`](crate::Plan) |
 //! | `GET /v1/plans/{id}` | | | [`Plan`](crate::Plan) |
 //! | `GET /v1/engines` | | | [`EngineList`](crate::EngineList) |
@@ -72,6 +73,7 @@ pub const AUDIT: &str = "/v1/audit";
 pub const AUDIT_HEAD: &str = "/v1/audit/head";
 pub const EXPORT: &str = "/v1/export";
 pub const IMPORTS: &str = "/v1/imports";
+pub const ADOPTIONS: &str = "/v1/adoptions";
 pub const PLANS: &str = "/v1/plans";
 pub const PLAN: &str = "/v1/plans/{id}";
 pub const ENGINES: &str = "/v1/engines";

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, audit, definition, demo, engines, folder, history, hypervisors, machine, moving, ops,
-    plan, recovery, secret, serve, show, sim, text, tree,
+    access, adopt, audit, definition, demo, engines, folder, history, hypervisors, machine, moving,
+    ops, plan, recovery, secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -116,6 +116,8 @@ pub enum Command {
     /// Take a descriptor that is not deployed out of the tree
     Deprovision(machine::DeprovisionArgs),
 
+    /// Take machines that are on a hypervisor already into the tree, as they are
+    Adopt(adopt::AdoptArgs),
     /// Create the machine, or all machines of a folder, and start them
     Deploy(machine::DeployArgs),
     /// Destroy the machine, or all machines of a folder; the descriptors stay

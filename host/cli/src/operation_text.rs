@@ -51,6 +51,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::RemoveSecret => "removed",
         OperationKind::RotateKey => "encrypted anew",
         OperationKind::Import => "imported",
+        OperationKind::Adopt => "adopted",
     }
 }
 

@@ -115,7 +115,7 @@ fn settle_machine(
     end: Final,
 ) {
     let result = match (order.kind, end) {
-        (OperationKind::Deploy, Final::Succeeded) => {
+        (OperationKind::Deploy | OperationKind::Adopt, Final::Succeeded) => {
             state.tree.transition(order.node, Event::Deploy)
         }
         (_, Final::Succeeded) if order.was_taken_back(state.record_of(order.node)) => return,
@@ -144,6 +144,15 @@ fn settle_machine(
                 });
             }
             result
+        }
+        (OperationKind::Adopt, Final::Failed | Final::Cancelled | Final::Superseded) => {
+            let not_taken = state.record_of(order.node).filter(|record| {
+                record.mark.operation == operation.number() && record.deployed == Config::default()
+            });
+            if let Some(uid) = not_taken.map(|record| record.uid) {
+                forget(state, staged, order.node, uid, Some(MachineEvent::NotTaken));
+            }
+            return;
         }
         (OperationKind::Deploy, Final::Failed | Final::Cancelled | Final::Superseded) => {
             // Of another operation's record this one knows nothing: it may never have begun, or the
@@ -196,6 +205,17 @@ pub(crate) fn forget_machine(
     node: NodeUid,
     machine: MachineUid,
 ) {
+    forget(state, staged, node, machine, None);
+}
+
+/// `event`: what is noted of it; none: that it was lost or never made.
+fn forget(
+    state: &mut State,
+    staged: &mut Staged,
+    node: NodeUid,
+    machine: MachineUid,
+    event: Option<MachineEvent>,
+) {
     match state.tree.set_machine(node, None) {
         Ok(change) => staged.nodes(&state.tree, &change),
         Err(error) => {
@@ -204,10 +224,10 @@ pub(crate) fn forget_machine(
         }
     }
     if let Some(record) = state.records.remove(&machine) {
-        let event = match &record.identity {
+        let event = event.unwrap_or(match &record.identity {
             Some(_) => MachineEvent::Lost,
             None => MachineEvent::NeverMade,
-        };
+        });
         staged.history.machine(state, &record, event);
     }
     staged.writes.push(Write::Delete {

@@ -89,6 +89,8 @@ pub(crate) enum MachineEvent {
     Lost,
     /// What a deploy that failed had on record was never made.
     NeverMade,
+    /// What an adoption that failed had on record is nobody's, as before.
+    NotTaken,
 }
 
 impl MachineEvent {
@@ -98,6 +100,7 @@ impl MachineEvent {
             Self::Removed => "removed",
             Self::Lost => "lost",
             Self::NeverMade => "never-made",
+            Self::NotTaken => "not-taken",
         }
     }
 }

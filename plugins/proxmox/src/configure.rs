@@ -209,7 +209,17 @@ pub fn reread(cx: &Cx, action: &Action, write: Write) -> Result<Step<Phase>> {
             }
             Ok(go_on(next, observed.as_deref(), desired, changed))
         }
-        Action::Adopt => Ok(mark(cx, place, config, write.tries)),
+        Action::Adopt => {
+            let was = write.before.map(|before| before.text().mark);
+            let is = config.text().mark;
+            if was.is_some_and(|was| was != is) && is != cx.mark() {
+                return Err(Error::conflict(format_args!(
+                    "somebody else has put a mark on {} since it was looked at",
+                    place.vmid
+                )));
+            }
+            Ok(mark(cx, place, config, write.tries))
+        }
         Action::DiskAdd { name, disk } => {
             let next = disk_write(cx, name, disk, place, config, write.tries)?;
             Ok(Step::again(Phase::Write(next)))

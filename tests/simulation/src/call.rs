@@ -473,7 +473,7 @@ fn afterwards(mut machine: Machine, action: &Action) -> Machine {
         Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
             machine.config = None;
         }
-        Action::Destroy { .. } => {}
+        Action::Adopt | Action::Destroy { .. } => {}
     }
     machine
 }

@@ -374,6 +374,9 @@ impl Call<'_> {
                 size: *size,
             },
             Action::Create { .. } => return problem(Code::Invalid, "a creation is no change"),
+            Action::Adopt => {
+                return problem(Code::Unsupported, "nobody makes machines but the host");
+            }
         };
         let once = !matches!(request, Request::Grow { .. });
         let effect = request.name().to_owned();
@@ -492,6 +495,7 @@ impl Call<'_> {
                 _ => false,
             },
             Action::Create { .. }
+            | Action::Adopt
             | Action::Destroy { .. }
             | Action::DiskAdd { .. }
             | Action::DiskGrow { .. } => false,

@@ -264,6 +264,7 @@ impl<'a> Stage<'a> {
             OperationKind::Provision
             | OperationKind::Deprovision
             | OperationKind::Import
+            | OperationKind::Adopt
             | OperationKind::Edit
             | OperationKind::Move
             | OperationKind::Reconfigure

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use enginehouse_api::{
-    Client, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, MissingRequest,
-    RefreshRequest, RefreshResults, Whose,
+    Client, ClientError, FoundMachine, HypervisorRefresh, InventoryState, MachinePage,
+    MissingRequest, RefreshRequest, RefreshResults, Whose,
 };
 use enginehouse_model::documents::PowerState;
 use enginehouse_model::{FullName, Timestamp};
@@ -89,7 +89,8 @@ pub(super) async fn refresh(
         name: args.name,
         full: args.full,
     };
-    let results = followed(client, &request, output).await?;
+    let (path, name) = (&request.path, request.name.as_deref());
+    let results = while_reading(client.refresh(&request), client, path, name, output).await?;
     output.answer(&results, |paint| refreshed(&results, paint))?;
     let failed = (results.hypervisors.iter()).filter(|found| found.problem.is_some());
     match failed.count() {
@@ -101,13 +102,15 @@ pub(super) async fn refresh(
     }
 }
 
-/// Waits for the answer, and says on a terminal how far it is.
-async fn followed(
+/// Waits for an answer, and says on a terminal how far the full reads are that it waits for. `name`:
+/// only those of this hypervisor.
+pub(super) async fn while_reading<T>(
+    answer: impl Future<Output = Result<T, ClientError>>,
     client: &Client,
-    request: &RefreshRequest,
+    path: &FullName,
+    name: Option<&str>,
     output: &Output,
-) -> Result<RefreshResults, CommandError> {
-    let answer = client.refresh(request);
+) -> Result<T, CommandError> {
     tokio::pin!(answer);
     let mut drawn = false;
     let answer = loop {
@@ -119,10 +122,10 @@ async fn followed(
             continue;
         }
         // How far it is matters less than that it goes on.
-        let Ok(list) = client.hypervisors(&request.path).await else {
+        let Ok(list) = client.hypervisors(path).await else {
             continue;
         };
-        let wanted = |name: &str| request.name.as_deref().is_none_or(|only| only == name);
+        let wanted = |found: &str| name.is_none_or(|only| only == found);
         let reading = list.hypervisors.iter().filter(|one| wanted(&one.name));
         let reading: Vec<String> = reading
             .filter_map(|one| {

@@ -1,6 +1,7 @@
 //! The commands, one module for each group of them.
 
 pub mod access;
+pub mod adopt;
 pub mod audit;
 pub mod definition;
 pub mod demo;
@@ -66,6 +67,7 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Hypervisors(command) => {
             hypervisors::hypervisors(&client()?, command, output).await
         }
+        Command::Adopt(args) => adopt::adopt(&client()?, args, output).await,
         Command::Audit(command) => audit::audit(&client()?, command, output).await,
         Command::Grant(args) => access::grant(&client()?, args, output).await,
         Command::Grants(args) => access::grants(&client()?, args, output).await,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use enginehouse_model::{FullName, NodeUid};
 use enginehouse_model::documents::{Config, Disk, Machine, Nic, PowerState};
+use enginehouse_model::{FullName, NodeUid};
 use enginehouse_tree::{Definition, Node, Tree};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};

@@ -67,7 +67,7 @@ pub(crate) fn check_order(
             caller.must(state, node, Permission::Operate)
         }
         OperationKind::Move => check_move(caller, state, request),
-        OperationKind::Import => {
+        OperationKind::Import | OperationKind::Adopt => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Operate)
         }

@@ -22,8 +22,11 @@ mod listing;
 mod reading;
 mod round;
 mod watch;
+mod whose;
 
 pub(crate) use inventories::Inventories;
 pub(crate) use kept::Kept;
+pub(crate) use reading::read_in_full;
 pub(crate) use round::{Depth, Round, round};
 pub(crate) use watch::{full_ms, run};
+pub(crate) use whose::Records;

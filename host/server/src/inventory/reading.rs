@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use enginehouse_documents::{Code, MachineRef, Problem};
-use enginehouse_engines::{Connection, Engine, Observer, Occasion};
+use enginehouse_engines::{Connection, Engine, Observer, Occasion, Silent};
 use enginehouse_model::HypervisorUid;
 
 use crate::house::House;
+use crate::work::Place;
 
 /// Time for one call.
 pub(super) const READ_DEADLINE: Duration = Duration::from_secs(120);
@@ -62,6 +63,20 @@ pub(super) async fn read(
         }
     }
     Ok(reads)
+}
+
+/// The same for whoever has to see these machines whole.
+///
+/// # Errors
+/// When the hypervisor cannot be reached, or a call failed as a whole.
+pub(crate) async fn read_in_full(
+    house: &Arc<House>,
+    place: &Place,
+    machines: &[MachineRef],
+) -> Result<Reads, Problem> {
+    let (engine, connection) = place.reach(house)?;
+    let observer: Arc<dyn Observer> = Arc::new(Silent);
+    read(house, &engine, &connection, machines, &observer).await
 }
 
 /// Says that nothing is read any more, also when the reading is given up half-way.

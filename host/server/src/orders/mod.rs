@@ -4,6 +4,7 @@
 //! operations on the same descriptor come before: then they wait in its lane like those that work on
 //! machines ([`machine`]).
 
+mod adoption;
 mod definition;
 mod dependencies;
 mod grants;
@@ -32,6 +33,7 @@ use crate::access::{Caller, check_order};
 use crate::house::State;
 use crate::idempotency::{OrderKey, Taken};
 
+pub(crate) use adoption::adopt;
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;
@@ -102,6 +104,7 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
     let graceful = !params.force;
     match kind {
         OperationKind::Deploy => Intent::Deploy,
+        OperationKind::Adopt => Intent::Adopt,
         OperationKind::Reconfigure => Intent::Reconfigure,
         OperationKind::Start => Intent::Start,
         OperationKind::Stop => Intent::Stop { graceful },
@@ -203,6 +206,13 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
                 .with_hint("send them to `POST /v1/imports`"),
         );
     }
+    if kind == OperationKind::Adopt {
+        return Err(Problem::new(
+            ErrorCode::BadRequest,
+            "an adoption is ordered with the machines that it takes",
+        )
+        .with_hint("send them to `POST /v1/adoptions`"));
+    }
     let defines = matches!(
         kind,
         OperationKind::CreateFolder
@@ -263,6 +273,8 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         ),
         ("to", params.to.is_some(), moves),
         ("import", params.import.is_some(), false),
+        ("adoption", params.adoption.is_some(), false),
+        ("adopts", params.adopts.is_some(), false),
         ("keep_disks", params.keep_disks, undeploys),
         ("confirm_lowered", params.confirm_lowered, lowers),
         ("force", params.force, stops),

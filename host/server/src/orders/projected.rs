@@ -101,7 +101,7 @@ impl<'p> Projection<'p> {
             return;
         }
         match order.kind {
-            OperationKind::Deploy => {
+            OperationKind::Deploy | OperationKind::Adopt => {
                 self.made_by = self.made_by.or(Some(operation.number()));
                 (self.status, self.has_machine) = (Some(Status::Deployed), true);
             }
@@ -119,7 +119,7 @@ impl<'p> Projection<'p> {
             ));
         };
         let event = match kind {
-            OperationKind::Deploy => Event::Deploy,
+            OperationKind::Deploy | OperationKind::Adopt => Event::Deploy,
             OperationKind::Undeploy => Event::Undeploy,
             OperationKind::Deprovision => Event::Deprovision,
             OperationKind::Edit | OperationKind::Move => {

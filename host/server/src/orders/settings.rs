@@ -16,6 +16,8 @@ fn reads_settings(intent: Intent) -> bool {
         | Intent::Stop { .. }
         | Intent::Restart { .. }
         | Intent::Undeploy { .. }
+        // They are as the engine showed them.
+        | Intent::Adopt
         | Intent::Observe => false,
     }
 }

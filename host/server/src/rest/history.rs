@@ -210,7 +210,10 @@ fn applied_by(entry: &Entry) -> Option<Option<Config>> {
         (Some(config), _) => Some(Some(config.clone())),
         (None, Some(machine)) => match machine.event {
             MachineEvent::Linked => None,
-            MachineEvent::Removed | MachineEvent::Lost | MachineEvent::NeverMade => Some(None),
+            MachineEvent::Removed
+            | MachineEvent::Lost
+            | MachineEvent::NeverMade
+            | MachineEvent::NotTaken => Some(None),
         },
         (None, None) => None,
     }

@@ -1,28 +1,23 @@
 //! The machines of hypervisors: looked at now, and as they were seen.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use enginehouse_api::routes::{PAGE_DEFAULT, PAGE_MAX};
 use enginehouse_api::{
     AbsentMachine, ErrorCode, FoundMachine, HypervisorRefresh, InventoryState, MachinePage,
-    MissingRequest, Problem, Reading, RefreshRequest, RefreshResults, Whose,
+    MissingRequest, Problem, Reading, RefreshRequest, RefreshResults,
 };
 use enginehouse_audit::Action;
-use enginehouse_documents::Machine;
-use enginehouse_model::{
-    FullName, HypervisorUid, InstallationId, MachineRecord, Mark, NodeUid, Timestamp,
-};
+use enginehouse_model::{FullName, HypervisorUid, NodeUid, Timestamp};
 use enginehouse_reconcile::inventory::{Entry, List};
-use enginehouse_reconcile::{Ownership, owned};
 use enginehouse_tree::Permission;
 use serde::Deserialize;
 
 use crate::access::Caller;
 use crate::audit::Note;
 use crate::house::{House, State};
-use crate::inventory::{Depth, Kept, Round, round};
+use crate::inventory::{Depth, Kept, Records, Round, round};
 use crate::rest::answer::{Answer, Body, Params};
 use crate::rest::hypervisors::{concerns, named, shows};
 use crate::work::Place;
@@ -178,7 +173,7 @@ pub(crate) async fn machines(
             .filter(|entry| after.is_none_or(|after| &*entry.shown.id > after))
             .filter_map(|entry| {
                 let list = list.as_ref()?;
-                let (node, found) = records.found(&state, kept, list, entry);
+                let (node, found) = found(&records, &state, kept, list, entry);
                 let may = |node| caller.may(&state, node, Permission::Read);
                 (reads_all || node.is_some_and(may)).then_some(found)
             })
@@ -254,111 +249,38 @@ fn the_one(
     }
 }
 
-/// The machines on record of one hypervisor.
-struct Records<'a> {
-    installation: InstallationId,
-    by_id: BTreeMap<&'a str, &'a MachineRecord>,
-    unnamed: Vec<&'a MachineRecord>,
-}
-
-impl<'a> Records<'a> {
-    fn of(state: &'a State, installation: InstallationId, hypervisor: HypervisorUid) -> Self {
-        let mut records = Self {
-            installation,
-            by_id: BTreeMap::new(),
-            unnamed: Vec::new(),
-        };
-        let here = state.records.values().map(AsRef::as_ref);
-        for record in here.filter(|record: &&MachineRecord| record.hypervisor == hypervisor) {
-            match &record.identity {
-                Some(identity) => {
-                    records.by_id.insert(&identity.machine_id, record);
-                }
-                None => records.unnamed.push(record),
-            }
-        }
-        records
-    }
-
-    /// A machine, and the descriptor whose it is.
-    fn found(
-        &self,
-        state: &State,
-        kept: &Kept,
-        list: &List,
-        entry: &Entry,
-    ) -> (Option<NodeUid>, FoundMachine) {
-        let id = &*entry.shown.id;
-        let seen = kept.observation(id, Timestamp(0), 0);
-        let machine = seen.map_or_else(|| entry.shown.machine(), |seen| seen.machine);
-        let (whose, record, contradiction) = self.whose(state, &machine);
-        let unseen = (!list.is_shown(entry))
-            .then(|| "the newest list could not look where it was".to_owned());
-        let refused = kept.refused(id).map(|refused| {
-            format!(
-                "not read: {}: {}",
-                refused.problem.code.as_str(),
-                refused.problem.message
-            )
-        });
-        let found = FoundMachine {
-            id: machine.id,
-            kind: machine.kind,
-            name: machine.name,
-            power: machine.power,
-            host: machine.host,
-            whose,
-            path: record.and_then(|record| state.tree.full_name(record.node).ok().cloned()),
-            listed_at: entry.at,
-            read_at: kept.read(id).map(|read| read.at),
-            problem: contradiction.or(unseen).or(refused),
-        };
-        (record.map(|record| record.node), found)
-    }
-
-    /// Whose a machine is, its record, and what contradicts that it is that one's.
-    fn whose(
-        &self,
-        state: &State,
-        machine: &Machine,
-    ) -> (Whose, Option<&'a MachineRecord>, Option<String>) {
-        if let Some(record) = self.by_id.get(machine.id.as_str()) {
-            return match owned(record, machine) {
-                Ownership::Ours | Ownership::Unclear(_) => (Whose::Ours, Some(record), None),
-                Ownership::NotOurs(why) => (Whose::Foreign, None, Some(why)),
-            };
-        }
-        let mark = machine.mark.as_deref().map(str::parse::<Mark>);
-        let ours = match &mark {
-            Some(Ok(mark)) if mark.installation == self.installation => Some(*mark),
-            Some(_) | None => None,
-        };
-        if machine.template {
-            return (Whose::Template, None, None);
-        }
-        let Some(ours) = ours else {
-            let whose = match mark {
-                Some(_) => Whose::Foreign,
-                None => Whose::Unread,
-            };
-            return (whose, None, None);
-        };
-        if let Some(record) = self.unnamed.iter().find(|record| record.mark == ours) {
-            return (Whose::Ours, Some(record), None);
-        }
-        match state.records.get(&ours.machine) {
-            Some(record) => {
-                let its = record
-                    .identity
-                    .as_ref()
-                    .map(|identity| &*identity.machine_id);
-                let copy = format!(
-                    "a copy: it carries the mark of machine {}",
-                    its.unwrap_or("that is being made")
-                );
-                (Whose::Foreign, None, Some(copy))
-            }
-            None => (Whose::Orphan, None, None),
-        }
-    }
+/// A machine, and the descriptor whose it is.
+fn found(
+    records: &Records<'_>,
+    state: &State,
+    kept: &Kept,
+    list: &List,
+    entry: &Entry,
+) -> (Option<NodeUid>, FoundMachine) {
+    let id = &*entry.shown.id;
+    let seen = kept.observation(id, Timestamp(0), 0);
+    let machine = seen.map_or_else(|| entry.shown.machine(), |seen| seen.machine);
+    let (whose, record, contradiction) = records.whose(state, &machine);
+    let unseen =
+        (!list.is_shown(entry)).then(|| "the newest list could not look where it was".to_owned());
+    let refused = kept.refused(id).map(|refused| {
+        format!(
+            "not read: {}: {}",
+            refused.problem.code.as_str(),
+            refused.problem.message
+        )
+    });
+    let found = FoundMachine {
+        id: machine.id,
+        kind: machine.kind,
+        name: machine.name,
+        power: machine.power,
+        host: machine.host,
+        whose,
+        path: record.and_then(|record| state.tree.full_name(record.node).ok().cloned()),
+        listed_at: entry.at,
+        read_at: kept.read(id).map(|read| read.at),
+        problem: contradiction.or(unseen).or(refused),
+    };
+    (record.map(|record| record.node), found)
 }

@@ -1,5 +1,6 @@
 //! The REST API. Types and routes are those of `enginehouse_api`; here is what they do.
 
+mod adoptions;
 mod answer;
 mod audit;
 mod engines;
@@ -33,6 +34,7 @@ use crate::house::House;
 use crate::rest::gate::{Route, delete, get, post, put};
 
 pub use gate::{Need, RouteNeed};
+pub(crate) use hypervisors::no_such as no_such_hypervisor;
 pub(crate) use operations::{find_operation, unreadable};
 pub(crate) use tree::{pending_of, status};
 
@@ -67,6 +69,7 @@ fn routes() -> Vec<Route> {
         get(routes::AUDIT_HEAD, On(Govern), audit::head),
         get(routes::EXPORT, On(Read), text::export),
         post(routes::IMPORTS, On(Operate), text::import).with_body(routes::IMPORT_MAX),
+        post(routes::ADOPTIONS, On(Operate), adoptions::make),
         post(routes::PLANS, On(Read), plans::make),
         get(routes::PLAN, On(Read), plans::show),
         get(routes::ENGINES, Token, engines::list),

@@ -481,6 +481,8 @@ fn after(mut machine: Machine, action: &Action) -> Machine {
         Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
             machine.config = None;
         }
+        // It carries our mark now, whatever it was.
+        Action::Adopt => machine.mark = None,
         Action::Destroy { .. } => {}
     }
     machine

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use enginehouse_api::{ErrorCode, OperationKind};
-use enginehouse_documents::{Action, Code, Machine, Problem};
+use enginehouse_api::{Adopts, ErrorCode, OperationKind, Whose};
+use enginehouse_documents::{Action, Code, Machine, MachineRef, Problem};
 use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
@@ -14,6 +14,7 @@ use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::house::House;
+use crate::inventory::Records;
 use crate::orders::{
     Order, check_settings_now, edit_definition, keep_or_revert, must_keep_machines,
     without_literals,
@@ -224,6 +225,11 @@ async fn begin(
             forgets = record.map(|record| record.uid);
         }
     }
+    if let Some(adopts) = &order.params.adopts {
+        let (record, machine) =
+            chosen(house, &target, number, identity.clone(), adopts, observer).await?;
+        (target.record, observed) = (Some(record), Some(machine));
+    }
     if order.kind == OperationKind::Deploy && observed.is_none() {
         if let Room::Ours(machine, mark) =
             observe::room(house, &target, queued_at, observer).await?
@@ -334,7 +340,7 @@ fn check_state(house: &House, order: &Order) -> Result<(), Problem> {
         return Err(Problem::new(Code::NotFound, "the descriptor is gone"));
     };
     let event = match order.kind {
-        OperationKind::Deploy => TreeEvent::Deploy,
+        OperationKind::Deploy | OperationKind::Adopt => TreeEvent::Deploy,
         _ if order.was_taken_back(state.record_of(order.node)) => return Ok(()),
         _ if order.destroys() => TreeEvent::Undeploy,
         OperationKind::Undo if body.machine.is_some() => return Ok(()),
@@ -349,6 +355,54 @@ fn check_state(house: &House, order: &Order) -> Result<(), Problem> {
     enginehouse_tree::next(body.status, body.machine.is_some(), event)
         .map(|_| ())
         .map_err(|refused| Problem::new(Code::Conflict, refused.to_string()))
+}
+
+/// The machine that an adoption is about, and its record from now on.
+///
+/// # Errors
+/// `not-found` when it is gone, `conflict` when it became another descriptor's.
+async fn chosen(
+    house: &House,
+    target: &Target,
+    number: OperationId,
+    provider_identity: String,
+    adopts: &Adopts,
+    observer: &Arc<dyn Observer>,
+) -> Result<(MachineRecord, Machine), Problem> {
+    let id = &adopts.id;
+    let at = MachineRef {
+        id: id.clone(),
+        kind: adopts.kind.clone(),
+        host: adopts.host.clone(),
+    };
+    let Some(machine) = observe::read(target, at, observer).await? else {
+        let name = &target.hypervisor_name;
+        let gone = format!("machine {id} is not on {name} any more");
+        return Err(Problem::new(Code::NotFound, gone));
+    };
+    let mut record = new_record(house, target, number, provider_identity);
+    record.identity = Some(Identity {
+        machine_id: id.clone(),
+        kind: machine.kind.clone(),
+        host: machine.host.clone(),
+        incarnation: adopts.incarnation.clone(),
+    });
+    record.slots = enginehouse_reconcile::slots_of(&machine);
+    record.slots.retain(|name, _| {
+        let desired = &target.desired;
+        desired.disks.contains_key(name) || desired.nics.contains_key(name)
+    });
+    let state = house.state.lock();
+    let records = Records::of(&state, house.installation, target.hypervisor());
+    let (whose, owner, _) = records.whose(&state, &machine);
+    if whose == Whose::Ours {
+        let owner = owner.and_then(|owner| state.tree.full_name(owner.node).ok());
+        let owner = owner.map_or_else(|| "another descriptor".to_owned(), ToString::to_string);
+        let taken = format!("machine {id} is that of {owner} by now");
+        return Err(Problem::new(Code::Conflict, taken));
+    }
+    drop(state);
+    Ok((record, machine))
 }
 
 fn new_record(
@@ -400,6 +454,7 @@ fn steps(plan: &MachinePlan, order: &Order) -> Result<StepPlan, Problem> {
             let template = match &planned.request.action {
                 Action::Create { desired } => desired.base_image.clone(),
                 Action::Configure { .. }
+                | Action::Adopt
                 | Action::Start
                 | Action::Stop { .. }
                 | Action::Restart { .. }

@@ -145,6 +145,7 @@ fn orders() -> Vec<Probe> {
         order("remove-secret", "remove-secret", "/", json!({})),
         order("rotate-key", "rotate-key", "/", json!({})),
         order("import", "import", front, json!({})),
+        order("adopt", "adopt", front, json!({})),
     ];
     for (title, kind, makes, definition) in [
         ("remove-folder", "remove-folder", "create-folder", json!({})),
@@ -249,6 +250,9 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         import("import, vcpu", "vm1.yaml", "vcpu: 3\n", false),
         import("import, a new folder", "$/_folder.yaml", "", false),
         import("import, hypervisors", "_folder.yaml", HYPERVISORS, true),
+        probe("POST", "/v1/adoptions").body(json!({
+            "hypervisor": "top", "into": "/web/front", "dry_run": true
+        })),
         probe("POST", "/v1/plans").body(json!({"kind": "stop", "path": "/web/front"})),
         probe("GET", "/v1/plans/{id}").at(&format!("/v1/plans/{plan}")),
         probe("GET", "/v1/hypervisors"),

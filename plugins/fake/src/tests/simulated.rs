@@ -248,3 +248,21 @@ fn what_an_earlier_creation_left_is_brought_to_what_it_is_to_be() {
         (1, 8)
     );
 }
+
+#[test]
+fn a_machine_of_somebody_else_gets_our_mark_and_nothing_else() {
+    let (world, hypervisor) = simulated();
+    hypervisor.run::<Fake>(&web()).unwrap();
+    world
+        .borrow_mut()
+        .machines
+        .values_mut()
+        .for_each(|machine| machine.mark = "theirs".to_owned());
+    let before = world.borrow().machines[&1].clone();
+    let adopted = hypervisor.run::<Fake>(&on("m-1", Action::Adopt)).unwrap();
+    let machine = adopted.outcome.machine.unwrap();
+    assert_eq!(machine.mark.as_deref(), Some("eh:0123abcd:4567ef:7"));
+    let mut after = world.borrow().machines[&1].clone();
+    (after.mark, after.version) = (before.mark.clone(), before.version);
+    assert_eq!(after, before);
+}

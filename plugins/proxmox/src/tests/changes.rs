@@ -172,3 +172,57 @@ fn a_disk_grows_to_an_absolute_size() {
         assert_eq!(hypervisor.requests()[0].effect, Effect::Repeat);
     }
 }
+
+fn read_on_105(hypervisor: &Hypervisor, digest: &str, description: &str) {
+    hypervisor
+        .expect("GET", &api("/nodes/pve1/qemu/105/config"))
+        .answer(data(json!({
+            "name": "web1", "cores": 2, "digest": digest, "description": description,
+        })));
+}
+
+#[test]
+fn an_adoption_writes_the_mark_below_what_stands_in_the_description() {
+    let hypervisor = scripted();
+    let theirs = MARKED.replace("0123abcd", "00000000");
+    read_on_105(&hypervisor, "d1", &format!("by hand\n{theirs}\n"));
+    let form = |digest| {
+        let description = format!("by hand\n{MARKED}");
+        [
+            ("description".to_owned(), description),
+            ("digest".to_owned(), digest),
+        ]
+    };
+    let stale = says(500, "checksum mismatch (file change by other user?)");
+    let put = |digest: &str, answer| {
+        let form = form(digest.to_owned());
+        let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (&**k, &**v)).collect();
+        expect_put(&hypervisor, &form, answer);
+    };
+    put("d1", stale);
+    // Somebody has changed something else.
+    read_on_105(&hypervisor, "d2", &format!("by hand\n{theirs}\n"));
+    put("d2", data(json!(null)));
+    let adopt = on_105(json!({"action": "adopt"}));
+    hypervisor.run::<Proxmox>(&adopt).unwrap();
+    // Once more: it is marked.
+    read_on_105(&hypervisor, "d3", &format!("by hand\n{MARKED}\n"));
+    hypervisor.run::<Proxmox>(&adopt).unwrap();
+}
+
+#[test]
+fn a_mark_that_somebody_else_put_there_meanwhile_is_not_written_over() {
+    let hypervisor = scripted();
+    read_on_105(&hypervisor, "d1", "");
+    let stale = says(500, "checksum mismatch (file change by other user?)");
+    expect_put(
+        &hypervisor,
+        &[("description", MARKED), ("digest", "d1")],
+        stale,
+    );
+    let theirs = MARKED.replace("0123abcd", "00000000");
+    read_on_105(&hypervisor, "d2", &theirs);
+    let adopt = on_105(json!({"action": "adopt"}));
+    let error = hypervisor.run::<Proxmox>(&adopt).unwrap_err();
+    assert_eq!(error.code(), Code::Conflict);
+}
