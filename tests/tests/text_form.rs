@@ -162,6 +162,7 @@ async fn a_kill_during_an_import_leaves_all_of_it_or_nothing() -> Result<()> {
             dry_run: false,
             no_reconfigure: false,
             confirm_lowered: false,
+            confirm_destructive: false,
             digest: None,
         };
         let import = tokio::spawn(async move { client.import(&request).await });
@@ -336,6 +337,7 @@ async fn what_was_looked_at_is_what_is_imported() -> Result<()> {
         dry_run: true,
         no_reconfigure: false,
         confirm_lowered: false,
+        confirm_destructive: false,
         digest: None,
     };
     let seen = host.client().import(&request).await?;

@@ -39,6 +39,9 @@ pub struct ImportRequest {
     /// A person said yes to machines being less protected after it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub confirm_lowered: bool,
+    /// A person said yes to what its machines lose, such as a disk that no file has any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confirm_destructive: bool,
     /// The digest of a dry run: refuse the import as `stale` when it would change something else by
     /// now.
     #[serde(default, skip_serializing_if = "Option::is_none")]

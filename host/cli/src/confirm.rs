@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use enginehouse_api::{Client, OperationKind, OperationRequest, Params, PlanRequest};
+use enginehouse_api::{
+    Client, ClientError, ErrorCode, OperationKind, OperationRequest, Params, Plan, PlanRequest,
+};
 use enginehouse_model::FullName;
 
 use crate::commands::plan::PLANNED;
@@ -39,23 +41,91 @@ pub async fn confirmed(
             path: path.clone(),
         });
     }
-    let request = PlanRequest {
-        kind,
-        path: path.clone(),
-        params: params.clone(),
-        limit: Some(PLANNED),
-        // What is agreed to is what is there.
-        refresh: true,
-    };
-    let plan = client.plan(&request).await?;
-    if !plan.counts.destroys() {
-        return Ok(agreed);
+    let path = path.clone();
+    let request = OperationRequest { kind, path, params };
+    let plan = client.plan(&planned(&request)).await?;
+    if plan.counts.destroys() {
+        yes_to(&plan, output)?;
     }
+    Ok(agreed)
+}
+
+/// Asks about an order that the server has not taken for want of a yes: shows its plan. Any other refusal
+/// is handed back as it is.
+///
+/// # Errors
+/// The refusal, where it is about something else, or where there is no terminal to ask on: it says what
+/// goes, and the way out. Else as above.
+pub async fn agreed_after(
+    client: &Client,
+    output: &Output,
+    request: &OperationRequest,
+    refused: ClientError,
+) -> Result<Params, CommandError> {
+    let needs_a_yes = matches!(
+        &refused,
+        ClientError::Refused(problem) if problem.code == ErrorCode::NeedsConfirmation
+    );
+    if !needs_a_yes || request.params.confirm_destructive || !io::stdin().is_terminal() {
+        return Err(refused.into());
+    }
+    let plan = client.plan(&planned(request)).await?;
+    if !plan.counts.destroys() {
+        return Err(refused.into());
+    }
+    yes_to(&plan, output)?;
+    Ok(Params {
+        confirm_destructive: true,
+        ..request.params.clone()
+    })
+}
+
+/// Asks about what a `rollback` destroys. Where nobody can say that yet, nobody is asked: without a
+/// yes the host does not do it either.
+///
+/// # Errors
+/// When it destroys something and there is no terminal to ask on, or the person says anything but yes.
+pub async fn agreed_before(
+    client: &Client,
+    output: &Output,
+    request: &OperationRequest,
+) -> Result<Params, CommandError> {
+    let params = request.params.clone();
+    let Ok(plan) = client.plan(&planned(request)).await else {
+        return Ok(params);
+    };
+    if !plan.counts.destroys() {
+        return Ok(params);
+    }
+    if !io::stdin().is_terminal() {
+        return Err(CommandError::NobodyToAsk {
+            what: request.kind.as_str(),
+            path: request.path.clone(),
+        });
+    }
+    yes_to(&plan, output)?;
+    Ok(Params {
+        confirm_destructive: true,
+        ..params
+    })
+}
+
+/// What is agreed to is what is there.
+fn planned(request: &OperationRequest) -> PlanRequest {
+    PlanRequest {
+        kind: request.kind,
+        path: request.path.clone(),
+        params: request.params.clone(),
+        limit: Some(PLANNED),
+        refresh: true,
+    }
+}
+
+fn yes_to(plan: &Plan, output: &Output) -> Result<(), CommandError> {
     output.note(clean(plan.text.trim_end()).as_ref());
-    if ask("Do it? [y/N] ")? {
-        Ok(agreed)
-    } else {
-        Err(CommandError::Declined)
+    match ask("Do it? [y/N] ")? {
+        true => Ok(()),
+        false => Err(CommandError::Declined),
     }
 }
 

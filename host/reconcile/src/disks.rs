@@ -1,4 +1,4 @@
-//! Disks: added and grown, never shrunk, moved or removed.
+//! Disks: added, grown and removed, never shrunk or moved.
 //!
 //! The record's slots say which of the provider's disks is ours. One that is neither defined nor
 //! deployed is not looked at. A disk that is gone is not made again: an empty one in its place
@@ -12,22 +12,15 @@ use serde_json::Value;
 
 use crate::compare::{Findings, Sides, Triple};
 use crate::field::{Seen, UNMANAGED, UNSET};
+use crate::step::{Part, Step};
 use crate::{Class, FieldChange, Refusal};
-
-/// A change of a disk that will be made.
-pub(crate) struct DiskStep {
-    pub disk: String,
-    pub action: Action,
-    pub reason: String,
-    pub change: FieldChange,
-}
 
 /// Compares the disks. Steps are in the order of the definition's names.
 pub(crate) fn compare(
     sides: &Sides<'_>,
     slots: &BTreeMap<String, String>,
     findings: &mut Findings,
-) -> Vec<DiskStep> {
+) -> Vec<Step> {
     // Most machines: their disks are where and what they are to be.
     if is_the_same(sides, slots) {
         return Vec::new();
@@ -48,7 +41,7 @@ pub(crate) fn compare(
         };
         match sides.desired.disks.get(name) {
             Some(desired) => steps.extend(place.defined(desired, findings)),
-            None => place.no_longer_defined(findings),
+            None => steps.extend(place.no_longer_defined(findings)),
         }
     }
     steps
@@ -73,7 +66,7 @@ impl Place<'_> {
         Some(self.slot.and_then(|slot| config.disks.get(slot)))
     }
 
-    fn defined(&self, desired: &Disk, findings: &mut Findings) -> Option<DiskStep> {
+    fn defined(&self, desired: &Disk, findings: &mut Findings) -> Option<Step> {
         if let Some(keep) = desired.keep {
             self.keep(keep, findings);
         }
@@ -119,7 +112,7 @@ impl Place<'_> {
         }
     }
 
-    fn add(&self, desired: &Disk, findings: &mut Findings) -> Option<DiskStep> {
+    fn add(&self, desired: &Disk, findings: &mut Findings) -> Option<Step> {
         let change = FieldChange {
             field: format!("disks.{}", self.name),
             from: UNSET.to_owned(),
@@ -128,15 +121,12 @@ impl Place<'_> {
         findings.pending.push(change.clone());
         // What the machine has could not be read: this disk may be there already.
         self.observed()?;
-        Some(DiskStep {
-            disk: self.name.to_owned(),
-            action: Action::DiskAdd {
-                name: self.name.to_owned(),
-                disk: desired.clone(),
-            },
-            reason: format!("disk {} added, {}", self.name, describe(desired)),
-            change,
-        })
+        let action = Action::DiskAdd {
+            name: self.name.to_owned(),
+            disk: desired.clone(),
+        };
+        let reason = format!("disk {} added, {}", self.name, describe(desired));
+        Some(self.step(action, Class::Benign, reason, change))
     }
 
     fn grow(
@@ -144,7 +134,7 @@ impl Place<'_> {
         desired: &Disk,
         observed: Option<&Disk>,
         findings: &mut Findings,
-    ) -> Option<DiskStep> {
+    ) -> Option<Step> {
         let deployed = self.deployed.and_then(|disk| disk.size);
         let Some(wanted) = desired.size else {
             if let Some(deployed) = deployed {
@@ -190,15 +180,23 @@ impl Place<'_> {
             });
             return None;
         }
-        Some(DiskStep {
-            disk: self.name.to_owned(),
-            action: Action::DiskGrow {
-                slot: slot.clone(),
-                size: wanted,
-            },
-            reason: format!("disk {} {} -> {}", self.name, change.from, change.to),
-            change,
-        })
+        let action = Action::DiskGrow {
+            slot: slot.clone(),
+            size: wanted,
+        };
+        let reason = format!("disk {} {} -> {}", self.name, change.from, change.to);
+        Some(self.step(action, Class::Benign, reason, change))
+    }
+
+    fn step(&self, action: Action, class: Class, reason: String, change: FieldChange) -> Step {
+        Step {
+            part: Part::Disk(self.name.to_owned()),
+            action,
+            class,
+            reason,
+            changes: vec![change],
+            restart: Vec::new(),
+        }
     }
 
     /// Members that say where and how a disk is made.
@@ -249,26 +247,54 @@ impl Place<'_> {
         }
     }
 
-    fn no_longer_defined(&self, findings: &mut Findings) {
-        let Some(deployed) = self.deployed else {
-            return;
-        };
+    fn no_longer_defined(&self, findings: &mut Findings) -> Option<Step> {
+        let deployed = self.deployed?;
         let change = FieldChange {
             field: format!("disks.{}", self.name),
             from: describe(deployed),
             to: UNSET.to_owned(),
         };
-        if let (Some(None), Some(_)) = (self.observed(), self.slot) {
-            findings.in_step.push(change);
-            return;
-        }
+        let (slot, seen) = match (self.observed(), self.slot) {
+            (Some(None), Some(_)) => {
+                findings.in_step.push(change);
+                return None;
+            }
+            (Some(Some(seen)), Some(slot)) => (slot, seen),
+            (None, _) => {
+                findings.pending.push(change);
+                return None;
+            }
+            (Some(_), None) => {
+                findings.pending.push(change.clone());
+                let reason = "it is not known which slot of the machine holds it";
+                self.refuse_removal(findings, change, reason.to_owned());
+                return None;
+            }
+        };
         findings.pending.push(change.clone());
+        if let Some(reason) = is_another(slot, deployed, seen) {
+            self.refuse_removal(findings, change, reason);
+            return None;
+        }
+        let keep = deployed.keep == Some(true);
+        let action = Action::DiskRemove {
+            slot: slot.clone(),
+            keep,
+        };
+        let (name, disk) = (self.name, describe(deployed));
+        let reason = match keep {
+            true => format!("disk {name} taken off, {disk}; what is on it is kept"),
+            false => format!("disk {name} removed, {disk}, with all that is on it"),
+        };
+        Some(self.step(action, Class::Destructive, reason, change))
+    }
+
+    fn refuse_removal(&self, findings: &mut Findings, change: FieldChange, reason: String) {
         findings.refused.push(Refusal {
             subject: change.field.clone(),
             change: Some(change),
             class: Class::Destructive,
-            reason: "removing a disk is not done by reconfigure yet: put it back into the definition, or undeploy and deploy"
-                .to_owned(),
+            reason,
         });
     }
 
@@ -280,6 +306,19 @@ impl Place<'_> {
             reason,
         });
     }
+}
+
+/// Why the disk in a slot is not the one that was deployed there: disks only grow, so a smaller one is
+/// somebody else's.
+pub(crate) fn is_another(slot: &str, deployed: &Disk, seen: &Disk) -> Option<String> {
+    let (deployed, seen) = deployed.size.zip(seen.size)?;
+    (seen < deployed).then(|| {
+        format!(
+            "slot {slot} holds another disk than was deployed, of {} and not {}: it is left alone",
+            Bytes(seen),
+            Bytes(deployed)
+        )
+    })
 }
 
 /// Whether all disks are as deployed, and seen to be, to the letter.

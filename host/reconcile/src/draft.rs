@@ -71,13 +71,18 @@ impl<'a> Draft<'a> {
             | Action::Restart { .. }
             | Action::Destroy { .. }
             | Action::DiskAdd { .. }
-            | Action::DiskGrow { .. } => self.machine_ref(),
+            | Action::DiskGrow { .. }
+            | Action::DiskRemove { .. }
+            | Action::NicAdd { .. }
+            | Action::NicChange { .. }
+            | Action::NicRemove { .. } => self.machine_ref(),
         };
         self.plan.actions.push(PlannedAction {
             order: 0,
             request: ActionRequest { machine, action },
             disk: None,
             takes_over: None,
+            nic: None,
             class,
             reason,
             fields: Vec::new(),

@@ -5,14 +5,15 @@
 //! [`apply`], or [`skipped`] where nothing had to be sent.
 
 use enginehouse_model::documents::{
-    Action, ActionRequest, Config, Machine, Outcome, Power, PowerState,
+    Action, ActionRequest, Config, Machine, Nic, Outcome, Power, PowerState,
 };
 use enginehouse_model::{Identity, MachineRecord};
 
 use crate::draft::machine_ref;
 use crate::field::{Field, Seen};
+use crate::nics::Member;
 use crate::planner::is_unfinished;
-use crate::{MachinePlan, Ownership, PlannedAction, Rules, adoption, owned};
+use crate::{MachinePlan, Ownership, PlannedAction, Rules, adoption, disks, owned};
 
 /// Whether an action of a plan is to be sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,6 +116,94 @@ pub fn still_needed(
             Some(_) | None => send(action.clone()),
         },
         Action::DiskGrow { slot, size } => grow(planned, slot, *size, record, observed, &send),
+        Action::DiskRemove { slot, keep } => {
+            let slot = slot_of(planned.disk.as_ref(), slot, record);
+            let deployed = planned.disk.as_ref();
+            let deployed = deployed.and_then(|name| record.deployed.disks.get(name));
+            let seen = config_of(observed).map(|config| config.disks.get(slot));
+            if let Some(Some(seen)) = seen
+                && let Some(reason) =
+                    deployed.and_then(|deployed| disks::is_another(slot, deployed, seen))
+            {
+                return Needed::Refused(reason);
+            }
+            let is_gone = seen.map(|seen| seen.is_none());
+            removal(record, observed, is_gone, slot).unwrap_or_else(|| {
+                send(Action::DiskRemove {
+                    slot: slot.to_owned(),
+                    keep: *keep,
+                })
+            })
+        }
+        Action::NicAdd { name, .. } => match record.slots.get(name) {
+            Some(slot) if nic_of(observed, slot).is_some() => {
+                Needed::No(format!("nic {name} is there, in {slot}"))
+            }
+            Some(_) | None => send(action.clone()),
+        },
+        Action::NicChange { slot, nic, changed } => {
+            let slot = slot_of(planned.nic.as_ref(), slot, record);
+            let seen = nic_of(observed, slot);
+            if seen.is_none() && config_of(observed).is_some() {
+                return Needed::Refused(format!("there is no nic in slot {slot} any more"));
+            }
+            let name = planned.nic.as_deref().unwrap_or_default();
+            let differs = |member: &&String| {
+                let key = format!("nics.{name}.{member}");
+                !Member::of(member)
+                    .zip(seen)
+                    .is_some_and(|(member, seen)| member.is_so(&key, nic, seen, rules))
+            };
+            let left: Vec<String> = changed.iter().filter(differs).cloned().collect();
+            if left.is_empty() {
+                return Needed::No("the nic is so already".to_owned());
+            }
+            send(Action::NicChange {
+                slot: slot.to_owned(),
+                nic: nic.clone(),
+                changed: left,
+            })
+        }
+        Action::NicRemove { slot } => {
+            let slot = slot_of(planned.nic.as_ref(), slot, record);
+            let is_gone = config_of(observed).map(|config| !config.nics.contains_key(slot));
+            removal(record, observed, is_gone, slot).unwrap_or_else(|| {
+                send(Action::NicRemove {
+                    slot: slot.to_owned(),
+                })
+            })
+        }
+    }
+}
+
+/// The slot of a disk or nic as it is known now.
+fn slot_of<'a>(name: Option<&String>, planned: &'a str, record: &'a MachineRecord) -> &'a str {
+    let known = name.and_then(|name| record.slots.get(name));
+    known.map_or(planned, String::as_str)
+}
+
+/// Why nothing is sent to take away what is in a slot: the guards are read again, as before a destroy.
+/// None: it is to be sent.
+fn removal(
+    record: &MachineRecord,
+    observed: Option<&Machine>,
+    is_gone: Option<bool>,
+    slot: &str,
+) -> Option<Needed> {
+    match observed.map(|machine| owned(record, machine)) {
+        Some(Ownership::Ours) => match is_gone {
+            Some(true) => Some(Needed::No(format!("slot {slot} is empty already"))),
+            Some(false) => None,
+            None => Some(Needed::Refused(format!(
+                "what is in slot {slot} could not be read, so it is not removed"
+            ))),
+        },
+        Some(Ownership::NotOurs(reason) | Ownership::Unclear(reason)) => {
+            Some(Needed::Refused(reason))
+        }
+        None => Some(Needed::Refused(
+            "the machine has to be seen again before something is taken off it".to_owned(),
+        )),
     }
 }
 
@@ -167,14 +256,20 @@ fn differing(
     changed.iter().filter(differs).cloned().collect()
 }
 
+fn config_of(observed: Option<&Machine>) -> Option<&Config> {
+    observed?.config.as_ref()
+}
+
 fn has_disk(observed: Option<&Machine>, slot: &str) -> bool {
-    observed
-        .and_then(|machine| machine.config.as_ref())
-        .is_some_and(|config| config.disks.contains_key(slot))
+    config_of(observed).is_some_and(|config| config.disks.contains_key(slot))
+}
+
+fn nic_of<'m>(observed: Option<&'m Machine>, slot: &str) -> Option<&'m Nic> {
+    config_of(observed)?.nics.get(slot)
 }
 
 fn size_of(observed: Option<&Machine>, slot: &str) -> Option<u64> {
-    observed?.config.as_ref()?.disks.get(slot)?.size
+    config_of(observed)?.disks.get(slot)?.size
 }
 
 /// Writes what a successful action achieved onto the record: identity, slots, and exactly the
@@ -214,6 +309,26 @@ pub fn apply(record: &mut MachineRecord, planned: &PlannedAction, outcome: &Outc
             let deployed = record.deployed.disks.entry(disk.clone()).or_default();
             deployed.size = Some(seen.max(*size));
         }
+        Action::DiskRemove { .. } => {
+            let Some(disk) = &planned.disk else { return };
+            record.deployed.disks.remove(disk);
+            record.slots.remove(disk);
+        }
+        Action::NicAdd { name, nic } => {
+            record.deployed.nics.insert(name.clone(), nic.clone());
+        }
+        Action::NicChange { nic, changed, .. } => {
+            let Some(name) = &planned.nic else { return };
+            let deployed = record.deployed.nics.entry(name.clone()).or_default();
+            for member in changed.iter().filter_map(|member| Member::of(member)) {
+                (member.copy)(nic, deployed);
+            }
+        }
+        Action::NicRemove { .. } => {
+            let Some(nic) = &planned.nic else { return };
+            record.deployed.nics.remove(nic);
+            record.slots.remove(nic);
+        }
     }
 }
 
@@ -233,7 +348,11 @@ pub fn skipped(record: &mut MachineRecord, planned: &PlannedAction, observed: Op
         | Action::Restart { .. }
         | Action::Destroy { .. }
         | Action::DiskAdd { .. }
-        | Action::DiskGrow { .. } => apply(record, planned, &outcome),
+        | Action::DiskGrow { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => apply(record, planned, &outcome),
     }
 }
 
@@ -331,7 +450,7 @@ fn adopt_disk(record: &mut MachineRecord, name: &str, desired: &Config, rules: &
     }
 }
 
-/// `name` is a nic whose creation was not written down, or `NIC.MEMBER`.
+/// `name` is a nic that is gone, one whose creation was not written down, or `NIC.MEMBER`.
 fn adopt_nic(record: &mut MachineRecord, name: &str, desired: &Config) {
     if let Some(wanted) = desired.nics.get(name) {
         let nics = &mut record.deployed.nics;
@@ -339,20 +458,17 @@ fn adopt_nic(record: &mut MachineRecord, name: &str, desired: &Config) {
             .or_insert_with(|| wanted.clone());
         return;
     }
+    if record.deployed.nics.contains_key(name) {
+        record.deployed.nics.remove(name);
+        record.slots.remove(name);
+        return;
+    }
     let Some((name, member)) = name.rsplit_once('.') else {
         return;
     };
-    let (Some(wanted), Some(nic)) = (desired.nics.get(name), record.deployed.nics.get_mut(name))
-    else {
+    let (Some(wanted), Some(member)) = (desired.nics.get(name), Member::of(member)) else {
         return;
     };
-    match member {
-        "network" => nic.network.clone_from(&wanted.network),
-        "vlan" => nic.vlan = wanted.vlan,
-        "mac" => nic.mac.clone_from(&wanted.mac),
-        "adapter" => nic.adapter.clone_from(&wanted.adapter),
-        "addresses" => nic.addresses.clone_from(&wanted.addresses),
-        "gateway" => nic.gateway.clone_from(&wanted.gateway),
-        _ => {}
-    }
+    let nic = record.deployed.nics.entry(name.to_owned()).or_default();
+    (member.copy)(wanted, nic);
 }

@@ -272,13 +272,16 @@ pub(crate) fn word(key: &str) -> String {
     match key {
         "vcpu" => "cores".to_owned(),
         "power" => "run".to_owned(),
-        _ => match key
-            .strip_prefix("disks.")
-            .and_then(|rest| rest.strip_suffix(".size"))
-        {
-            Some(disk) => format!("disk {disk}"),
-            None => key.to_owned(),
-        },
+        _ => {
+            let disk = key.strip_prefix("disks.");
+            let disk = disk.and_then(|rest| rest.strip_suffix(".size"));
+            let nic = key.strip_prefix("nics.");
+            match (disk, nic.and_then(|rest| rest.rsplit_once('.'))) {
+                (Some(disk), _) => format!("disk {disk}"),
+                (None, Some((nic, member))) => format!("nic {nic} {member}"),
+                (None, None) => key.to_owned(),
+            }
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 //! skipped(&mut MachineRecord, &PlannedAction, Option<&Machine>)   after a No
 //! adopt(&mut MachineRecord, &MachinePlan, &Config, &Rules)        what is in step already
 //! definition_of(&Machine, &Config, &Rules) -> Map                 of a machine that was found
+//! taken_away(&Config, &MachineRecord) -> Vec<String>              what an order has to be asked about
 //! ```
 //!
 //! Three ways: *drift* is observed against deployed, a *pending change* is desired against deployed,
@@ -25,6 +26,7 @@ mod disks;
 mod draft;
 mod execution;
 mod field;
+mod foreseen;
 mod found;
 mod gate;
 pub mod inventory;
@@ -37,11 +39,13 @@ mod planner;
 mod power;
 mod render;
 mod rules;
+mod step;
 mod subject;
 mod undeploy;
 
 pub use adoption::TakenOver;
 pub use execution::{Needed, adopt, apply, skipped, still_needed};
+pub use foreseen::taken_away;
 pub use found::{definition_of, slots_of};
 pub use ownership::{Ownership, owned, recognise};
 pub use plan::{Class, FieldChange, MachinePlan, Plan, PlannedAction, Refusal};

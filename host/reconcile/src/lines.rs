@@ -112,14 +112,15 @@ fn reasons(machine: &MachinePlan, changes: &[FieldChange], creates: bool) -> Vec
 
 fn symbol(action: &PlannedAction) -> char {
     match action.request.action {
-        Action::Create { .. } | Action::DiskAdd { .. } => '+',
+        Action::Create { .. } | Action::DiskAdd { .. } | Action::NicAdd { .. } => '+',
         Action::Configure { .. }
         | Action::Adopt
         | Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }
-        | Action::DiskGrow { .. } => '~',
-        Action::Destroy { .. } => '-',
+        | Action::DiskGrow { .. }
+        | Action::NicChange { .. } => '~',
+        Action::Destroy { .. } | Action::DiskRemove { .. } | Action::NicRemove { .. } => '-',
     }
 }
 

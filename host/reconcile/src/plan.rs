@@ -183,6 +183,9 @@ pub struct PlannedAction {
     /// The definition's name of the disk that it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<String>,
+    /// The definition's name of the nic that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nic: Option<String>,
     pub class: Class,
     /// One line: `cores 2 -> 4, memory 2048 MiB -> 4096 MiB`.
     pub reason: String,

@@ -1,7 +1,7 @@
 //! From subjects to a plan.
 //!
-//! Per machine: configuration before disks before run state, so that a machine starts with what
-//! it is to have. What the engine cannot do is refused by name; a refusal that would leave an
+//! Per machine: configuration before disks before nics before run state, so that a machine starts
+//! with what it is to have. What the engine cannot do is refused by name; a refusal that would leave an
 //! action pointless leaves no action.
 
 use enginehouse_model::documents::{Action, Config, Power, PowerState};
@@ -12,6 +12,7 @@ use crate::draft::{Draft, Present, as_held, reason};
 use crate::field::{Field, UNSET};
 use crate::order::in_order;
 use crate::rules::Weight;
+use crate::step::{self, Part, Step};
 use crate::undeploy::undeploy;
 use crate::{
     Class, FieldChange, Intent, MachinePlan, Ownership, Plan, Refusal, Rules, Subject, adoption,
@@ -243,10 +244,9 @@ fn reconfigure(mut draft: Draft<'_>, start: Start) -> MachinePlan {
     let resumed = start == Start::Resumed;
     let (findings, steps) = compare(&mut draft, &held, present.record, resumed);
     let writes = report(&mut draft, findings);
-    let restart = configure(&mut draft, &held, present, writes);
+    let mut restart = configure(&mut draft, &held, present, writes);
     for step in steps {
-        let (disk, fields) = (Some(step.disk), vec![step.change]);
-        draft.change(step.action, Class::Benign, step.reason, fields, disk);
+        restart.extend(step::add(&mut draft, present, step));
     }
     power::bring(
         &mut draft,
@@ -286,7 +286,7 @@ fn compare(
     held: &Config,
     record: &MachineRecord,
     resumed: bool,
-) -> (Findings, Vec<disks::DiskStep>) {
+) -> (Findings, Vec<Step>) {
     let sides = Sides {
         desired: held,
         deployed: &record.deployed,
@@ -304,8 +304,16 @@ fn compare(
     plain_fields(&sides, &mut findings);
     let mut steps = disks::compare(&sides, &record.slots, &mut findings);
     // A disk whose size was refused is not added without one.
-    steps.retain(|step| !refused(draft, &format!("disks.{}.size", step.disk)));
-    nics::compare(&sides, &record.slots, &mut findings);
+    steps.retain(|step| match &step.part {
+        Part::Disk(name) => !refused(draft, &format!("disks.{name}.size")),
+        Part::Nic(_) => true,
+    });
+    let mut steps = step::in_order(steps);
+    steps.extend(step::in_order(nics::compare(
+        &sides,
+        &record.slots,
+        &mut findings,
+    )));
     (findings, steps)
 }
 

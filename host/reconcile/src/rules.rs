@@ -76,18 +76,22 @@ impl Rules {
     /// Common fields have a floor here, which an engine can only raise. For settings the engine
     /// alone says it.
     pub(crate) fn weight(&self, field: &str, assessment: Option<&Assessment>) -> Weight {
-        let assessed = assessment
-            .and_then(|assessment| assessment.fields.get(field))
-            .map(|answer| answer.class);
-        let said = assessed
-            .or_else(|| self.rule(field).and_then(|rule| rule.class))
-            .map(Weight::from);
-        match (floor(field), said) {
+        match (floor(field), self.said(field, assessment)) {
             (Some(floor), Some(said)) => floor.max(said),
             (Some(floor), None) => floor,
             (None, Some(said)) => said,
             (None, None) => Weight::Unknown,
         }
+    }
+
+    /// What the engine itself says of a change of a field; none: nothing.
+    pub(crate) fn said(&self, field: &str, assessment: Option<&Assessment>) -> Option<Weight> {
+        let assessed = assessment
+            .and_then(|assessment| assessment.fields.get(field))
+            .map(|answer| answer.class);
+        assessed
+            .or_else(|| self.rule(field).and_then(|rule| rule.class))
+            .map(Weight::from)
     }
 
     /// Whether a size stays as it is, whatever field it is of. That it does not only means that

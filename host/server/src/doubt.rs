@@ -251,6 +251,7 @@ fn done(state: &State, operation: &Operation, taken: Taken) -> String {
         .map_or("", |step| step.action.as_str());
     let looks = match action {
         "disk-add" => "looks which disk is new, ",
+        "nic-add" => "looks which nic is new, ",
         _ => "",
     };
     match operation.steps.get(at) {

@@ -1,6 +1,6 @@
 //! Time passes: tasks that are due end, in the order of their ends.
 
-use crate::{Ending, Machine, Power, Task, TaskEffect, Volume, World};
+use crate::{Disk, Ending, Machine, Power, Task, TaskEffect, Volume, World};
 
 /// So many ended tasks are remembered; a poll for an older one is answered with 404.
 const REMEMBERED: usize = 10_000;
@@ -49,7 +49,11 @@ impl World {
                 | TaskEffect::Restart
                 | TaskEffect::Destroy { .. }
                 | TaskEffect::DiskAdd { .. }
-                | TaskEffect::DiskGrow { .. } => {}
+                | TaskEffect::DiskGrow { .. }
+                | TaskEffect::DiskRemove { .. }
+                | TaskEffect::NicAdd { .. }
+                | TaskEffect::NicChange { .. }
+                | TaskEffect::NicRemove { .. } => {}
             },
         }
     }
@@ -79,19 +83,45 @@ impl World {
                     machine.version += 1;
                 }
             }
+            TaskEffect::DiskRemove { slot, keep } => {
+                if let Some(disk) = machine.disks.remove(slot) {
+                    machine.version += 1;
+                    if *keep {
+                        self.keep(id, slot, disk);
+                    }
+                }
+            }
+            TaskEffect::NicAdd { nic } => {
+                let slot = free_slot("nic", |slot| machine.nics.contains_key(slot));
+                machine.nics.insert(slot, nic.clone());
+                machine.version += 1;
+            }
+            TaskEffect::NicChange { slot, nic } => {
+                machine.nics.insert(slot.clone(), nic.clone());
+                machine.version += 1;
+            }
+            TaskEffect::NicRemove { slot } => {
+                if machine.nics.remove(slot).is_some() {
+                    machine.version += 1;
+                }
+            }
             TaskEffect::Destroy { keep } => {
                 if let Some(machine) = self.machines.remove(&id) {
-                    let kept = machine
-                        .disks
-                        .into_iter()
-                        .filter(|(slot, _)| keep.contains(slot));
-                    self.volumes.extend(kept.map(|(slot, disk)| Volume {
-                        id: format!("m-{id}/{slot}"),
-                        disk,
-                    }));
+                    for (slot, disk) in machine.disks {
+                        if keep.contains(&slot) {
+                            self.keep(id, &slot, disk);
+                        }
+                    }
                 }
             }
         }
+    }
+
+    fn keep(&mut self, machine: u64, slot: &str, disk: Disk) {
+        self.volumes.push(Volume {
+            id: format!("m-{machine}/{slot}"),
+            disk,
+        });
     }
 }
 

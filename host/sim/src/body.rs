@@ -91,6 +91,29 @@ pub(crate) struct NewNic {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct AddNic {
+    pub label: String,
+    pub nic: NewNic,
+}
+
+/// Absent: as it is. `null` where it is understood: unset.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ChangeNic {
+    pub network: Option<String>,
+    #[serde(deserialize_with = "present")]
+    pub vlan: Option<Option<u16>>,
+    pub mac: Option<String>,
+    pub adapter: Option<String>,
+    // Understood, and without effect.
+    #[serde(rename = "addresses")]
+    _addresses: IgnoredAny,
+    #[serde(rename = "gateway")]
+    _gateway: IgnoredAny,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Clone {
     pub name: String,
 }
@@ -110,7 +133,11 @@ pub(crate) struct Update {
     pub mark: Option<String>,
 }
 
-fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+fn present<'de, T, D>(from: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
     Option::deserialize(from).map(Some)
 }
 
@@ -188,14 +215,33 @@ impl NewDisk {
     }
 }
 
+fn check_vlan(label: &str, vlan: Option<u16>) -> Result<(), Refusal> {
+    match vlan {
+        Some(vlan) if !(1..=4094).contains(&vlan) => Err(invalid(format!(
+            "vlan of nic `{label}` is not from 1 to 4094"
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+impl ChangeNic {
+    pub(crate) fn of(self, nic: &Nic) -> Result<Nic, Refusal> {
+        let changed = Nic {
+            label: nic.label.clone(),
+            network: self.network.unwrap_or_else(|| nic.network.clone()),
+            vlan: self.vlan.unwrap_or(nic.vlan),
+            mac: self.mac.unwrap_or_else(|| nic.mac.clone()),
+            adapter: self.adapter.unwrap_or_else(|| nic.adapter.clone()),
+        };
+        check_vlan(&changed.label, changed.vlan)?;
+        Ok(changed)
+    }
+}
+
 impl NewNic {
     /// An empty address is filled in when the machine has its number.
     pub(crate) fn nic(self, label: String) -> Result<Nic, Refusal> {
-        if self.vlan.is_some_and(|vlan| !(1..=4094).contains(&vlan)) {
-            return Err(invalid(format!(
-                "vlan of nic `{label}` is not from 1 to 4094"
-            )));
-        }
+        check_vlan(&label, self.vlan)?;
         Ok(Nic {
             label,
             network: self.network.unwrap_or_else(lan),

@@ -20,6 +20,10 @@ pub enum Call {
     MachineRestart,
     DiskAdd,
     DiskGrow,
+    DiskRemove,
+    NicAdd,
+    NicChange,
+    NicRemove,
     TaskRead,
     TaskList,
     /// A request that fits no route.
@@ -45,6 +49,10 @@ impl Call {
             Self::MachineRestart => "machine.restart",
             Self::DiskAdd => "disk.add",
             Self::DiskGrow => "disk.grow",
+            Self::DiskRemove => "disk.remove",
+            Self::NicAdd => "nic.add",
+            Self::NicChange => "nic.change",
+            Self::NicRemove => "nic.remove",
             Self::TaskRead => "task.read",
             Self::TaskList => "task.list",
             Self::Unknown => "unknown",
@@ -71,6 +79,12 @@ impl Call {
             ("POST", ["v1", "machines", id, "restart"]) => (Self::MachineRestart, vec![*id]),
             ("POST", ["v1", "machines", id, "disks"]) => (Self::DiskAdd, vec![*id]),
             ("PATCH", ["v1", "machines", id, "disks", slot]) => (Self::DiskGrow, vec![*id, *slot]),
+            ("DELETE", ["v1", "machines", id, "disks", slot]) => {
+                (Self::DiskRemove, vec![*id, *slot])
+            }
+            ("POST", ["v1", "machines", id, "nics"]) => (Self::NicAdd, vec![*id]),
+            ("PATCH", ["v1", "machines", id, "nics", slot]) => (Self::NicChange, vec![*id, *slot]),
+            ("DELETE", ["v1", "machines", id, "nics", slot]) => (Self::NicRemove, vec![*id, *slot]),
             ("GET", ["v1", "tasks"]) => (Self::TaskList, vec![]),
             ("GET", ["v1", "tasks", id]) => (Self::TaskRead, vec![*id]),
             _ => (Self::Unknown, vec![]),

@@ -16,7 +16,8 @@ pub struct Knobs {
     /// How long a task takes.
     pub task_ms: u64,
     /// How long a task of this kind takes instead (`create`, `clone`, `start`, `stop`, `shutdown`,
-    /// `restart`, `destroy`, `disk-add`, `disk-grow`).
+    /// `restart`, `destroy`, `disk-add`, `disk-grow`, `disk-remove`, `nic-add`, `nic-change`,
+    /// `nic-remove`).
     pub task_ms_of: BTreeMap<String, u64>,
     /// Passes before a request is looked at.
     pub latency_ms: u64,

@@ -36,6 +36,7 @@ mod config;
 mod exchange;
 mod knobs;
 mod machines;
+mod parts;
 mod perform;
 mod requests;
 mod server;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::advance::free_slot;
 use crate::answer::{Answer, Refusal};
-use crate::body::{self, AddDisk, Create, Grow, PowerOff, Update};
+use crate::body::{self, Create, PowerOff, Update};
 use crate::knobs::Verdict;
 use crate::perform::Request;
 use crate::world::number;
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// The machine to change: there, its host reachable, and not locked.
-    fn changeable(&mut self, id: &str) -> Result<(u64, &mut Machine), Refusal> {
+    pub(crate) fn changeable(&mut self, id: &str) -> Result<(u64, &mut Machine), Refusal> {
         let number = number(id, "m-").ok_or_else(|| Refusal::not_found("machine", id))?;
         let machine = self
             .machines
@@ -221,13 +221,7 @@ impl World {
             machine.host.clone_from(host);
         }
         for (index, nic) in machine.nics.values_mut().enumerate() {
-            if nic.mac.is_empty() {
-                let [.., high, middle, low] = number.to_be_bytes();
-                nic.mac = format!(
-                    "02:{:02x}:00:{high:02x}:{middle:02x}:{low:02x}",
-                    index % 256
-                );
-            }
+            nic.name_itself(number, index);
         }
         self.machines.insert(number, machine);
         let task = self.begin(kind, number, TaskEffect::Make, verdict);
@@ -418,55 +412,14 @@ impl World {
         }
         self.begin(kind, machine, effect, verdict)
     }
-
-    pub(crate) fn add_disk(
-        &mut self,
-        id: &str,
-        request: &Request<'_>,
-        body: AddDisk,
-        verdict: &Verdict,
-    ) -> Result<Answer, Refusal> {
-        let disk = body.disk.disk(body.label)?;
-        let (number, machine) = self.changeable(id)?;
-        check_version(request, machine)?;
-        if machine.disks.values().any(|have| have.label == disk.label) {
-            let message = format!("machine {id} has a disk `{}`", disk.label);
-            return Err(Refusal::new(409, "exists", message));
-        }
-        let task = self.begin("disk-add", number, TaskEffect::DiskAdd { disk }, verdict);
-        Ok(Answer::accepted(number, task))
-    }
-
-    pub(crate) fn grow_disk(
-        &mut self,
-        id: &str,
-        request: &Request<'_>,
-        body: &Grow,
-        verdict: &Verdict,
-    ) -> Result<Answer, Refusal> {
-        let slot = request.ids.get(1).copied().unwrap_or_default();
-        let (number, machine) = self.changeable(id)?;
-        check_version(request, machine)?;
-        let disk = machine.disks.get(slot).ok_or_else(|| no_disk(id, slot))?;
-        if body.size < disk.size {
-            let message = format!("{slot} has {} bytes: disks only grow", disk.size);
-            return Err(Refusal::new(422, "invalid", message));
-        }
-        let effect = TaskEffect::DiskGrow {
-            slot: slot.to_owned(),
-            size: body.size,
-        };
-        let task = self.begin("disk-grow", number, effect, verdict);
-        Ok(Answer::accepted(number, task))
-    }
 }
 
-fn no_disk(id: &str, slot: &str) -> Refusal {
+pub(crate) fn no_disk(id: &str, slot: &str) -> Refusal {
     Refusal::new(404, "no-disk", format!("machine {id} has no disk {slot}"))
 }
 
 /// `If-Match` is optional; where it is given, it must be the version of the configuration.
-fn check_version(request: &Request<'_>, machine: &Machine) -> Result<(), Refusal> {
+pub(crate) fn check_version(request: &Request<'_>, machine: &Machine) -> Result<(), Refusal> {
     match request.if_match {
         Some(seen) if seen.trim_matches('"') != machine.version.to_string() => {
             let message = format!("the machine is at version {}, not {seen}", machine.version);

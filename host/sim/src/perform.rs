@@ -103,6 +103,10 @@ impl World {
             Call::MachineRestart => self.restart(id, &parse(request.body)?, verdict),
             Call::DiskAdd => self.add_disk(id, request, parse(request.body)?, verdict),
             Call::DiskGrow => self.grow_disk(id, request, &parse(request.body)?, verdict),
+            Call::DiskRemove => self.remove_disk(id, request, verdict),
+            Call::NicAdd => self.add_nic(id, request, parse(request.body)?, verdict),
+            Call::NicChange => self.change_nic(id, request, parse(request.body)?, verdict),
+            Call::NicRemove => self.remove_nic(id, request, verdict),
             Call::TaskRead => self.read_task(id),
             Call::TaskList => self.read_tasks(request.query.get("ids").map_or("", String::as_str)),
             Call::Unknown => Err(Refusal::new(

@@ -206,6 +206,22 @@ pub enum TaskEffect {
         slot: String,
         size: u64,
     },
+    /// A disk that is kept becomes a volume.
+    DiskRemove {
+        slot: String,
+        keep: bool,
+    },
+    NicAdd {
+        nic: Nic,
+    },
+    /// The nic as it is to be.
+    NicChange {
+        slot: String,
+        nic: Nic,
+    },
+    NicRemove {
+        slot: String,
+    },
 }
 
 impl World {

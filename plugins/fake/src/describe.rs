@@ -55,7 +55,8 @@ pub(crate) fn describe() -> Description {
         kinds: names("vm"),
         actions: names(
             "create create.from-image create.from-scratch configure adopt start stop stop.graceful \
-             restart destroy destroy.keep-disks disk-add disk-grow",
+             restart destroy destroy.keep-disks disk-add disk-grow disk-remove disk-remove.keep \
+             nic-add nic-change nic-remove",
         ),
         auth: vec![AuthScheme::Bearer, AuthScheme::None],
         default_port: Some(7070),

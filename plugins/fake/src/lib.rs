@@ -106,6 +106,21 @@ impl Engine for Fake {
                 let request = cx.patch(at.push("disks").push(slot)).repeat();
                 begin(action, request.json(&json!({"size": size})))
             }
+            (None, Action::DiskRemove { slot, keep }) => {
+                let request = cx.delete(at.push("disks").push(slot)).once();
+                begin(action, request.param("keep", keep))
+            }
+            (None, Action::NicAdd { name, nic }) => {
+                let body = json!({"label": name, "nic": nic});
+                begin(action, cx.post(at.push("nics")).once().json(&body))
+            }
+            (None, Action::NicChange { slot, nic, changed }) => {
+                let request = cx.patch(at.push("nics").push(slot)).repeat();
+                begin(action, request.json(&members(nic, changed)))
+            }
+            (None, Action::NicRemove { slot }) => {
+                begin(action, cx.delete(at.push("nics").push(slot)).once())
+            }
             (Some(Phase::Made { id }), _) => match cx.task_succeeded() {
                 Ok(warnings) => shown(vm(cx, &id)?, action, warnings),
                 // A task that failed may have left the machine behind.
@@ -136,7 +151,12 @@ impl Engine for Fake {
                 (Action::Restart { .. }, Some(Phase::Restarting { boots })) => {
                     (vm.boots > *boots, Phase::Ended)
                 }
-                (Action::DiskAdd { name, .. }, _) => (vm.slots.contains_key(name), Phase::Changed),
+                (Action::DiskAdd { name, .. } | Action::NicAdd { name, .. }, _) => {
+                    (vm.slots.contains_key(name), Phase::Changed)
+                }
+                (Action::DiskRemove { slot, .. } | Action::NicRemove { slot }, _) => {
+                    (!has(&vm.machine, slot), Phase::Changed)
+                }
                 (Action::Configure { .. }, _) => {
                     let written = CHANGEABLE.patch(action)?.is_in(&vm.machine);
                     (written, Phase::Changed)
@@ -149,7 +169,12 @@ impl Engine for Fake {
         };
         match action {
             Action::Create { .. } => Settled::by_mark::<Self>(cx, |found| look(&found.id)),
-            Action::Configure { .. } | Action::Restart { .. } | Action::DiskAdd { .. } => look(id),
+            Action::Configure { .. }
+            | Action::Restart { .. }
+            | Action::DiskAdd { .. }
+            | Action::DiskRemove { .. }
+            | Action::NicAdd { .. }
+            | Action::NicRemove { .. } => look(id),
             _ => Ok(unknown()),
         }
     }
@@ -176,6 +201,21 @@ fn in_whole_mib(action: &Action) -> Action {
     action
 }
 
+/// Is there a disk or nic in this slot?
+fn has(machine: &Machine, slot: &str) -> bool {
+    let config = machine.config.as_ref();
+    config.is_some_and(|config| config.disks.contains_key(slot) || config.nics.contains_key(slot))
+}
+
+/// The members of a nic that are to change; one that it lacks is to be unset.
+fn members(nic: &Nic, changed: &[String]) -> serde_json::Value {
+    let nic = json!(nic);
+    changed
+        .iter()
+        .map(|member| (member.clone(), nic[member].clone()))
+        .collect()
+}
+
 fn create(cx: &Cx, desired: &Config) -> Result<Step<Phase>> {
     if desired.name.is_none() {
         return Err(Error::invalid("a machine needs a name").field("name"));
@@ -193,14 +233,22 @@ fn create(cx: &Cx, desired: &Config) -> Result<Step<Phase>> {
 
 /// Sends what begins a task. A machine that is there already is as it should be.
 fn begin(action: &Action, request: Request<'_>) -> Result<Step<Phase>> {
-    let adds = matches!(action, Action::DiskAdd { .. });
-    let next = if adds { Phase::Changed } else { Phase::Ended };
+    let next = match action {
+        Action::DiskAdd { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => Phase::Changed,
+        _ => Phase::Ended,
+    };
     match answer(request) {
         Ok(reply) => Ok(Step::wait(reply.json::<Begun>()?.task, next)),
         Err(error) => match (action, error.provider_code()) {
             (Action::Start, Some("already-running"))
             | (Action::Stop { .. }, Some("already-stopped"))
-            | (Action::Destroy { .. }, Some("not-found")) => Ok(Step::done(Outcome::default())),
+            | (Action::Destroy { .. }, Some("not-found"))
+            | (Action::DiskRemove { .. }, Some("no-disk"))
+            | (Action::NicRemove { .. }, Some("no-nic")) => Ok(Step::done(Outcome::default())),
             _ => Err(error),
         },
     }
@@ -213,13 +261,17 @@ fn shown(mut vm: Vm, action: &Action, warnings: Vec<String>) -> Result<Step<Phas
         let error = Error::provider(format_args!("machine {id} was never completed"));
         return Err(error.created(Object::machine(id)));
     }
-    let disk = |slot: &String| Object::disk(format!("{id}/{slot}"));
     let mut created = Vec::new();
     match action {
         Action::Create { .. } => {}
-        Action::DiskAdd { name, .. } => {
+        Action::DiskAdd { name, .. } | Action::NicAdd { name, .. } => {
             vm.slots.retain(|label, _| label == name);
-            created.extend(vm.slots.values().map(disk));
+            let kind = match action {
+                Action::NicAdd { .. } => "nic",
+                _ => "disk",
+            };
+            let objects = vm.slots.values();
+            created.extend(objects.map(|slot| Object::new(kind, format!("{id}/{slot}"))));
         }
         _ => vm.slots.clear(),
     }

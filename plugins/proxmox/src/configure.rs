@@ -167,7 +167,11 @@ pub fn written(action: &Action, write: Write) -> Result<Step<Phase>> {
         | Action::Stop { .. }
         | Action::Restart { .. }
         | Action::Destroy { .. }
-        | Action::DiskGrow { .. } => {
+        | Action::DiskGrow { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => {
             return Err(Error::invalid(format_args!(
                 "{} writes no configuration",
                 action.name()
@@ -228,7 +232,11 @@ pub fn reread(cx: &Cx, action: &Action, write: Write) -> Result<Step<Phase>> {
         | Action::Stop { .. }
         | Action::Restart { .. }
         | Action::Destroy { .. }
-        | Action::DiskGrow { .. } => written(action, Write { place, ..write }),
+        | Action::DiskGrow { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => written(action, Write { place, ..write }),
     }
 }
 

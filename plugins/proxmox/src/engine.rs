@@ -82,7 +82,11 @@ impl Engine for Proxmox {
                 Action::Create { .. }
                 | Action::Configure { .. }
                 | Action::Adopt
-                | Action::DiskAdd { .. },
+                | Action::DiskAdd { .. }
+                | Action::DiskRemove { .. }
+                | Action::NicAdd { .. }
+                | Action::NicChange { .. }
+                | Action::NicRemove { .. },
             ) => {
                 return Ok(Settled::not_started());
             }
@@ -122,6 +126,14 @@ fn begin(cx: &Cx, request: &ActionRequest) -> Result<Step<Phase>> {
         ),
         Action::Adopt => configure::adopt(cx, place(cx, request)?),
         Action::DiskAdd { name, disk } => configure::add_disk(cx, place(cx, request)?, name, disk),
+        // Not among the actions of the description, so that no plan has them.
+        action @ (Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. }) => Err(Error::unsupported(format_args!(
+            "this engine cannot do `{}`",
+            action.name()
+        ))),
         action @ (Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }

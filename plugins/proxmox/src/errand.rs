@@ -98,7 +98,11 @@ pub fn send(cx: &Cx, whole: &Action, errand: Errand) -> Result<Step<Phase>> {
         Action::Create { .. }
         | Action::Configure { .. }
         | Action::Adopt
-        | Action::DiskAdd { .. } => {
+        | Action::DiskAdd { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => {
             return Err(Error::invalid(format_args!(
                 "{} is not a single request",
                 action.name()
@@ -135,7 +139,11 @@ fn started(action: &Action, upid: String, mut errand: Errand) -> Step<Phase> {
         Action::Create { .. }
         | Action::Configure { .. }
         | Action::Adopt
-        | Action::DiskAdd { .. } => String::new(),
+        | Action::DiskAdd { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => String::new(),
     };
     Step::wait(Task::Upid(upid).to_string(), Phase::Sent(errand)).note(doing)
 }
@@ -151,7 +159,11 @@ fn is_so_already(action: &Action, error: &Error) -> bool {
         | Action::Restart { .. }
         | Action::Destroy { .. }
         | Action::DiskAdd { .. }
-        | Action::DiskGrow { .. } => false,
+        | Action::DiskGrow { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => false,
     }
 }
 

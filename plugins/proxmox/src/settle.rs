@@ -159,7 +159,11 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
         Action::Create { .. }
         | Action::Configure { .. }
         | Action::Adopt
-        | Action::DiskAdd { .. } => {
+        | Action::DiskAdd { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => {
             return Ok(Settled::unknown(format!(
                 "{} is not a single request",
                 action.name()
@@ -190,7 +194,11 @@ fn errand_of(cx: &Cx, whole: &Action, errand: Errand, sent: &Sent) -> Result<Set
         | Action::Configure { .. }
         | Action::Adopt
         | Action::DiskAdd { .. }
-        | Action::DiskGrow { .. } => false,
+        | Action::DiskGrow { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => false,
     };
     if reached {
         return Ok(Settled::done(Phase::Sent(errand)));

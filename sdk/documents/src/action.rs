@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ChangeClass, Config, Disk, Machine, MachineRef, TaskEnd};
+use crate::{ChangeClass, Config, Disk, Machine, MachineRef, Nic, TaskEnd};
 
 /// Argument `action` of `run` and `settle`. It stays the same through all phases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +83,34 @@ pub enum Action {
         /// Bytes, absolute.
         size: u64,
     },
+    /// Take the disk off the machine, and destroy it with all that is on it. One that is not there
+    /// any more is as it should be.
+    DiskRemove {
+        /// The provider's slot.
+        slot: String,
+        /// Only take it off: what is on it survives. Refused with `unsupported` when the provider
+        /// cannot.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        keep: bool,
+    },
+    NicAdd {
+        /// The definition's name for it.
+        name: String,
+        nic: Nic,
+    },
+    /// Change `changed` of the nic in this slot to what `nic` says; the rest of it stays.
+    NicChange {
+        /// The provider's slot.
+        slot: String,
+        nic: Nic,
+        /// Members to write: `network`, `vlan`, `mac`, `adapter`, `addresses`, `gateway`.
+        changed: Vec<String>,
+    },
+    /// Take the nic off the machine. One that is not there any more is as it should be.
+    NicRemove {
+        /// The provider's slot.
+        slot: String,
+    },
 }
 
 impl Action {
@@ -99,6 +127,10 @@ impl Action {
             Self::Destroy { .. } => "destroy",
             Self::DiskAdd { .. } => "disk-add",
             Self::DiskGrow { .. } => "disk-grow",
+            Self::DiskRemove { .. } => "disk-remove",
+            Self::NicAdd { .. } => "nic-add",
+            Self::NicChange { .. } => "nic-change",
+            Self::NicRemove { .. } => "nic-remove",
         }
     }
 }

@@ -24,7 +24,8 @@ pub struct Description {
     /// Kinds of machines: `qemu`, `container`.
     pub kinds: Vec<String>,
     /// The actions it can run, by the names in the `action` document; `create.from-image`,
-    /// `create.from-scratch`, `stop.graceful` and `destroy.keep-disks` are asked for separately.
+    /// `create.from-scratch`, `stop.graceful`, `destroy.keep-disks` and `disk-remove.keep` are asked
+    /// for separately. What is not named here is refused by the plan.
     pub actions: Vec<String>,
     /// Schemes it can be used with, the best first.
     pub auth: Vec<AuthScheme>,
@@ -41,7 +42,8 @@ pub struct Description {
     pub hypervisor_settings_schema: Value,
     /// JSON Schema of `settings` of a machine.
     pub machine_settings_schema: Value,
-    /// Rules for fields: `vcpu`, `memory`, `description`, `settings.NAME`, `disks.size`, …
+    /// Rules for fields: `vcpu`, `memory`, `description`, `settings.NAME`, `disks.size`, `nics.vlan`, …
+    /// Of a nic without a class, a change is taken to be noticed by the guest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, FieldRule>,
     /// How long after a request its effect may still be invisible to reads, in milliseconds.

@@ -470,7 +470,13 @@ fn afterwards(mut machine: Machine, action: &Action) -> Machine {
                 disk.size = Some(*size);
             }
         }
-        Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
+        Action::Create { .. }
+        | Action::Configure { .. }
+        | Action::DiskAdd { .. }
+        | Action::DiskRemove { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. }
+        | Action::NicRemove { .. } => {
             machine.config = None;
         }
         Action::Adopt | Action::Destroy { .. } => {}

@@ -377,6 +377,11 @@ impl Call<'_> {
             Action::Adopt => {
                 return problem(Code::Unsupported, "nobody makes machines but the host");
             }
+            // Not in its description, so no plan has them.
+            Action::DiskRemove { .. }
+            | Action::NicAdd { .. }
+            | Action::NicChange { .. }
+            | Action::NicRemove { .. } => return problem(Code::Unsupported, action.name()),
         };
         let once = !matches!(request, Request::Grow { .. });
         let effect = request.name().to_owned();
@@ -498,7 +503,11 @@ impl Call<'_> {
             | Action::Adopt
             | Action::Destroy { .. }
             | Action::DiskAdd { .. }
-            | Action::DiskGrow { .. } => false,
+            | Action::DiskGrow { .. }
+            | Action::DiskRemove { .. }
+            | Action::NicAdd { .. }
+            | Action::NicChange { .. }
+            | Action::NicRemove { .. } => false,
         };
         let next = match action {
             Action::Configure { .. } => Phase::Changed,

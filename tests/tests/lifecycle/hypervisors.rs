@@ -60,6 +60,7 @@ async fn the_entry_of_a_machine_on_record_stays_also_when_its_definition_names_a
         dry_run: false,
         no_reconfigure: false,
         confirm_lowered: false,
+        confirm_destructive: false,
         digest: None,
     };
     match stage.host.client().import(&import).await {

@@ -10,6 +10,8 @@ mod hypervisors;
 #[cfg(test)]
 mod moves;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod protection;
 #[cfg(test)]
 mod refused;

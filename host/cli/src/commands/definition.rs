@@ -7,7 +7,7 @@ use enginehouse_api::{Change, Client, OperationKind, Params, PlanRequest};
 use enginehouse_model::FullName;
 
 use super::machine::{FailureArgs, WaveArgs};
-use super::order::{LoweringArgs, Order, OrderArgs};
+use super::order::{LoweringArgs, Order, OrderArgs, YesArgs};
 use super::plan::{PLANNED, show_plan};
 use crate::error::CommandError;
 use crate::input::{parse_key, parse_set, read_definition};
@@ -60,13 +60,15 @@ pub struct EditArgs {
 #[command(after_help = format!("\
 Without changes: brings the machine, or all deployed machines of a folder, to the definition; a folder's
 in waves: one machine, then a tenth of all, then the rest. A failure stops it. Ordered again, it goes on;
-`rollback FOLDER --of NUMBER` goes back.
+`rollback FOLDER --of NUMBER` goes back. A disk or nic that is no longer defined is removed: the plan is
+shown and asked about before that. Where there is nobody to ask, --yes is needed.
 
 {KEYS}
 
 Examples:
   enginehouse reconfigure /web/vm1 memory=8GiB vcpu=4
   enginehouse reconfigure /web/vm1 disks.root.size=40GiB
+  enginehouse reconfigure /web/vm1 --unset disks.scratch --yes
   enginehouse reconfigure /web --dry-run            the plan, and its waves
   enginehouse reconfigure /web --waves 2,50%,rest --max-failures 3
   enginehouse reconfigure /web --waves rest         all at once"))]
@@ -79,6 +81,8 @@ pub struct ReconfigureArgs {
     waves: WaveArgs,
     #[command(flatten)]
     failure: FailureArgs,
+    #[command(flatten)]
+    agreed: YesArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -223,10 +227,11 @@ pub async fn reconfigure(
     }
     let mut params = Params {
         on_failure: args.failure.on_failure(),
+        confirm_destructive: args.agreed.yes,
         ..args.changes.params()?
     };
     args.waves.add_to(&mut params);
     let mut order = Order::new(OperationKind::Reconfigure, args.path, params);
     order.revision = args.changes.revision();
-    order.carry_out(client, &args.order, output).await
+    order.carry_out_agreed(client, &args.order, output).await
 }

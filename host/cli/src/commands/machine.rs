@@ -4,7 +4,8 @@ use clap::{Args, ValueEnum};
 use enginehouse_api::{Client, OnFailure, OperationKind, Params, WaveSize};
 use enginehouse_model::{FullName, OperationId};
 
-use super::order::{LoweringArgs, Order, OrderArgs};
+use super::order::{LoweringArgs, Order, OrderArgs, YesArgs};
+use crate::confirm::agreed_before;
 use crate::error::CommandError;
 use crate::output::Output;
 use crate::time::parse_duration;
@@ -21,6 +22,8 @@ pub struct DeployArgs {
     path: FullName,
     #[command(flatten)]
     failure: FailureArgs,
+    #[command(flatten)]
+    agreed: YesArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -85,7 +88,8 @@ pub struct StopArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The machine becomes what it was; its definition stays as it is, and shows as a pending change.
+The machine becomes what it was; its definition stays as it is, and shows as a pending change. What it
+would lose by that is shown and asked about first. Where there is nobody to ask, --yes is needed.
 
 Examples:
   enginehouse rollback /web/vm1             to the config before the present one
@@ -105,6 +109,8 @@ pub struct RollbackArgs {
     waves: WaveArgs,
     #[command(flatten)]
     failure: FailureArgs,
+    #[command(flatten)]
+    agreed: YesArgs,
     #[command(flatten)]
     order: OrderArgs,
 }
@@ -207,6 +213,7 @@ pub async fn deploy(
 ) -> Result<(), CommandError> {
     let params = Params {
         on_failure: args.failure.on_failure(),
+        confirm_destructive: args.agreed.yes,
         ..Params::default()
     };
     Order::new(OperationKind::Deploy, args.path, params)
@@ -276,10 +283,13 @@ pub async fn rollback(
         to_operation: args.to,
         of_operation: args.of,
         on_failure: args.failure.on_failure(),
+        confirm_destructive: args.agreed.yes,
         ..Params::default()
     };
     args.waves.add_to(&mut params);
-    Order::new(OperationKind::Rollback, args.path, params)
-        .carry_out(client, &args.order, output)
-        .await
+    let mut order = Order::new(OperationKind::Rollback, args.path, params);
+    if !args.agreed.yes {
+        order.request.params = agreed_before(client, output, &order.request).await?;
+    }
+    order.carry_out(client, &args.order, output).await
 }

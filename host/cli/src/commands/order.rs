@@ -6,7 +6,7 @@ use enginehouse_api::{
 };
 use enginehouse_model::FullName;
 
-use crate::confirm::confirmed;
+use crate::confirm::{agreed_after, confirmed};
 use crate::error::CommandError;
 use crate::follow::follow;
 use crate::operation_text;
@@ -27,6 +27,14 @@ pub struct LoweringArgs {
     /// `approvals` let more happen. It is written into the audit log
     #[arg(long = "lower-protection")]
     pub confirmed: bool,
+}
+
+/// A yes to what is gone afterwards.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct YesArgs {
+    /// Do not ask before something is destroyed
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 /// An order, ready to be sent.
@@ -72,11 +80,28 @@ impl Order {
         output: &Output,
     ) -> Result<(), CommandError> {
         let operation = client.order(&self.request, None, self.revision).await?;
-        if args.no_wait && !operation.state.has_ended() {
-            return output.answer(&operation, |_| operation.number.to_string());
-        }
-        let operation = follow(client, operation, output, None).await?;
-        finish(operation, output)
+        watched(client, operation, args, output).await
+    }
+
+    /// The same of one that may destroy something: where the server will not do it without a yes, the
+    /// person sees the plan and is asked.
+    ///
+    /// # Errors
+    /// As above, and when there is no yes.
+    pub async fn carry_out_agreed(
+        mut self,
+        client: &Client,
+        args: &OrderArgs,
+        output: &Output,
+    ) -> Result<(), CommandError> {
+        let operation = match client.order(&self.request, None, self.revision).await {
+            Ok(operation) => operation,
+            Err(refused) => {
+                self.request.params = agreed_after(client, output, &self.request, refused).await?;
+                return self.carry_out(client, args, output).await;
+            }
+        };
+        watched(client, operation, args, output).await
     }
 
     /// Puts the person's yes into the parameters.
@@ -94,6 +119,19 @@ impl Order {
         *params = confirmed(client, output, *kind, path, asked, yes).await?;
         Ok(())
     }
+}
+
+async fn watched(
+    client: &Client,
+    operation: Operation,
+    args: &OrderArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    if args.no_wait && !operation.state.has_ended() {
+        return output.answer(&operation, |_| operation.number.to_string());
+    }
+    let operation = follow(client, operation, output, None).await?;
+    finish(operation, output)
 }
 
 /// Says how it ended.

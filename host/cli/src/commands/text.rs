@@ -134,6 +134,7 @@ pub async fn import(
         dry_run: args.dry_run || !args.yes,
         no_reconfigure: args.no_reconfigure,
         confirm_lowered: args.lowering.confirmed,
+        confirm_destructive: args.yes,
         digest: None,
     };
     let mut answer = client.import(&request).await?;
@@ -147,6 +148,7 @@ pub async fn import(
             if !ask_on_terminal(|| CommandError::ImportNeedsYes(request.path.clone()))? {
                 return Err(CommandError::Declined);
             }
+            request.confirm_destructive = true;
         }
         request.dry_run = false;
         request.digest = Some(answer.digest);

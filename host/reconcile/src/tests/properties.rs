@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use enginehouse_model::documents::{Action, Config, Disk, Machine, Power, PowerState};
+use enginehouse_model::documents::{Action, Config, Disk, Machine, Nic, Power, PowerState};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::world::{GIB, MIB, World};
 use crate::field::{Field, Seen};
 use crate::planner::is_unfinished;
-use crate::{Intent, KeepDisks, Layout, Plan, plan, render};
+use crate::{Class, Intent, KeepDisks, Layout, Plan, plan, render};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(""), Just("a"), Just("a\n"), Just("b"), Just("A")].prop_map(str::to_owned)
@@ -48,6 +48,25 @@ fn disks() -> impl Strategy<Value = BTreeMap<String, Disk>> {
     prop::collection::btree_map(name.prop_map(str::to_owned), disk, 0..3)
 }
 
+fn nics() -> impl Strategy<Value = BTreeMap<String, Nic>> {
+    let nic = (
+        prop::option::of(text()),
+        prop::option::of(1..3_u16),
+        prop::option::of(prop_oneof![Just("02:AA"), Just("02:aa")]),
+        prop::option::of(text()),
+    )
+        .prop_map(|(network, vlan, mac, adapter)| Nic {
+            network,
+            vlan,
+            mac: mac.map(str::to_owned),
+            adapter,
+            ..Nic::default()
+        });
+    // One has the name that a disk may have.
+    let name = prop_oneof![Just("lan"), Just("wan"), Just("data")];
+    prop::collection::btree_map(name.prop_map(str::to_owned), nic, 0..3)
+}
+
 fn config() -> impl Strategy<Value = Config> {
     let power = prop_oneof![Just(Power::Running), Just(Power::Stopped)];
     (
@@ -59,20 +78,24 @@ fn config() -> impl Strategy<Value = Config> {
         prop::option::of(power),
         prop::option::of(text()),
         disks(),
+        nics(),
         settings(),
     )
         .prop_map(
-            |(name, vcpu, memory, description, labels, power, image, disks, settings)| Config {
-                name,
-                vcpu,
-                memory: memory.map(|memory| memory * MIB + 3),
-                description,
-                labels,
-                power,
-                base_image: image,
-                disks,
-                settings,
-                ..Config::default()
+            |(name, vcpu, memory, description, labels, power, image, disks, nics, settings)| {
+                Config {
+                    name,
+                    vcpu,
+                    memory: memory.map(|memory| memory * MIB + 3),
+                    description,
+                    labels,
+                    power,
+                    base_image: image,
+                    disks,
+                    nics,
+                    settings,
+                    ..Config::default()
+                }
             },
         )
 }
@@ -110,6 +133,14 @@ pub(super) fn world(number: u128) -> impl Strategy<Value = World> {
                     shown.disks.insert(format!("scsi{at}"), disk);
                     if deployed.disks.contains_key(&name) {
                         world = world.slot(&name, &format!("scsi{at}"));
+                    }
+                }
+                let nics = std::mem::take(&mut shown.nics);
+                for (at, (name, nic)) in nics.into_iter().enumerate() {
+                    shown.nics.insert(format!("net{at}"), nic);
+                    let is_disk = deployed.disks.contains_key(&name);
+                    if deployed.nics.contains_key(&name) && !is_disk {
+                        world = world.slot(&name, &format!("net{at}"));
                     }
                 }
                 world = world.observed(shown);
@@ -163,6 +194,11 @@ fn unmanaged(world: &World, machine: Option<&Machine>) -> Vec<(String, Seen)> {
             values.push((slot.clone(), Seen::Is(json!(disk))));
         }
     }
+    for (slot, nic) in &config.nics {
+        if !slots.values().any(|ours| ours == slot) {
+            values.push((slot.clone(), Seen::Is(json!(nic))));
+        }
+    }
     values
 }
 
@@ -181,6 +217,9 @@ proptest! {
         world.execute(&first);
         // With nothing left that is managed, it looks as if its creation had not ended.
         prop_assume!(before || !unfinished(&world));
+        // A nic takes over the name of a disk once that is gone.
+        let names = first.machines.iter().flat_map(|machine| &machine.refused);
+        prop_assume!(!names.into_iter().any(|refusal| refusal.reason.contains("has this name, too")));
         let second = world.plan(intent);
         prop_assert_eq!(second.actions().count(), 0, "{}\nthen\n{}", first, second);
         let machine = second.machines.first().unwrap();
@@ -229,6 +268,36 @@ proptest! {
                     prop_assert_eq!(world.desired.power, Some(Power::Stopped));
                 }
                 Action::Destroy { .. } => prop_assert!(false, "{}", plan),
+                // Only what was deployed, and is no longer defined.
+                Action::DiskRemove { slot, .. } => {
+                    let record = world.record.as_ref().unwrap();
+                    let name = planned.disk.as_ref().unwrap();
+                    prop_assert_eq!(record.slots.get(name), Some(slot));
+                    prop_assert!(record.deployed.disks.contains_key(name), "{}", plan);
+                    prop_assert!(!world.desired.disks.contains_key(name), "{}", plan);
+                    prop_assert_eq!(planned.class, Class::Destructive);
+                }
+                Action::NicRemove { slot } => {
+                    let record = world.record.as_ref().unwrap();
+                    let name = planned.nic.as_ref().unwrap();
+                    prop_assert_eq!(record.slots.get(name), Some(slot));
+                    prop_assert!(record.deployed.nics.contains_key(name), "{}", plan);
+                    prop_assert!(!world.desired.nics.contains_key(name), "{}", plan);
+                    prop_assert_eq!(planned.class, Class::Destructive);
+                }
+                Action::NicChange { slot, nic, changed } => {
+                    let record = world.record.as_ref().unwrap();
+                    let name = planned.nic.as_ref().unwrap();
+                    prop_assert_eq!(record.slots.get(name), Some(slot));
+                    prop_assert_eq!(world.desired.nics.get(name), Some(nic));
+                    let set = json!(nic);
+                    for member in changed {
+                        prop_assert!(set.get(member).is_some(), "{} in {}", member, plan);
+                    }
+                }
+                Action::NicAdd { name, nic } => {
+                    prop_assert_eq!(world.desired.nics.get(name), Some(nic));
+                }
                 Action::Create { .. }
                 | Action::Adopt
                 | Action::Start

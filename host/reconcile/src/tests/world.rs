@@ -51,6 +51,11 @@ pub(super) fn description() -> Description {
             "destroy.keep-disks",
             "disk-add",
             "disk-grow",
+            "disk-remove",
+            "disk-remove.keep",
+            "nic-add",
+            "nic-change",
+            "nic-remove",
         ]
         .map(str::to_owned)
         .into(),
@@ -244,7 +249,10 @@ fn carry_out(number: u128, request: &ActionRequest, machine: &mut Option<Machine
         for field in crate::field::Field::all(desired, desired) {
             field.copy(desired, held);
         }
-        held.nics.extend(desired.nics.clone());
+        for (at, (name, nic)) in desired.nics.iter().enumerate() {
+            held.nics.insert(format!("net{at}"), nic.clone());
+            slots.insert(name.clone(), format!("net{at}"));
+        }
         for (at, (name, disk)) in desired.disks.iter().enumerate() {
             let free = |slot: &String| !held.disks.contains_key(slot);
             let slot = (0..).map(|at| format!("scsi{at}")).find(free).unwrap();
@@ -301,6 +309,20 @@ fn carry_out(number: u128, request: &ActionRequest, machine: &mut Option<Machine
             assert!(disk.size.unwrap_or(0) < *size, "disks only grow");
             disk.size = Some(*size);
         }
+        Action::DiskRemove { slot, .. } => drop(config.disks.remove(slot).unwrap()),
+        Action::NicAdd { name, nic } => {
+            let slot = format!("added-{name}");
+            config.nics.insert(slot.clone(), nic.clone());
+            slots.insert(name.clone(), slot);
+        }
+        Action::NicChange { slot, nic, changed } => {
+            let there = config.nics.get_mut(slot).unwrap();
+            assert!(!changed.is_empty());
+            for member in changed {
+                (crate::nics::Member::of(member).unwrap().copy)(nic, there);
+            }
+        }
+        Action::NicRemove { slot } => drop(config.nics.remove(slot).unwrap()),
     }
     Outcome {
         machine: machine.clone(),

@@ -7,6 +7,7 @@ use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp
 use enginehouse_queue::{After, OnFailure, Spec};
 
 use crate::house::{House, Staged, State};
+use crate::orders::consent;
 use crate::orders::definition::check_edit;
 use crate::orders::dependencies::place;
 use crate::orders::limits::limits_of;
@@ -67,6 +68,7 @@ pub(super) fn queue(
         check_machine_order(state, *node, path, &order)?;
     }
     lowering::check(state, &order)?;
+    consent::check(state, &order, &targets)?;
     // What waits in a lane may change them yet: then it is asked when the turn comes.
     let settled: Vec<NodeUid> = targets
         .iter()

@@ -5,6 +5,7 @@
 //! machines ([`machine`]).
 
 mod adoption;
+mod consent;
 mod definition;
 mod dependencies;
 mod grants;
@@ -34,6 +35,7 @@ use crate::house::State;
 use crate::idempotency::{OrderKey, Taken};
 
 pub(crate) use adoption::adopt;
+pub(crate) use consent::missing as agreement_missing;
 pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;

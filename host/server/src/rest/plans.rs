@@ -1,15 +1,20 @@
 //! Plans: made from what is there now, stored, and readable.
 
+use std::sync::Arc;
+
 use axum::Json;
-use enginehouse_api::{ErrorCode, OperationKind, Plan, PlanId, PlanPreview, PlanRequest, Problem};
+use enginehouse_api::{
+    ErrorCode, OperationKind, OperationRequest, Plan, PlanId, PlanPreview, PlanRequest, Problem,
+};
 use enginehouse_audit::Action;
 use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_reconcile::{Layout, render};
 use enginehouse_store::{Document, PlanRow, Write};
+use enginehouse_tree::Computed;
 
 use crate::access::Caller;
 use crate::audit::Note;
-use crate::orders::{Order, check_settings, done_by, in_waves, intent, part_of};
+use crate::orders::{Order, check_settings, done_by, in_waves, intent, part_of, preview};
 use crate::rest::answer::{Answer, Body, InPath};
 use crate::work::Freshness;
 
@@ -26,7 +31,8 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
         )
         .into());
     }
-    if request.params.definition.is_some() || !request.params.changes.is_empty() {
+    let changes = request.params.definition.is_some() || !request.params.changes.is_empty();
+    if changes && request.kind != OperationKind::Reconfigure {
         return Err(Problem::new(
             ErrorCode::BadRequest,
             "a plan is made of the definition as it stands, not of changes to it",
@@ -75,6 +81,9 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
             }
             None => crate::work::plan_rollback(house, &nodes, freshness, whole).await,
         }
+    } else if changes {
+        let definitions = vec![changed(&caller, &request)?];
+        crate::work::plan_definitions(house, definitions, wanted, freshness).await
     } else {
         crate::work::plan_nodes(house, &nodes, wanted, freshness).await
     };
@@ -116,6 +125,28 @@ pub(crate) async fn make(caller: Caller, Body(request): Body<PlanRequest>) -> An
         text: render(&plan, layout),
         ..view
     }))
+}
+
+/// The machine of a `reconfigure`, with its definition as that would leave it.
+fn changed(caller: &Caller, request: &PlanRequest) -> Result<(NodeUid, Arc<Computed>), Problem> {
+    let order = OperationRequest {
+        kind: request.kind,
+        path: request.path.clone(),
+        params: request.params.clone(),
+    };
+    let node = caller.find(&caller.house().state.lock(), &request.path)?;
+    let looked = preview(caller, &order)?;
+    let mut touched = looked.touched.into_iter();
+    touched
+        .find(|touched| touched.uid == node && !touched.node.is_folder())
+        .and_then(|touched| Some((node, touched.after?)))
+        .ok_or_else(|| {
+            Problem::new(
+                ErrorCode::BadRequest,
+                "a plan with changes is about one machine, not about a folder",
+            )
+            .with_hint("`edit` the folder first, then plan what is pending below it")
+        })
 }
 
 pub(crate) async fn show(caller: Caller, InPath(id): InPath<String>) -> Answer<Json<Plan>> {

@@ -477,8 +477,22 @@ fn after(mut machine: Machine, action: &Action) -> Machine {
                 disk.size = Some(*size);
             }
         }
+        Action::DiskRemove { slot, .. } => {
+            if let Some(config) = &mut machine.config {
+                config.disks.remove(slot);
+            }
+        }
+        Action::NicRemove { slot } => {
+            if let Some(config) = &mut machine.config {
+                config.nics.remove(slot);
+            }
+        }
         // What it holds now has to be looked at.
-        Action::Create { .. } | Action::Configure { .. } | Action::DiskAdd { .. } => {
+        Action::Create { .. }
+        | Action::Configure { .. }
+        | Action::DiskAdd { .. }
+        | Action::NicAdd { .. }
+        | Action::NicChange { .. } => {
             machine.config = None;
         }
         // It carries our mark now, whatever it was.

@@ -2,9 +2,10 @@
 //! new must be known by the provider's name, or it could never be changed again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use enginehouse_documents::{Action, Machine, Outcome};
+use enginehouse_documents::{Action, Config, Machine, Outcome};
 use enginehouse_model::{MachineRecord, OperationId};
 use enginehouse_queue::{Operation, Phase};
 use enginehouse_reconcile::PlannedAction;
@@ -24,7 +25,7 @@ pub(crate) async fn outcome_of(house: &Arc<House>, number: OperationId) -> Resul
     let Some(operation) = operation else {
         return Ok(Outcome::default());
     };
-    let Some(name) = added_disk(&operation) else {
+    let Some(Added { what, name }) = added(&operation) else {
         return Ok(Outcome::default());
     };
     let target = Target::of(house, operation.spec.target).map_err(|problem| problem.to_string())?;
@@ -37,7 +38,7 @@ pub(crate) async fn outcome_of(house: &Arc<House>, number: OperationId) -> Resul
     let seen = observe::read(&target, identity.machine_ref(), &observer)
         .await
         .map_err(|problem| {
-            format!("the machine has to be looked at to see where disk {name} is: {problem}")
+            format!("the machine has to be looked at to see where {what} {name} is: {problem}")
         })?;
     let machine = seen.ok_or_else(|| format!("machine {} is not there", identity.machine_id))?;
     let before = {
@@ -45,8 +46,8 @@ pub(crate) async fn outcome_of(house: &Arc<House>, number: OperationId) -> Resul
         let live = state.live.get(&number);
         live.and_then(|live| live.observed())
     };
-    let slot = new_slot(&record, before.as_ref(), &machine)
-        .map_err(|reason| format!("disk {name} is not to be seen: {reason}"))?;
+    let slot = new_slot(what, &record, before.as_ref(), &machine)
+        .map_err(|reason| format!("{what} {name} is not to be seen: {reason}"))?;
     Ok(Outcome {
         slots: BTreeMap::from([(name, slot)]),
         machine: Some(machine),
@@ -54,17 +55,50 @@ pub(crate) async fn outcome_of(house: &Arc<House>, number: OperationId) -> Resul
     })
 }
 
-fn added_disk(operation: &Operation) -> Option<String> {
-    let step = operation.current_step()?;
-    let planned: PlannedAction = step.body.read().ok()?;
-    match planned.request.action {
-        Action::DiskAdd { name, .. } => Some(name),
-        _ => None,
+/// What the step was to add to the machine, by the definition's name.
+struct Added {
+    what: What,
+    name: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Disk,
+    Nic,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "disk",
+            Self::Nic => "nic",
+        })
     }
 }
 
-/// The one slot with a disk that is new: neither on record nor there before.
+impl What {
+    fn slots(self, config: &Config) -> Vec<&String> {
+        match self {
+            Self::Disk => config.disks.keys().collect(),
+            Self::Nic => config.nics.keys().collect(),
+        }
+    }
+}
+
+fn added(operation: &Operation) -> Option<Added> {
+    let step = operation.current_step()?;
+    let planned: PlannedAction = step.body.read().ok()?;
+    let (what, name) = match planned.request.action {
+        Action::DiskAdd { name, .. } => (What::Disk, name),
+        Action::NicAdd { name, .. } => (What::Nic, name),
+        _ => return None,
+    };
+    Some(Added { what, name })
+}
+
+/// The one slot with something that is new: neither on record nor there before.
 fn new_slot(
+    what: What,
     record: &MachineRecord,
     before: Option<&Machine>,
     now: &Machine,
@@ -74,12 +108,13 @@ fn new_slot(
     let before = before.and_then(|machine| machine.config.as_ref());
     let known = |slot: &String| {
         record.slots.values().any(|known| known == slot)
-            || before.is_some_and(|config| config.disks.contains_key(slot))
+            || before.is_some_and(|config| what.slots(config).contains(&slot))
     };
-    let new: Vec<&String> = config.disks.keys().filter(|slot| !known(slot)).collect();
+    let mut new = what.slots(config);
+    new.retain(|slot| !known(slot));
     match new.as_slice() {
         [slot] => Ok((*slot).clone()),
-        [] => Err("the machine has no other disks than before".to_owned()),
+        [] => Err(format!("the machine has no other {what}s than before")),
         [_, ..] => {
             let new: Vec<&str> = new.into_iter().map(String::as_str).collect();
             Err(format!("it may be any of {}", new.join(", ")))
@@ -112,13 +147,13 @@ mod tests {
         }))
         .unwrap();
         let before = machine(&["scsi0", "scsi5"]);
-        let find = |now: &[&str]| new_slot(&record, Some(&before), &machine(now));
+        let find = |now: &[&str]| new_slot(What::Disk, &record, Some(&before), &machine(now));
         assert_eq!(find(&["scsi0", "scsi1", "scsi5"]), Ok("scsi1".to_owned()));
         assert!(find(&["scsi0", "scsi5"]).unwrap_err().contains("no other"));
         let several = find(&["scsi0", "scsi1", "scsi2", "scsi5"]).unwrap_err();
         assert!(several.contains("scsi1, scsi2"), "{several}");
         // After a restart it is not known any more what was there before.
-        let unknown = new_slot(&record, None, &machine(&["scsi0", "scsi1"]));
+        let unknown = new_slot(What::Disk, &record, None, &machine(&["scsi0", "scsi1"]));
         assert_eq!(unknown, Ok("scsi1".to_owned()));
     }
 }

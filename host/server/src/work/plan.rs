@@ -91,6 +91,7 @@ pub(crate) async fn plan_definitions(
     house: &Arc<House>,
     definitions: Vec<(NodeUid, Arc<Computed>)>,
     intent: Intent,
+    freshness: Freshness,
 ) -> Result<Plan, Problem> {
     let targets = definitions.into_iter().map(|(node, computed)| {
         Target::of(house, node).map(|target| Target {
@@ -100,7 +101,7 @@ pub(crate) async fn plan_definitions(
         })
     });
     let targets = targets.collect::<Result<_, _>>()?;
-    plan_targets(house, targets, intent, Freshness::Kept).await
+    plan_targets(house, targets, intent, freshness).await
 }
 
 /// What a rollback would do.

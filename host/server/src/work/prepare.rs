@@ -16,8 +16,8 @@ use uuid::Uuid;
 use crate::house::House;
 use crate::inventory::Records;
 use crate::orders::{
-    Order, check_settings_now, edit_definition, keep_or_revert, must_keep_machines,
-    without_literals,
+    Order, agreement_missing, check_settings_now, edit_definition, keep_or_revert,
+    must_keep_machines, without_literals,
 };
 use crate::work::earlier;
 use crate::work::observe::{self, Room};
@@ -261,6 +261,9 @@ async fn begin(
     }
     let taken_back = order.was_taken_back(target.record.as_ref());
     let mut plan = plan_target(&target, order.intent(), observed.as_ref()).await?;
+    if let Some(problem) = agreement_missing(order, &plan) {
+        return Err(problem);
+    }
     if takes_back(order) {
         warnings.extend(earlier::left_as_it_is(&plan));
     }
@@ -460,7 +463,11 @@ fn steps(plan: &MachinePlan, order: &Order) -> Result<StepPlan, Problem> {
                 | Action::Restart { .. }
                 | Action::Destroy { .. }
                 | Action::DiskAdd { .. }
-                | Action::DiskGrow { .. } => None,
+                | Action::DiskGrow { .. }
+                | Action::DiskRemove { .. }
+                | Action::NicAdd { .. }
+                | Action::NicChange { .. }
+                | Action::NicRemove { .. } => None,
             };
             let body = Json::of(planned)
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?;

@@ -111,6 +111,8 @@ fn undo_of(state: &State, part: &View) -> Option<Order> {
                 of: part.number,
                 destroy: part.kind == OperationKind::Deploy && made,
             }),
+            // What goes is what the part itself has added.
+            confirm_destructive: true,
             ..Params::default()
         },
     })

@@ -38,6 +38,11 @@ fn every_action_of_the_contract_is_described() {
         "destroy",
         "disk-add",
         "disk-grow",
+        "disk-remove",
+        "disk-remove.keep",
+        "nic-add",
+        "nic-change",
+        "nic-remove",
     ] {
         assert!(
             description.actions.iter().any(|action| action == name),

@@ -2,6 +2,7 @@
 
 mod description;
 mod faults;
+mod parts;
 mod scripted;
 mod simulated;
 

@@ -1,6 +1,6 @@
-//! Disks and nics.
+//! Disks.
 
-use enginehouse_model::documents::{Config, Disk, Nic};
+use enginehouse_model::documents::{Config, Disk};
 
 use super::{golden, same, small, traced};
 use crate::Intent;
@@ -96,35 +96,68 @@ fn a_disk_that_is_no_longer_defined() {
     golden!(world.plan(Intent::Reconfigure));
 }
 
-fn wired(vlan: u16) -> Config {
-    Config {
-        nics: [(
-            "lan".to_owned(),
-            Nic {
-                network: Some("vmbr0".to_owned()),
-                vlan: Some(vlan),
-                ..Nic::default()
-            },
-        )]
-        .into(),
-        ..small()
-    }
+fn kept() -> World {
+    let data = |keep| {
+        let mut config = with([("root", 8 * GIB)]);
+        let disk = Disk {
+            size: Some(100 * GIB),
+            keep,
+            ..Disk::default()
+        };
+        config.disks.insert("data".to_owned(), disk);
+        config
+    };
+    deployed()
+        .desired(with([("root", 8 * GIB)]))
+        .deployed(data(Some(true)))
+        .observed(with([("scsi0", 8 * GIB), ("scsi1", 100 * GIB)]))
+        .slot("data", "scsi1")
 }
 
 #[test]
-fn a_nic_in_another_vlan() {
-    let mut observed = wired(10);
-    let nic = observed.nics.remove("lan").unwrap();
-    observed.nics.insert("net0".to_owned(), nic);
-    let world = same(9)
-        .desired(wired(20))
-        .deployed(wired(10))
-        .observed(observed)
-        .slot("lan", "net0");
+fn a_disk_that_is_kept_and_no_longer_defined() {
+    golden!(kept().plan(Intent::Reconfigure));
+}
+
+#[test]
+fn a_disk_that_the_engine_cannot_keep() {
+    golden!(kept().without("disk-remove.keep").plan(Intent::Reconfigure));
+}
+
+#[test]
+fn a_disk_that_the_engine_cannot_remove() {
+    let world = deployed().desired(small()).without("disk-remove");
     golden!(world.plan(Intent::Reconfigure));
 }
 
 #[test]
-fn a_nic_that_is_added() {
-    golden!(same(9).desired(wired(20)).plan(Intent::Reconfigure));
+fn a_disk_whose_slot_holds_a_smaller_one_is_left_alone() {
+    let world = deployed()
+        .desired(small())
+        .observed(with([("scsi0", 4 * GIB)]));
+    golden!(world.plan(Intent::Reconfigure));
+}
+
+#[test]
+fn what_takes_away_comes_after_what_adds() {
+    let world = deployed()
+        .desired(with([("scratch", GIB), ("zone", 4 * GIB)]))
+        .deployed(with([("root", 8 * GIB), ("zone", GIB)]))
+        .observed(with([("scsi0", 8 * GIB), ("scsi1", GIB)]))
+        .slot("zone", "scsi1");
+    golden!(world.plan(Intent::Reconfigure));
+}
+
+#[test]
+fn a_disk_of_a_machine_that_cannot_be_told_from_a_copy_is_not_removed() {
+    let mut world = deployed().desired(small());
+    world.observed.as_mut().unwrap().mark = None;
+    golden!(world.plan(Intent::Reconfigure));
+}
+
+#[test]
+fn a_disk_that_is_no_longer_defined_where_the_configuration_could_not_be_read() {
+    let mut world = deployed().desired(small());
+    world.observed.as_mut().unwrap().config = None;
+    golden!(world.plan(Intent::Reconfigure));
 }

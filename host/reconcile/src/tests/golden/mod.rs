@@ -8,6 +8,7 @@ mod differences;
 mod disks;
 mod folders;
 mod lost;
+mod nics;
 mod run_state;
 mod taken_down;
 

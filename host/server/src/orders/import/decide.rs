@@ -38,7 +38,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// The order that changes it.
-    pub(super) fn into_order(self, confirm_lowered: bool) -> Order {
+    pub(super) fn into_order(self, confirm_lowered: bool, confirm_destructive: bool) -> Order {
         let definition = match self.definition.to_json() {
             serde_json::Value::Object(members) => Some(members),
             _ => None,
@@ -50,6 +50,7 @@ impl Machine {
             params: Params {
                 definition,
                 confirm_lowered,
+                confirm_destructive,
                 ..Params::default()
             },
         }

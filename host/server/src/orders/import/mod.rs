@@ -88,7 +88,14 @@ pub(crate) async fn import(
     };
     if answer.dry_run && !definitions.is_empty() {
         let intent = intent(OperationKind::Reconfigure, &Params::default());
-        match crate::work::plan_definitions(&house, definitions, intent).await {
+        match crate::work::plan_definitions(
+            &house,
+            definitions,
+            intent,
+            crate::work::Freshness::Kept,
+        )
+        .await
+        {
             Ok(plan) => answer.plan = Some(crate::plan_view::preview(&plan, SHOWN)),
             // What the files would change in the tree is known all the same.
             Err(problem) => answer.not_planned = Some(problem.message),
@@ -265,6 +272,7 @@ fn apply(
         path: import.request.path.clone(),
         params: Params {
             confirm_lowered: import.request.confirm_lowered,
+            confirm_destructive: import.request.confirm_destructive,
             import: Some(answer.counts()),
             ..Params::default()
         },
@@ -280,7 +288,10 @@ fn apply(
         .map(|machine| {
             let child = state.number();
             let hypervisor = slot_of(caller.house(), state, machine.node);
-            let part = machine.into_order(import.request.confirm_lowered);
+            let part = machine.into_order(
+                import.request.confirm_lowered,
+                import.request.confirm_destructive,
+            );
             let mut spec = spec(child, &part, caller.who(), now, hypervisor);
             spec.parent = Some(number);
             spec
