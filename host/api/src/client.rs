@@ -11,13 +11,14 @@ use serde::Serialize;
 
 use crate::{
     Access, AdoptionAnswer, AdoptionRequest, AuditFilter, AuditHead, AuditPage, Backup,
-    CheckRequest, CheckResults, ClientError, CreatedToken, Engine, EngineList, ExecutedFilter,
-    ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage, HypervisorList,
-    HypervisorRefresh, ImportAnswer, ImportRequest, Info, LogPage, MachinePage, MissingRequest,
-    MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage, OperationRequest,
-    OperationState, OperationStream, Plan, PlanId, PlanRequest, Preview, Problem, RefreshRequest,
-    RefreshResults, RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken,
-    SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    CheckRequest, CheckResults, ClientError, CreatedToken, DriftPage, Engine, EngineList,
+    ExecutedFilter, ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage,
+    HypervisorList, HypervisorRefresh, ImportAnswer, ImportRequest, Info, LogPage, MachinePage,
+    MissingRequest, MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage,
+    OperationRequest, OperationState, OperationStream, PauseRequest, PauseState, Plan, PlanId,
+    PlanRequest, Preview, Problem, RefreshRequest, RefreshResults, RequestPage, ResolveAs,
+    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -383,6 +384,29 @@ impl Client {
     pub async fn refresh(&self, request: &RefreshRequest) -> Result<RefreshResults, ClientError> {
         let post = self.request(Method::POST, routes::HYPERVISORS_REFRESH, REFRESH)?;
         self.send(post.json(request)).await
+    }
+
+    /// A page of the machines at and below `path` that have drifted.
+    pub async fn drift(
+        &self,
+        path: &FullName,
+        after: Option<&FullName>,
+        limit: Option<u32>,
+    ) -> Result<DriftPage, ClientError> {
+        let mut query = vec![("path", path.to_string())];
+        query.extend(after.map(|after| ("after", after.to_string())));
+        query.extend(limit.map(|limit| ("limit", limit.to_string())));
+        self.get(routes::DRIFT, &query).await
+    }
+
+    /// Nothing is repaired or followed at and below a node without a person from now on.
+    pub async fn pause(&self, request: &PauseRequest) -> Result<PauseState, ClientError> {
+        self.post(routes::NODES_PAUSE, request).await
+    }
+
+    /// It is again.
+    pub async fn unpause(&self, request: &PauseRequest) -> Result<PauseState, ClientError> {
+        self.post(routes::NODES_RESUME, request).await
     }
 
     /// Agrees that the machines that lists of a hypervisor do not show may be gone.

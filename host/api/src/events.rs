@@ -6,6 +6,7 @@
 //! | `operation` | [`Operation`] | both: as it is now; of one operation with steps and parts, else as lists have it |
 //! | `log` | [`LogLine`] | one operation |
 //! | `node` | [`NodeEvent`] | all |
+//! | `drift` | [`DriftEvent`](crate::DriftEvent) | all |
 //! | `hypervisor` | [`HypervisorEvent`] | all |
 //! | `reset` | [`Reset`] | both: something was missed, read the state again |
 //! | `end` | [`End`] | both: nothing more comes, and why |

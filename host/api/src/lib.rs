@@ -13,6 +13,7 @@ mod adoption;
 mod audit;
 mod client;
 mod doubt;
+mod drift;
 mod engines;
 mod error;
 pub mod events;
@@ -45,6 +46,7 @@ pub use adoption::{
 pub use audit::{AuditHead, AuditLine, AuditPage};
 pub use client::{BackupStream, Client};
 pub use doubt::{Doubt, DoubtHypervisor, DoubtfulRequest, Finding, Verdict};
+pub use drift::{Drift, DriftEvent, DriftPage, DriftedMachine, PauseRequest, PauseState, Paused};
 pub use engines::{Engine, EngineList, EngineSummary, RefusedEngine};
 pub use error::ClientError;
 pub use events::{End, EndReason, HypervisorEvent, NodeEvent, OperationEvent, Reset};
@@ -70,7 +72,7 @@ pub use operation::{
     RequestRecord, Step, StepState,
 };
 pub use order::{
-    Change, MoveRequest, OnFailure, OperationKind, OperationRequest, Params, ResolveAs,
+    Automatic, Change, MoveRequest, OnFailure, OperationKind, OperationRequest, Params, ResolveAs,
     ResolveRequest, Undo,
 };
 pub use plan::{

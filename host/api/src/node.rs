@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::OperationKind;
+use crate::drift::{Drift, Paused};
 use crate::operation::OperationState;
 
 /// What stands in the place of every secret.
@@ -59,6 +60,12 @@ pub struct TreeNode {
     /// Its definition differs from its deployed config.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pending_change: bool,
+    /// Its machine was changed behind our back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub drifted: bool,
+    /// It says that nothing is repaired or followed at and below it without a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Its last operation failed or warned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -97,6 +104,12 @@ pub struct Node {
     /// What a `reconfigure` would change, in words: `memory 4 GiB -> 8 GiB`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending_changes: Vec<String>,
+    /// What was changed on the machine behind our back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
+    /// Nothing is repaired or followed here without a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Paused>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

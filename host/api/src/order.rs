@@ -152,6 +152,16 @@ pub struct OperationRequest {
     pub params: Params,
 }
 
+/// What the host does without a person, as far as the policy of each machine lets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Automatic {
+    /// Drift is repaired; what the definition changed stays pending.
+    Repair,
+    /// The folder follows its definition: what that changed is done.
+    Follow,
+}
+
 /// Parameters of an order; one that does not belong to the kind is refused.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -193,6 +203,9 @@ pub struct Params {
     /// fails; absent: what the definition of each, or of the folder, says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+    /// `reconfigure`: what the host orders by itself. Nobody else says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automatic: Option<Automatic>,
     /// `rollback`: the operation whose deployed config is wanted back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to_operation: Option<OperationId>,

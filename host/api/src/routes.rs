@@ -30,6 +30,9 @@
 //! | `GET /v1/plans/{id}` | | | [`Plan`](crate::Plan) |
 //! | `GET /v1/engines` | | | [`EngineList`](crate::EngineList) |
 //! | `GET /v1/engines/{name}` | | | [`Engine`](crate::Engine) |
+//! | `GET /v1/drift` | `path`, `after`, `limit` | | [`DriftPage`](crate::DriftPage) |
+//! | `POST /v1/nodes/pause` | | [`PauseRequest`](crate::PauseRequest) | [`PauseState`](crate::PauseState) |
+//! | `POST /v1/nodes/resume` | | [`PauseRequest`](crate::PauseRequest) | [`PauseState`](crate::PauseState) |
 //! | `GET /v1/hypervisors` | `path` | | [`HypervisorList`](crate::HypervisorList) |
 //! | `POST /v1/hypervisors/check` | | [`CheckRequest`](crate::CheckRequest) | [`CheckResults`](crate::CheckResults) |
 //! | `POST /v1/hypervisors/refresh` | | [`RefreshRequest`](crate::RefreshRequest) | [`RefreshResults`](crate::RefreshResults), when all is seen |
@@ -78,6 +81,9 @@ pub const PLANS: &str = "/v1/plans";
 pub const PLAN: &str = "/v1/plans/{id}";
 pub const ENGINES: &str = "/v1/engines";
 pub const ENGINE: &str = "/v1/engines/{name}";
+pub const NODES_PAUSE: &str = "/v1/nodes/pause";
+pub const NODES_RESUME: &str = "/v1/nodes/resume";
+pub const DRIFT: &str = "/v1/drift";
 pub const HYPERVISORS: &str = "/v1/hypervisors";
 pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";
 pub const HYPERVISORS_REFRESH: &str = "/v1/hypervisors/refresh";

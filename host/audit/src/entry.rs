@@ -44,10 +44,14 @@ pub enum Action {
     Resume,
     /// A person agreed that machines which lists do not show may be gone.
     Missing,
+    /// Nothing is repaired or followed by itself at and below a node.
+    Pause,
+    /// It is again.
+    Unpause,
 }
 
 impl Action {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Order,
         Self::Plan,
         Self::PlanStored,
@@ -63,6 +67,8 @@ impl Action {
         Self::Restore,
         Self::Resume,
         Self::Missing,
+        Self::Pause,
+        Self::Unpause,
     ];
 
     #[must_use]
@@ -83,6 +89,8 @@ impl Action {
             Self::Restore => "restore",
             Self::Resume => "resume",
             Self::Missing => "missing",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
         }
     }
 

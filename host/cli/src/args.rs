@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, adopt, audit, definition, demo, engines, folder, history, hypervisors, machine, moving,
-    ops, plan, recovery, secret, serve, show, sim, text, tree,
+    access, adopt, audit, definition, demo, drift, engines, folder, history, hypervisors, machine,
+    moving, ops, plan, recovery, secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -85,13 +85,17 @@ pub enum Command {
     Backup(recovery::BackupArgs),
     /// Bring a data directory, which nobody serves, back to a backup
     Restore(recovery::RestoreArgs),
-    /// Let a host go on that is on hold after a restore
+    /// Let a host go on that is on hold after a restore, or a folder that is paused
     Resume(recovery::ResumeArgs),
 
     /// List folders and machines
     Tree(tree::TreeArgs),
     /// Show one node whole
     Show(show::ShowArgs),
+    /// List machines that were changed behind our back
+    Drift(drift::DriftArgs),
+    /// Let nothing be repaired by itself in a folder
+    Pause(drift::PauseArgs),
     /// Show what became of a node: definitions, names, machines
     History(history::HistoryArgs),
     /// Write a folder and all below it as YAML files

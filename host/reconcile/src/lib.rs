@@ -11,6 +11,7 @@
 //!                                                 No(reason) or Refused(reason)
 //! apply(&mut MachineRecord, &PlannedAction, &Outcome)             after it succeeded
 //! skipped(&mut MachineRecord, &PlannedAction, Option<&Machine>)   after a No
+//! MachinePlan::confine(&Bounds) -> Vec<KeptBack>                  what of it may run without a person
 //! adopt(&mut MachineRecord, &MachinePlan, &Config, &Rules)        what is in step already
 //! definition_of(&Machine, &Config, &Rules) -> Map                 of a machine that was found
 //! taken_away(&Config, &MachineRecord) -> Vec<String>              what an order has to be asked about
@@ -22,6 +23,7 @@
 
 mod adoption;
 mod compare;
+mod continuous;
 mod disks;
 mod draft;
 mod execution;
@@ -44,6 +46,9 @@ mod subject;
 mod undeploy;
 
 pub use adoption::TakenOver;
+pub use continuous::{
+    Bounds, Drifted, KeptBack, News, Reason, Repairs, TIMES, WINDOW_MS, remember,
+};
 pub use execution::{Needed, adopt, apply, skipped, still_needed};
 pub use foreseen::taken_away;
 pub use found::{definition_of, slots_of};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use enginehouse_api::{Change as KeyChange, Params};
+use enginehouse_api::{Automatic, Change as KeyChange, Params};
 use enginehouse_audit::Action;
 use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{Operation, StepPlan};
@@ -69,6 +69,11 @@ impl Audit {
             .with("kind", view.kind);
         if let Some(secret) = &view.secret {
             note = note.with("secret", secret);
+        }
+        match params.automatic {
+            Some(Automatic::Repair) => note = note.with("automatic", "repair"),
+            Some(Automatic::Follow) => note = note.with("automatic", "follow"),
+            None => {}
         }
         if let Some(to) = &params.to {
             note = note.with("to", to);

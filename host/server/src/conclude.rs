@@ -55,6 +55,7 @@ pub(crate) fn ended(state: &mut State, operation: &Operation, staged: &mut Stage
         && let Ok(order) = Order::of(&operation.spec)
     {
         settle_machine(state, staged, operation, &order, *end);
+        crate::continuous::ended(state, staged, operation, &order, *end, now);
         let trouble = view
             .error
             .as_ref()

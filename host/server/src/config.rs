@@ -34,6 +34,8 @@ pub struct ServeConfig {
     /// How long one call of an engine may take. Long, because some providers answer only when they
     /// are done; an engine in an endless loop is ended by it, and its step fails on the second time.
     pub call_deadline: Duration,
+    /// Nothing is repaired and no definition followed without a person.
+    pub no_repair: bool,
     /// How long what is over is kept.
     pub keep: Keep,
     /// How often a stream of events says that it is alive, and looks whether its token still is.
@@ -105,6 +107,7 @@ impl ServeConfig {
             shutdown_timeout: Duration::from_secs(60),
             busy_timeout: Duration::from_secs(15 * 60),
             call_deadline: Duration::from_secs(240),
+            no_repair: false,
             keep: Keep::default(),
             heartbeat: Duration::from_secs(15),
             events_kept: 8192,

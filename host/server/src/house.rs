@@ -65,6 +65,9 @@ pub(crate) struct State {
     pub secrets: Secrets,
     pub idempotency: Idempotency,
     pub defaults: crate::defaults::Defaults,
+    /// Machines that have drifted, or were repaired.
+    pub watched: BTreeMap<MachineUid, crate::continuous::Watched>,
+    pub pauses: crate::continuous::Pauses,
     pub queue: Queue,
     /// After a restore: none of the queue's commands is carried out.
     pub hold: Option<crate::hold::Hold>,

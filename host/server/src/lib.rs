@@ -18,6 +18,7 @@ mod backup;
 mod conclude;
 mod config;
 mod connections;
+mod continuous;
 mod defaults;
 mod disk;
 mod doubt;

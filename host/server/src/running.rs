@@ -195,6 +195,7 @@ impl Server {
             .transact(|state, staged, now| {
                 crate::orders::set_all_limits(&house.config, state);
                 crate::reach::suspect_lost(state, now);
+                crate::continuous::begin(state, staged, now);
                 staged.output = output;
                 Ok(())
             })

@@ -190,6 +190,13 @@ pub(crate) async fn rebuild(
         .map(|row| read(Table::Meta, &row.key, &row.document))
         .transpose()?
         .unwrap_or_default();
+    let unreadable = |source| RebuildError::Document {
+        table: Table::Meta.name(),
+        key: "drift or pause".to_owned(),
+        source,
+    };
+    let watched = crate::continuous::load(&loaded.meta).map_err(unreadable)?;
+    let pauses = crate::continuous::Pauses::load(&loaded.meta).map_err(unreadable)?;
     let hold = Hold::of(&loaded.meta).map_err(|source| RebuildError::Document {
         table: Table::Meta.name(),
         key: "hold".to_owned(),
@@ -201,6 +208,8 @@ pub(crate) async fn rebuild(
         secrets,
         idempotency,
         defaults,
+        watched,
+        pauses,
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,
         reservations,

@@ -160,6 +160,13 @@ impl Computed {
             .is_some_and(|traced| traced.value)
     }
 
+    /// The node that says that this one follows its definition: itself, or a folder above it.
+    #[must_use]
+    pub fn followed_by(&self) -> Option<&FullName> {
+        let traced = self.rules.follow.as_ref()?;
+        traced.value.then(|| traced.origin.full_name())
+    }
+
     #[must_use]
     pub fn approvals(&self) -> Option<&Approvals> {
         self.rules.approvals.as_ref().map(|traced| &traced.value)

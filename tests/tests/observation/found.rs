@@ -37,6 +37,8 @@ async fn a_machine_that_was_changed_behind_our_back_is_found_without_anybody_ask
     let old = machine(&before, "100").context("no old machine")?;
     assert_eq!((old.whose, old.read_at), (Whose::Unread, None));
 
+    // Nothing is repaired before it was looked at.
+    site.cli(&["pause", "/"]).await?;
     let stopped = json!({"status": "stopped"});
     site.pve
         .set_machine(vmid, stopped, json!({"cores": 7}))

@@ -5,6 +5,7 @@ pub mod adopt;
 pub mod audit;
 pub mod definition;
 pub mod demo;
+pub mod drift;
 pub mod ended;
 pub mod engines;
 pub mod folder;
@@ -41,7 +42,12 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Demo(args) => demo::demo(args, output).await,
         Command::Backup(args) => recovery::backup(&client()?, args, output).await,
         Command::Restore(args) => recovery::restore(&cli.global, args, output).await,
-        Command::Resume(_) => recovery::resume(&client()?, output).await,
+        Command::Resume(args) => match args.path {
+            Some(path) => drift::unpause(&client()?, path, output).await,
+            None => recovery::resume(&client()?, output).await,
+        },
+        Command::Drift(args) => drift::drift(&client()?, args, output).await,
+        Command::Pause(args) => drift::pause(&client()?, args, output).await,
         Command::Tree(args) => tree::tree(&client()?, args, output).await,
         Command::Show(args) => show::show(&client()?, args, output).await,
         Command::History(args) => history::history(&client()?, args, output).await,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use enginehouse_api::{Backup, Client, Resumed};
+use enginehouse_model::FullName;
 use enginehouse_server::Restored;
 use serde::Serialize;
 
@@ -72,9 +73,13 @@ pub struct RestoreArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+With a path: what `pause` said there is over. Without one: the hold after a restore is over.
 Operations that had begun when the backup was made begin again by looking at their machines; those that
 waited go on waiting for their turn; those in doubt wait for `ops resolve`. Needs the role admin on /.")]
-pub struct ResumeArgs {}
+pub struct ResumeArgs {
+    /// A folder or a machine that is paused
+    pub path: Option<FullName>,
+}
 
 /// What `backup --output json` writes.
 #[derive(Serialize)]

@@ -57,6 +57,9 @@ pub struct ServeArgs {
     /// How long one call of an engine may take before it is ended, at least 1s
     #[arg(long, value_name = "TIME", default_value = "240s")]
     call_deadline: String,
+    /// Repair no drift and follow no definition without a person, whatever `policy` and `follow` say
+    #[arg(long)]
+    no_repair: bool,
     /// How long what is over is kept: operations=90d,100000 (with their logs), executed=365d,1000000 (the
     /// executed log with the results), plans=30d,10000, keys=1d,100000 (idempotency keys). A time bounds by age, a
     /// number by count, `all` by neither; these are the defaults. May be given several times
@@ -95,6 +98,7 @@ pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<
     config.secret_key = args.secret_key;
     config.credentials_dir = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     config.forget_secrets = args.forget_secrets;
+    config.no_repair = args.no_repair;
     config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
     config.busy_timeout = parse_duration(&args.busy_timeout)?;
     config.call_deadline = parse_duration(&args.call_deadline)?.max(Duration::from_secs(1));

@@ -6,6 +6,7 @@ use enginehouse_model::documents::{Config, Power};
 use enginehouse_model::{Bytes, FullName};
 use serde_json::Value;
 
+use super::drift::fields;
 use super::tree::status_style;
 use crate::error::CommandError;
 use crate::output::Output;
@@ -59,6 +60,9 @@ pub fn render(node: &Node, origins: bool, paint: Painter) -> String {
     if !node.pending_changes.is_empty() {
         text.push_str(&section("pending changes", &pending, paint));
     }
+    if !node.drift.is_empty() {
+        text.push_str(&section("drift", &fields(&node.drift), paint));
+    }
     text
 }
 
@@ -88,6 +92,21 @@ fn facts(node: &Node) -> Table {
             "busy",
             Style::Plain,
             format!("operation {number} works on it"),
+        );
+    }
+    if let Some(paused) = &node.paused {
+        let at = match paused.at == node.full_name {
+            true => String::new(),
+            false => format!(" at {}", paused.at),
+        };
+        let reason = paused.reason.as_deref();
+        let reason = reason.map_or(String::new(), |reason| format!(": {}", one_line(reason)));
+        fact(
+            "paused",
+            Style::Warning,
+            format!("{at} by {}, {}{reason}", paused.by, date_time(paused.since))
+                .trim()
+                .to_owned(),
         );
     }
     if let Some(error) = &node.last_error {

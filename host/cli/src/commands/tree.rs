@@ -93,6 +93,12 @@ fn note(node: &TreeNode) -> (Style, String) {
     if node.pending_change {
         notes.push("pending change".to_owned());
     }
+    if node.drifted {
+        notes.push("drift".to_owned());
+    }
+    if node.paused {
+        notes.push("paused".to_owned());
+    }
     if let Some(error) = &node.last_error {
         notes.push(format!("error: {error}"));
     }
@@ -104,7 +110,7 @@ fn note(node: &TreeNode) -> (Style, String) {
     }
     let style = if node.last_error.is_some() {
         Style::Bad
-    } else if node.pending_change {
+    } else if node.pending_change || node.drifted {
         Style::Warning
     } else {
         Style::Faint

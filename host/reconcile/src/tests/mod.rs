@@ -2,6 +2,7 @@
 
 mod adoption;
 mod cases;
+mod continuous;
 mod execution;
 mod gate;
 mod golden;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use enginehouse_documents::{Machine, MachineRef, Problem};
-use enginehouse_model::Timestamp;
+use enginehouse_model::{MachineUid, Timestamp};
 use enginehouse_reconcile::inventory::{
     Entry, List, Observation, Read, Shown, allowance, differs, observe, turns,
 };
 
+use crate::continuous::Basis;
 use crate::inventory::absence::Absences;
 
 /// A full read that failed.
@@ -34,6 +35,10 @@ pub(crate) struct Kept {
     refused: BTreeMap<Box<str>, Refused>,
     /// New or changed in a list, and not read in full since.
     urgent: BTreeSet<Box<str>>,
+    /// Seen otherwise than before, and not compared with what is on record since.
+    changed: BTreeSet<Box<str>>,
+    /// What comparisons with what is on record rest on.
+    pub(crate) compared: HashMap<MachineUid, Basis>,
     turns_at: Option<Timestamp>,
     carry: u64,
     /// Machines on record that lists do not show.
@@ -95,6 +100,7 @@ impl Kept {
                     Some(old) if differs(&old.shown, &entry.shown) => news.changed += 1,
                     Some(_) => continue,
                 }
+                self.changed.insert(id.clone());
                 if !self.reads.get(id).is_some_and(is_read_since) {
                     self.reads.remove(id);
                     if !entry.shown.shows_all() {
@@ -110,6 +116,7 @@ impl Kept {
             .retain(|id, read| is_there(id) || read.at >= list.began_at);
         self.refused.retain(|id, _| is_there(id));
         self.urgent.retain(|id| is_there(id));
+        self.changed.retain(|id| is_there(id));
         self.list = Some(list);
         self.problem = None;
         news
@@ -119,7 +126,35 @@ impl Kept {
         self.urgent.remove(id);
         self.refused.remove(id);
         let shown = Shown::of(machine);
+        let before = self.reads.get(id);
+        if before.is_none_or(|before| differs(&before.shown, &shown)) {
+            self.changed.insert(id.into());
+        }
         self.reads.insert(id.into(), Read { shown, at });
+    }
+
+    /// The machines that were seen otherwise than before, since this was asked last.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<Box<str>> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// It was not the time to compare this one.
+    pub(crate) fn note_changed(&mut self, id: &str) {
+        self.changed.insert(id.into());
+    }
+
+    /// It is to be read in full with the next round.
+    pub(crate) fn make_urgent(&mut self, id: &str) {
+        let entry = self.list.as_ref().and_then(|list| list.find(id));
+        if entry.is_some_and(|entry| !entry.shown.shows_all()) {
+            self.urgent.insert(id.into());
+        }
+    }
+
+    /// Whether all of it was seen at some time: to find out how it was takes more.
+    pub(crate) fn is_known_whole(&self, id: &str) -> bool {
+        let entry = || self.list.as_ref()?.find(id);
+        self.reads.contains_key(id) || entry().is_some_and(|entry| entry.shown.shows_all())
     }
 
     /// A full read failed: what was read before stays, with its age.

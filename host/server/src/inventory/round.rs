@@ -10,6 +10,7 @@ use crate::house::House;
 use crate::inventory::absence;
 use crate::inventory::kept::News;
 use crate::inventory::reading::{self, Reads};
+use crate::inventory::watch::full_ms;
 use crate::work::{Place, provider_identity};
 
 /// Machines that are read in one round because they are new or have changed.
@@ -52,6 +53,10 @@ pub(crate) async fn round(
         Ok((engine, connection)) => {
             let result = look(house, &engine, &connection, since, depth).await;
             report(house, place.uid, result.as_ref().err()).await;
+            if result.is_ok() {
+                let full_ms = full_ms(&place.entry);
+                crate::continuous::after_round(house, place.uid, &engine, full_ms).await;
+            }
             result
         }
         Err(problem) => Err(problem),

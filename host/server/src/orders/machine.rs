@@ -1,10 +1,12 @@
 //! Orders that work on machines: one descriptor, or all that they can be about below a folder.
 
+use std::collections::BTreeSet;
+
 use enginehouse_api::{
     ErrorCode, Operation, OperationKind, OperationRequest, Params, PlanRequest, Problem,
 };
 use enginehouse_model::{FullName, HypervisorUid, NodeUid, OperationId, Timestamp};
-use enginehouse_queue::{After, OnFailure, Spec};
+use enginehouse_queue::{After, OnFailure, Spec, Urgency};
 
 use crate::house::{House, Staged, State};
 use crate::orders::consent;
@@ -23,6 +25,8 @@ pub(super) struct Wanted<'w> {
     pub request: &'w OperationRequest,
     /// Of a rollback of what an operation did: what that was.
     pub undone: Option<&'w Undoes>,
+    /// Of a folder: these machines, of those that the order can be about.
+    pub only: Option<&'w BTreeSet<NodeUid>>,
     pub if_match: Option<u64>,
 }
 
@@ -59,7 +63,11 @@ pub(super) fn queue(
             )
             .with_hint("`edit` the folder first, then `reconfigure` it"));
         }
-        folder_targets(state, &order, overtakes)?
+        let mut targets = folder_targets(state, &order, overtakes)?;
+        if let Some(only) = wanted.only {
+            targets.retain(|(node, _)| only.contains(node));
+        }
+        targets
     } else {
         check_possible(state, node, order.kind, overtakes)?;
         vec![(node, order.path.clone())]
@@ -134,6 +142,10 @@ pub(super) fn queue(
             overtakes,
             on_failure,
             wave,
+            urgency: match order.params.automatic {
+                Some(_) => Urgency::Automatic,
+                None => Urgency::Person,
+            },
             ..spec(number, &part, who, now, hypervisor)
         });
     }

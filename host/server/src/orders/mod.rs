@@ -22,6 +22,8 @@ mod tree;
 mod undoing;
 mod waves;
 
+use std::collections::BTreeSet;
+
 use enginehouse_api::{
     ErrorCode, Operation, OperationKind, OperationRequest, OperationState, Params, Problem,
 };
@@ -31,7 +33,8 @@ use enginehouse_queue::Spec;
 use enginehouse_reconcile::{Intent, KeepDisks};
 
 use crate::access::{Caller, check_order};
-use crate::house::State;
+use crate::continuous::RECONCILER;
+use crate::house::{House, Staged, State};
 use crate::idempotency::{OrderKey, Taken};
 
 pub(crate) use adoption::adopt;
@@ -167,6 +170,7 @@ pub(crate) async fn accept(
                 let wanted = machine::Wanted {
                     request: &request,
                     undone: undone.as_ref(),
+                    only: None,
                     if_match,
                 };
                 machine::queue(house, state, staged, &wanted, who, now)
@@ -177,6 +181,27 @@ pub(crate) async fn accept(
             Ok(Taken::New(operation))
         })
         .await
+}
+
+/// Takes in what the host wants by itself; `only`: of a folder, these machines.
+///
+/// # Errors
+/// When it is not possible now; nothing has changed then.
+pub(crate) fn automatic(
+    house: &House,
+    state: &mut State,
+    staged: &mut Staged,
+    request: &OperationRequest,
+    only: Option<&BTreeSet<NodeUid>>,
+    now: Timestamp,
+) -> Result<Operation, Problem> {
+    let wanted = machine::Wanted {
+        request,
+        undone: None,
+        only,
+        if_match: None,
+    };
+    machine::queue(house, state, staged, &wanted, RECONCILER, now)
 }
 
 fn check_params(request: &OperationRequest) -> Result<(), Problem> {
@@ -282,6 +307,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
         ("force", params.force, stops),
         ("on_failure", params.on_failure.is_some(), undoes),
         ("undo", params.undo.is_some(), false),
+        ("automatic", params.automatic.is_some(), false),
         (
             "to_operation",
             params.to_operation.is_some(),

@@ -3,6 +3,7 @@
 mod adoptions;
 mod answer;
 mod audit;
+mod drift;
 mod engines;
 mod events;
 mod evidence;
@@ -36,7 +37,7 @@ use crate::rest::gate::{Route, delete, get, post, put};
 pub use gate::{Need, RouteNeed};
 pub(crate) use hypervisors::no_such as no_such_hypervisor;
 pub(crate) use operations::{find_operation, unreadable};
-pub(crate) use tree::{pending_of, status};
+pub(crate) use tree::{pending_changes_of, pending_of, status};
 
 /// Largest body of a request, bytes.
 const BODY_MAX: usize = 8 << 20;
@@ -51,6 +52,9 @@ fn routes() -> Vec<Route> {
         get(routes::TREE, On(Read), tree::tree),
         get(routes::NODES, On(Read), tree::node),
         get(routes::NODES_HISTORY, On(Read), history::page),
+        post(routes::NODES_PAUSE, On(Operate), drift::pause),
+        post(routes::NODES_RESUME, On(Operate), drift::resume),
+        get(routes::DRIFT, On(Read), drift::page),
         post(routes::PREVIEWS, On(Operate), previews::make),
         post(routes::OPERATIONS, On(Operate), operations::order),
         get(routes::OPERATIONS, On(Read), operations::list),

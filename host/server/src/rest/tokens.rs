@@ -11,6 +11,7 @@ use enginehouse_tree::{Permission, Subject, SubjectError};
 
 use crate::access::{Caller, NewToken, Revoked, TOKEN_VERSION, TokenId};
 use crate::audit::Note;
+use crate::continuous::RECONCILER;
 use crate::hold::Hold;
 use crate::house::{Staged, State};
 use crate::rest::answer::{Answer, Body, InPath};
@@ -123,6 +124,13 @@ fn read(request: TokenRequest) -> Result<(Subject, Option<String>, Option<u64>),
         .subject
         .parse()
         .map_err(|error: SubjectError| Problem::new(ErrorCode::Invalid, error.to_string()))?;
+    if request.subject == RECONCILER {
+        let problem = Problem::new(
+            ErrorCode::Invalid,
+            format!("`{RECONCILER}` is who orders what the host does by itself"),
+        );
+        return Err(problem.with_hint("choose another name"));
+    }
     let note = request.note.map(|note| note.trim().to_owned());
     let note = note.filter(|note| !note.is_empty());
     if let Some(note) = &note

@@ -10,7 +10,7 @@ use enginehouse_api::{
     OperationKind, OperationState, Origin, OriginVia, Problem, Status, TreeNode,
 };
 use enginehouse_model::{FullName, NodeUid, OperationId};
-use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject};
+use enginehouse_reconcile::{FieldChange, Intent, MachinePlan, Rules, Subject};
 use enginehouse_tree::{Computed, Permission};
 use serde::Deserialize;
 use serde_json::Value;
@@ -111,6 +111,8 @@ impl Listing<'_> {
             hypervisor: None,
             busy: None,
             pending_change: false,
+            drifted: false,
+            paused: false,
             last_error: None,
             children: children
                 .into_iter()
@@ -169,6 +171,8 @@ fn tree_node(
         hypervisor: body.and(computed.hypervisor()).map(|h| h.name.clone()),
         busy: busy(state, uid),
         pending_change: body.is_some() && !pending(house, state, uid).is_empty(),
+        drifted: crate::continuous::is_drifted(state, uid),
+        paused: state.pauses.is_on(uid),
         last_error: body.and_then(|body| body.last_error.clone()),
         children,
         cut,
@@ -229,6 +233,17 @@ pub(crate) fn pending_of(
                 .collect()
         })
         .unwrap_or_default()
+}
+
+/// What the definition has changed of a machine.
+pub(crate) fn pending_changes_of(
+    house: &House,
+    state: &HouseState,
+    uid: NodeUid,
+    computed: &Computed,
+) -> Vec<FieldChange> {
+    let plan = pending_plan(house, state, uid, computed);
+    plan.map(|plan| plan.pending).unwrap_or_default()
 }
 
 fn pending_plan(
@@ -318,6 +333,8 @@ fn whole(caller: &Caller, path: &FullName) -> Result<Node, Problem> {
             .collect(),
         deployed_config: state.record_of(uid).map(|record| record.deployed.clone()),
         pending_changes: pending(house, &state, uid),
+        drift: crate::continuous::drift_of(house, &state, uid),
+        paused: (state.pauses.of(&state.tree, uid)).and_then(|pause| pause.view(&state.tree)),
         last_error: body.and_then(last_error),
         last_operation: body.and_then(last_operation),
         busy: busy(&state, uid),

@@ -27,7 +27,7 @@ use crate::house::House;
 pub(crate) use call::take_as_done;
 pub(crate) use doubted::outcome_of;
 pub(crate) use observe::Freshness;
-pub(crate) use plan::{plan_definitions, plan_nodes, plan_rollback};
+pub(crate) use plan::{plan_automatic, plan_definitions, plan_nodes, plan_rollback};
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use rollback::did_something;
 pub(crate) use target::{Checks, Place, Target, check, check_provider, provider_identity};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use enginehouse_documents::{Assessment, Machine, Problem, Question};
 use enginehouse_engines::Observer;
 use enginehouse_model::{FullName, NodeUid, Timestamp};
-use enginehouse_reconcile::{Intent, MachinePlan, Plan, Subject, plan_one};
+use enginehouse_reconcile::{Bounds, Intent, KeptBack, MachinePlan, Plan, Subject, plan_one};
 use enginehouse_tree::Computed;
 
 use crate::hold::Hold;
@@ -26,6 +26,23 @@ pub(crate) async fn plan_target(
     let mut plan = plan_one(&subject(target, intent, observed, assessment.as_ref()));
     plan.gate(target.protected_by.as_ref());
     Ok(plan)
+}
+
+/// What of bringing a machine to its definition may run without a person, and what may not.
+///
+/// # Errors
+/// When the engine cannot say how heavy it is.
+pub(crate) async fn plan_automatic(
+    target: &Target,
+    bounds: &Bounds,
+    observed: Option<&Machine>,
+) -> Result<(MachinePlan, Vec<KeptBack>), Problem> {
+    let intent = Intent::Reconfigure;
+    let assessment = assess(target, intent, observed).await?;
+    let mut plan = plan_one(&subject(target, intent, observed, assessment.as_ref()));
+    let kept_back = plan.confine(bounds);
+    plan.gate(target.protected_by.as_ref());
+    Ok((plan, kept_back))
 }
 
 /// Asks the engine's `assess`, where it has one and something of the machine changes.

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use enginehouse_api::{Adopts, ErrorCode, OperationKind, Whose};
+use enginehouse_api::{Adopts, Automatic, ErrorCode, OperationKind, Whose};
 use enginehouse_documents::{Action, Code, Machine, MachineRef, Problem};
 use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
 use enginehouse_queue::{Event, Json, Spec, StepPlan, StepSpec};
-use enginehouse_reconcile::{MachinePlan, recognise};
+use enginehouse_reconcile::{Bounds, MachinePlan, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use crate::orders::{
 use crate::work::earlier;
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
-use crate::work::plan::plan_target;
+use crate::work::plan::{plan_automatic, plan_target};
 use crate::work::{Target, check_provider};
 
 /// What a plan of one machine was made from, and the plan.
@@ -260,7 +260,22 @@ async fn begin(
         warnings.extend(earlier::restore_definition(house, spec, order).await?);
     }
     let taken_back = order.was_taken_back(target.record.as_ref());
-    let mut plan = plan_target(&target, order.intent(), observed.as_ref()).await?;
+    let mut plan = match order.params.automatic {
+        Some(automatic) => {
+            let bounds = bounds_now(house, order.node, automatic);
+            let planned = plan_automatic(&target, &bounds, observed.as_ref()).await?;
+            let (plan, kept_back) = planned;
+            // No warning of the result: the node shows it as drift or as pending.
+            let now = house.now();
+            let mut state = house.state.lock();
+            for kept in kept_back {
+                let text = format!("{} is left: {}", kept.field, kept.reason);
+                state.log(number, now, "info", &text);
+            }
+            plan
+        }
+        None => plan_target(&target, order.intent(), observed.as_ref()).await?,
+    };
     if let Some(problem) = agreement_missing(order, &plan) {
         return Err(problem);
     }
@@ -285,6 +300,15 @@ async fn begin(
         forgets,
         warnings,
     })
+}
+
+/// How far an automatic order may go now: nowhere, where it was paused since it was given.
+fn bounds_now(house: &House, node: NodeUid, automatic: Automatic) -> Bounds {
+    let state = house.state.lock();
+    match state.pauses.of(&state.tree, node) {
+        Some(_) => Bounds::default(),
+        None => crate::continuous::bounds(&state, node, automatic == Automatic::Follow),
+    }
 }
 
 /// Whether it brings a machine back to what it was.

@@ -128,6 +128,7 @@ async fn wrong_requests_for_tokens_say_what_is_wrong() {
         (json!({"subject": "Ann"}), "lower case"),
         (json!({"subject": ""}), "1 to 128"),
         (json!({"subject": "a/b"}), "cannot be the name"),
+        (json!({"subject": "reconciler"}), "by itself"),
         (json!({"subject": "ann\u{1b}[31m"}), "cannot be the name"),
         (json!({"subject": "ann", "expires_in_s": 0}), "between 1"),
         (
