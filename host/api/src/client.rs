@@ -13,12 +13,12 @@ use crate::{
     Access, AdoptionAnswer, AdoptionRequest, AuditFilter, AuditHead, AuditPage, Backup,
     CheckRequest, CheckResults, ClientError, CreatedToken, DriftPage, Engine, EngineList,
     ExecutedFilter, ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage,
-    HypervisorList, HypervisorRefresh, ImportAnswer, ImportRequest, Info, LogPage, MachinePage,
-    MissingRequest, MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage,
-    OperationRequest, OperationState, OperationStream, PauseRequest, PauseState, Plan, PlanId,
-    PlanRequest, Preview, Problem, RefreshRequest, RefreshResults, RequestPage, ResolveAs,
-    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
-    TokenRequest, TreeNode, WhoAmI, routes,
+    HypervisorList, HypervisorRefresh, ImportAnswer, ImportRequest, Info, LinkRequest, LogPage,
+    MachinePage, MissingNodeRequest, MissingRequest, MoveRequest, Node, Operation, OperationFilter,
+    OperationKind, OperationPage, OperationRequest, OperationState, OperationStream, PauseRequest,
+    PauseState, Plan, PlanId, PlanRequest, Preview, Problem, RefreshRequest, RefreshResults,
+    Relinked, RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken,
+    SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -407,6 +407,16 @@ impl Client {
     /// It is again.
     pub async fn unpause(&self, request: &PauseRequest) -> Result<PauseState, ClientError> {
         self.post(routes::NODES_RESUME, request).await
+    }
+
+    /// Says that the machine of a descriptor is gone for good.
+    pub async fn say_missing(&self, request: &MissingNodeRequest) -> Result<Relinked, ClientError> {
+        self.post(routes::NODES_MISSING, request).await
+    }
+
+    /// Links the machine that a descriptor has lost to it again.
+    pub async fn link(&self, request: &LinkRequest) -> Result<Relinked, ClientError> {
+        self.post(routes::NODES_LINK, request).await
     }
 
     /// Agrees that the machines that lists of a hypervisor do not show may be gone.

@@ -23,6 +23,7 @@ mod history;
 mod hypervisors;
 mod info;
 mod inventory;
+mod lost;
 mod node;
 mod operation;
 mod order;
@@ -62,6 +63,7 @@ pub use inventory::{
     AbsentMachine, FoundMachine, HypervisorRefresh, InventoryState, MachinePage, MissingRequest,
     Reading, RefreshRequest, RefreshResults, Whose,
 };
+pub use lost::{LinkRequest, MissingNodeRequest, Relinked, ReturnedMachine};
 pub use node::{
     ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia, Status,
     TreeNode,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::OperationKind;
 use crate::drift::{Drift, Paused};
+use crate::lost::ReturnedMachine;
 use crate::operation::OperationState;
 
 /// What stands in the place of every secret.
@@ -107,6 +108,9 @@ pub struct Node {
     /// What was changed on the machine behind our back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
+    /// The machine that it has lost is there again: `POST /v1/nodes/link`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<ReturnedMachine>,
     /// Nothing is repaired or followed here without a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,

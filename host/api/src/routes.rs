@@ -33,6 +33,8 @@
 //! | `GET /v1/drift` | `path`, `after`, `limit` | | [`DriftPage`](crate::DriftPage) |
 //! | `POST /v1/nodes/pause` | | [`PauseRequest`](crate::PauseRequest) | [`PauseState`](crate::PauseState) |
 //! | `POST /v1/nodes/resume` | | [`PauseRequest`](crate::PauseRequest) | [`PauseState`](crate::PauseState) |
+//! | `POST /v1/nodes/missing` | | [`MissingNodeRequest`](crate::MissingNodeRequest) | [`Relinked`](crate::Relinked) |
+//! | `POST /v1/nodes/link` | | [`LinkRequest`](crate::LinkRequest) | [`Relinked`](crate::Relinked) |
 //! | `GET /v1/hypervisors` | `path` | | [`HypervisorList`](crate::HypervisorList) |
 //! | `POST /v1/hypervisors/check` | | [`CheckRequest`](crate::CheckRequest) | [`CheckResults`](crate::CheckResults) |
 //! | `POST /v1/hypervisors/refresh` | | [`RefreshRequest`](crate::RefreshRequest) | [`RefreshResults`](crate::RefreshResults), when all is seen |
@@ -83,6 +85,8 @@ pub const ENGINES: &str = "/v1/engines";
 pub const ENGINE: &str = "/v1/engines/{name}";
 pub const NODES_PAUSE: &str = "/v1/nodes/pause";
 pub const NODES_RESUME: &str = "/v1/nodes/resume";
+pub const NODES_MISSING: &str = "/v1/nodes/missing";
+pub const NODES_LINK: &str = "/v1/nodes/link";
 pub const DRIFT: &str = "/v1/drift";
 pub const HYPERVISORS: &str = "/v1/hypervisors";
 pub const HYPERVISORS_CHECK: &str = "/v1/hypervisors/check";

@@ -48,10 +48,12 @@ pub enum Action {
     Pause,
     /// It is again.
     Unpause,
+    /// A machine that was missing is on record again, as a person said.
+    Link,
 }
 
 impl Action {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Order,
         Self::Plan,
         Self::PlanStored,
@@ -69,6 +71,7 @@ impl Action {
         Self::Missing,
         Self::Pause,
         Self::Unpause,
+        Self::Link,
     ];
 
     #[must_use]
@@ -91,6 +94,7 @@ impl Action {
             Self::Missing => "missing",
             Self::Pause => "pause",
             Self::Unpause => "unpause",
+            Self::Link => "link",
         }
     }
 

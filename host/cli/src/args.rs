@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, adopt, audit, definition, demo, drift, engines, folder, history, hypervisors, machine,
-    moving, ops, plan, recovery, secret, serve, show, sim, text, tree,
+    access, adopt, audit, definition, demo, drift, engines, folder, history, hypervisors, lost,
+    machine, moving, ops, plan, recovery, secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -134,6 +134,10 @@ pub enum Command {
     Restart(machine::RestartArgs),
     /// Bring a machine, or all of a folder, back to an earlier deployed config
     Rollback(machine::RollbackArgs),
+    /// Say that a machine that cannot be reached is gone for good
+    Missing(lost::MissingArgs),
+    /// Link a machine that was missing, and is there again, to its descriptor
+    Link(lost::LinkArgs),
     /// Show what a command would do, and do nothing
     Plan(plan::PlanArgs),
 

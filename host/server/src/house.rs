@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// Machines that have drifted, or were repaired.
     pub watched: BTreeMap<MachineUid, crate::continuous::Watched>,
     pub pauses: crate::continuous::Pauses,
+    /// The machines that descriptors have lost.
+    pub lost: BTreeMap<NodeUid, crate::inventory::Lost>,
     pub queue: Queue,
     /// After a restore: none of the queue's commands is carried out.
     pub hold: Option<crate::hold::Hold>,

@@ -46,7 +46,7 @@ async fn a_machine_that_is_gone_is_unreachable_then_missing_and_is_not_made_agai
     };
     let number = number_of(&stage, "/vm1").await?;
     let made = stage.sim.world().machines_made;
-    stage.sim.edit(|world| world.machines.remove(&number))?;
+    let gone = stage.sim.edit(|world| world.machines.remove(&number))?;
     until("it is provisioned again", async || {
         Ok(stage.node("/vm1").await?.status == Some(Status::Provisioned))
     })
@@ -57,6 +57,38 @@ async fn a_machine_that_is_gone_is_unreachable_then_missing_and_is_not_made_agai
     let history = format!("{:?}", stage.history("/vm1").await?);
     ensure!(history.to_lowercase().contains("lost"), "{history}");
     ensure!(history.contains(&format!("m-{number}")), "{history}");
+    // It turns up again: offered, and linked by a person alone.
+    let gone = gone.context("it was not there")?;
+    stage
+        .sim
+        .edit(|world| world.machines.insert(number, gone))?;
+    until("it is offered", async || {
+        Ok(stage.node("/vm1").await?.returned.is_some())
+    })
+    .await?;
+    let shown = stage.cli(&["show", "/vm1"]).await?;
+    ensure!(shown.contains("enginehouse link /vm1"), "{shown}");
+    assert_eq!(stage.node("/vm1").await?.status, Some(Status::Provisioned));
+    stage.cli(&["link", "/vm1"]).await?;
+    let linked = stage.node("/vm1").await?;
+    assert_eq!(linked.status, Some(Status::Deployed));
+    assert_eq!(linked.machine_id, Some(format!("m-{number}")));
+    let again = stage.run(&["link", "/vm1"]).await?;
+    ensure!(
+        again.code != 0 && again.err.contains("has a machine"),
+        "{again:?}"
+    );
+    // A copy in its place is not it.
+    stage.sim.edit(|world| world.machines.remove(&number))?;
+    until("it is provisioned again", async || {
+        Ok(stage.node("/vm1").await?.status == Some(Status::Provisioned))
+    })
+    .await?;
+    let not_there = stage.run(&["link", "/vm1"]).await?;
+    ensure!(
+        not_there.code != 0 && not_there.err.contains("is not on `sim`"),
+        "{not_there:?}"
+    );
     // A person may make it anew.
     stage.deploy("/vm1").await?;
     Ok(())
@@ -153,6 +185,10 @@ async fn what_is_on_a_host_that_is_away_is_unreachable_and_never_missing() -> Re
     lists(&stage, 3).await?;
     assert_eq!(those(&stage, 4, Status::Unreachable).await?.len(), many);
     stage.sim.tune(|knobs| knobs.offline_hosts.clear())?;
+    let unreachable = those(&stage, 4, Status::Unreachable).await?;
+    let one = format!("/vm{}", unreachable.first().context("none is")?);
+    let asks = stage.run(&["missing", &one]).await?;
+    ensure!(asks.code != 0 && asks.err.contains("--confirm"), "{asks:?}");
     until("they are back", async || {
         Ok(those(&stage, 4, Status::Deployed).await?.len() == 4)
     })

@@ -12,6 +12,7 @@ pub mod folder;
 pub mod history;
 pub mod hypervisors;
 mod inventory;
+pub mod lost;
 pub mod machine;
 pub mod moving;
 pub mod ops;
@@ -47,6 +48,8 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
             None => recovery::resume(&client()?, output).await,
         },
         Command::Drift(args) => drift::drift(&client()?, args, output).await,
+        Command::Missing(args) => lost::missing(&client()?, args, output).await,
+        Command::Link(args) => lost::link(&client()?, args, output).await,
         Command::Pause(args) => drift::pause(&client()?, args, output).await,
         Command::Tree(args) => tree::tree(&client()?, args, output).await,
         Command::Show(args) => show::show(&client()?, args, output).await,

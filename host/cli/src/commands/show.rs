@@ -94,6 +94,23 @@ fn facts(node: &Node) -> Table {
             format!("operation {number} works on it"),
         );
     }
+    if let Some(returned) = &node.returned {
+        fact(
+            "there again",
+            Style::Warning,
+            format!(
+                "machine {} on {}, which was lost {}",
+                one_line(&returned.id),
+                one_line(&returned.hypervisor),
+                date_time(returned.lost_at)
+            ),
+        );
+        let hint = format!(
+            "hint: `enginehouse link {}` makes it its machine again",
+            node.full_name
+        );
+        fact("", Style::Warning, hint);
+    }
     if let Some(paused) = &node.paused {
         let at = match paused.at == node.full_name {
             true => String::new(),

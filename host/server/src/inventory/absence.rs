@@ -6,18 +6,24 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use enginehouse_api::HypervisorEvent;
+use enginehouse_api::{ErrorCode, HypervisorEvent, Problem as Refusal};
+use enginehouse_audit::Action;
 use enginehouse_documents::{Code, MachineRef, Problem};
 use enginehouse_engines::{Connection, Engine, Observer, Occasion};
-use enginehouse_model::{HypervisorUid, MachineRecord, MachineUid, NodeUid, Timestamp};
+use enginehouse_model::{FullName, HypervisorUid, MachineRecord, MachineUid, NodeUid, Timestamp};
 use enginehouse_reconcile::inventory::{Case, List, Sight, Verdict, judge, sight};
 use enginehouse_store::{Table, Write};
 use enginehouse_tree::{Event, Status};
 
+use crate::audit::Note;
 use crate::events::Draft;
 use crate::history::{Cause, MachineEvent};
 use crate::house::{House, Staged, State};
+use crate::inventory::lost;
 use crate::inventory::reading::{AT_ONCE, READ_DEADLINE};
+
+/// Who has said so where nobody did.
+const HOST: &str = "host";
 
 /// A machine on record that lists do not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +121,11 @@ pub(super) async fn conclude(
     let gone = not_found(house, engine, connection, &ask, observer).await?;
     // What is not taken in is found again with the next list.
     let _ = house
-        .transact(|state, staged, _| {
+        .transact(|state, staged, now| {
             for (node, machine) in gone {
-                missing(state, staged, node, machine);
+                missing(state, staged, node, machine, HOST, now);
             }
+            lost::forget_gone(state, staged);
             Ok(())
         })
         .await;
@@ -269,7 +276,14 @@ async fn not_found(
 
 /// The machine of a descriptor is gone: its id stays in the descriptor's history, and nothing is
 /// created again.
-fn missing(state: &mut State, staged: &mut Staged, node: NodeUid, machine: MachineUid) {
+fn missing(
+    state: &mut State,
+    staged: &mut Staged,
+    node: NodeUid,
+    machine: MachineUid,
+    who: &str,
+    now: Timestamp,
+) {
     let is_still_its = state
         .record_of(node)
         .is_some_and(|record| record.uid == machine);
@@ -283,7 +297,7 @@ fn missing(state: &mut State, staged: &mut Staged, node: NodeUid, machine: Machi
     }
     staged.history.because(Cause {
         operation: None,
-        who: "host".to_owned(),
+        who: who.to_owned(),
         kind: "missing".to_owned(),
     });
     match state.tree.transition(node, Event::MachineMissing) {
@@ -301,9 +315,62 @@ fn missing(state: &mut State, staged: &mut Staged, node: NodeUid, machine: Machi
             .map(|identity| &*identity.machine_id);
         tracing::warn!(path = %name.unwrap_or_default(), machine = id.unwrap_or_default(), "the machine is missing");
         staged.history.machine(state, &record, MachineEvent::Lost);
+        lost::keep(state, staged, *record, now);
     }
     staged.writes.push(Write::Delete {
         table: Table::Machine,
         key: machine.to_string(),
     });
+}
+
+/// A person says that the machine of a descriptor, which cannot be reached, is gone for good. Nothing is
+/// asked of the hypervisor.
+///
+/// # Errors
+/// When the descriptor is in another state, worked on, or protected.
+pub(crate) fn said_missing(
+    state: &mut State,
+    staged: &mut Staged,
+    node: NodeUid,
+    path: &FullName,
+    who: &str,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let body = state.tree.descriptor(node);
+    let body = body.map_err(|error| crate::problem::of_lookup(&error))?;
+    let wrong = |detail: String, hint: String| {
+        Err(Refusal::new(ErrorCode::WrongState, detail).with_hint(hint))
+    };
+    let (Status::Unreachable, Some(machine)) = (body.status, body.machine) else {
+        return wrong(
+            format!(
+                "the machine of {path} is not called missing while it is {}",
+                body.status
+            ),
+            "only one that cannot be reached is; `undeploy` removes one that is there".to_owned(),
+        );
+    };
+    if let Some(operation) = state.queue.lane(node).next() {
+        let number = operation.number();
+        return wrong(
+            format!("operation {number} works on {path}"),
+            format!("wait for it, or `enginehouse ops cancel {number}`"),
+        );
+    }
+    let computed = state.tree.computed(node);
+    let computed = computed.map_err(|error| crate::problem::of_lookup(&error))?;
+    if let Some(by) = computed.protected_by() {
+        let detail = format!("the machine of {path} is not called missing: {by} protects it");
+        return Err(Refusal::new(ErrorCode::Forbidden, detail).with_hint(format!(
+            "if it really is gone, `enginehouse edit {by} protect=false --lower-protection` first"
+        )));
+    }
+    let record = state.records.get(&machine);
+    let id = record.and_then(|record| Some(record.identity.as_ref()?.machine_id.clone()));
+    let note = Note::new(Action::Missing, who).about(Some(node), path);
+    staged
+        .audit
+        .push(note.with("machine", id.unwrap_or_default()));
+    missing(state, staged, node, machine, who, now);
+    Ok(())
 }

@@ -19,13 +19,16 @@ mod absence;
 mod inventories;
 mod kept;
 mod listing;
+mod lost;
 mod reading;
 mod round;
 mod watch;
 mod whose;
 
+pub(crate) use absence::said_missing;
 pub(crate) use inventories::Inventories;
 pub(crate) use kept::Kept;
+pub(crate) use lost::{Lost, link, load_lost, returned};
 pub(crate) use reading::read_in_full;
 pub(crate) use round::{Depth, Round, round};
 pub(crate) use watch::{full_ms, run};

@@ -100,7 +100,7 @@ async fn look(house: &Arc<House>, place: &Place, interval_ms: u64) {
     }
 }
 
-/// The hypervisors that have machines on record, but those that are lost.
+/// The hypervisors that have machines on record, or had some that are missing, but those that are lost.
 fn in_use(house: &House) -> BTreeMap<HypervisorUid, Place> {
     let state = house.state.lock();
     if state.hold.is_some() {
@@ -111,6 +111,7 @@ fn in_use(house: &House) -> BTreeMap<HypervisorUid, Place> {
         .values()
         .filter(|record| record.identity.is_some())
         .map(|record| record.hypervisor)
+        .chain(state.lost.values().map(|lost| lost.record.hypervisor))
         .collect();
     with_machines
         .into_iter()

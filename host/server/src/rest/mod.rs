@@ -12,6 +12,7 @@ mod grants;
 mod history;
 mod hypervisors;
 mod inventory;
+mod lost;
 mod operations;
 mod places;
 mod plans;
@@ -54,6 +55,8 @@ fn routes() -> Vec<Route> {
         get(routes::NODES_HISTORY, On(Read), history::page),
         post(routes::NODES_PAUSE, On(Operate), drift::pause),
         post(routes::NODES_RESUME, On(Operate), drift::resume),
+        post(routes::NODES_MISSING, On(Operate), lost::missing),
+        post(routes::NODES_LINK, On(Operate), lost::link),
         get(routes::DRIFT, On(Read), drift::page),
         post(routes::PREVIEWS, On(Operate), previews::make),
         post(routes::OPERATIONS, On(Operate), operations::order),

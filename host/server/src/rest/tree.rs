@@ -334,6 +334,7 @@ fn whole(caller: &Caller, path: &FullName) -> Result<Node, Problem> {
         deployed_config: state.record_of(uid).map(|record| record.deployed.clone()),
         pending_changes: pending(house, &state, uid),
         drift: crate::continuous::drift_of(house, &state, uid),
+        returned: crate::inventory::returned(house, &state, uid),
         paused: (state.pauses.of(&state.tree, uid)).and_then(|pause| pause.view(&state.tree)),
         last_error: body.and_then(last_error),
         last_operation: body.and_then(last_operation),

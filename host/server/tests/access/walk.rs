@@ -259,6 +259,8 @@ fn probes(number: u64, plan: &str) -> Vec<Probe> {
         probe("GET", "/v1/hypervisors").at("/v1/hypervisors?path=/web/front"),
         probe("POST", "/v1/hypervisors/check").body(json!({"path": "/web/front"})),
         probe("POST", "/v1/hypervisors/refresh").body(json!({"path": "/web/front"})),
+        probe("POST", "/v1/nodes/missing").body(json!({"path": "/web/front"})),
+        probe("POST", "/v1/nodes/link").body(json!({"path": "/web/front"})),
         probe("POST", "/v1/nodes/pause").body(json!({"path": "/web/front"})),
         probe("POST", "/v1/nodes/resume").body(json!({"path": "/web/front"})),
         probe("GET", "/v1/drift").at("/v1/drift?path=/web/front"),
