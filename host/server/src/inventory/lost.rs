@@ -130,6 +130,13 @@ pub(crate) async fn link(
                 )
                 .with_hint("look again"));
             }
+            if let Some(other) = taken_by(state, &record) {
+                return Err(Problem::new(
+                    ErrorCode::Conflict,
+                    format!("the machine is that of {other} by now"),
+                )
+                .with_hint("`enginehouse show` of that one says more"));
+            }
             staged.history.because(Cause {
                 operation: None,
                 who: who.to_owned(),
@@ -158,6 +165,16 @@ pub(crate) async fn link(
             Ok(())
         })
         .await
+}
+
+/// The descriptor that has this very machine by now: it may have been adopted.
+fn taken_by(state: &State, record: &MachineRecord) -> Option<String> {
+    let id = |record: &MachineRecord| Some(record.identity.as_ref()?.machine_id.clone());
+    let mut others = state.records.values();
+    let other =
+        others.find(|other| other.hypervisor == record.hypervisor && id(other) == id(record))?;
+    let name = state.tree.full_name(other.node).map(ToString::to_string);
+    Some(name.unwrap_or_default())
 }
 
 /// What a descriptor can be linked to again.

@@ -29,6 +29,10 @@ pub(super) fn check(
     if order.kind != OperationKind::Reconfigure || order.params.confirm_destructive {
         return Ok(());
     }
+    if order.params.automatic.is_some() {
+        // Nothing that is destroyed is part of its plan.
+        return Ok(());
+    }
     let change = match order.changes_definition() {
         true => match try_edit(&mut state.tree, order) {
             Ok(change) => Some(change),
