@@ -286,6 +286,8 @@ impl Queue {
         if let Some(parent) = operation.spec.parent
             && let Some(whole) = self.operations.get(&parent)
             && whole.spec.stop_after.is_some()
+            // What takes back goes one after the other, and no failure stops it.
+            && !whole.is_undo(number)
         {
             self.waves.insert(parent, &operation);
         }

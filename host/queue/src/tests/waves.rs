@@ -4,7 +4,7 @@ use enginehouse_model::OperationId;
 use enginehouse_model::documents::Code;
 
 use super::fixture::{Bench, cancel, done, prepared, problem, spec, step};
-use crate::{After, Command, Entry, Event, Limits, Operation, Phase, Queue, Spec};
+use crate::{After, Command, Entry, Event, Limits, OnFailure, Operation, Phase, Queue, Spec};
 
 const PARENT: OperationId = OperationId(1);
 
@@ -151,6 +151,37 @@ fn cancelling_the_whole_begins_no_wave() {
     let commands = bench.tell_to(2, prepared(vec![step("configure")]));
     assert_eq!(begun(commands), []);
     assert_eq!(ended(&bench, 1).0, "cancelled");
+    assert!(bench.queue.is_clean());
+}
+
+#[test]
+fn what_takes_it_back_is_in_no_wave_and_no_failure_stops_it() {
+    let mut all = specs(&[0, 1, 2], 1);
+    all[0].on_failure = OnFailure::Rollback;
+    let mut bench = Bench::with_limits(Limits::default());
+    bench.submit(all);
+    succeed(&mut bench, 2);
+    let then = bench.tell_to(3, Event::Prepared(Err(problem(Code::Conflict))));
+    assert_eq!(then.last(), Some(&Command::RollBack { operation: PARENT }));
+    let undo = |number: u64, target: u64, after: &[u64]| Spec {
+        kind: "undo".to_owned(),
+        parent: Some(PARENT),
+        after: after
+            .iter()
+            .map(|before| After {
+                number: OperationId(*before),
+                however_it_ends: true,
+            })
+            .collect(),
+        ..spec(number, u128::from(target))
+    };
+    let undoes = vec![undo(5, 3, &[]), undo(6, 2, &[5])];
+    let output = bench.queue.roll_back(PARENT, undoes, bench.now);
+    assert_eq!(begun(bench.take(output)), prepare([5]));
+    assert_eq!(fail(&mut bench, 5), prepare([6]), "it goes on");
+    succeed(&mut bench, 6);
+    assert_eq!(ended(&bench, 6).0, "succeeded");
+    assert_eq!(ended(&bench, 1).0, "failed");
     assert!(bench.queue.is_clean());
 }
 
