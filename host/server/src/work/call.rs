@@ -115,9 +115,12 @@ async fn run(
     };
     let observer = listener(house, operation);
     let request = match &operation.state.request {
-        Some(request) => request
-            .read()
-            .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?,
+        Some(request) => {
+            guard_again(operation, &target, &observer).await?;
+            request
+                .read()
+                .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?
+        }
         None => match fill(house, operation, &mut target, &observer).await? {
             Filled::Send(request) => {
                 let value = serde_json::to_value(&request)
@@ -354,6 +357,36 @@ async fn fill(
             Ok(Filled::Send(request))
         }
         Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
+        Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
+    }
+}
+
+/// What is tried again is looked at again, as long as nothing of it is at the provider: it may have been
+/// put off for long, and by then somebody may have protected the machine, or another may have its id.
+async fn guard_again(
+    operation: &Operation,
+    target: &Target,
+    observer: &Arc<dyn Observer>,
+) -> Result<(), Problem> {
+    let planned = planned_of(operation)?;
+    let guarded = planned.is_gated() || operation.state.escalated;
+    if !guarded || !operation.state.is_untouched() {
+        return Ok(());
+    }
+    if planned.is_gated()
+        && let Some(by) = &target.protected_by
+    {
+        return Err(protected(&planned, target, by));
+    }
+    let Some(record) = &target.record else {
+        return Ok(());
+    };
+    let observed = match &record.identity {
+        Some(identity) => observe::read(target, identity.machine_ref(), observer).await?,
+        None => None,
+    };
+    match still_needed(&planned, record, observed.as_ref(), &target.rules) {
+        Needed::Yes(_) | Needed::No(_) => Ok(()),
         Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
     }
 }
