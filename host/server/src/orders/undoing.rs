@@ -60,6 +60,8 @@ pub(crate) async fn done_by(
     }
     let mut done = Undoes::new();
     let mut changed = Vec::new();
+    // What comes before it may change them yet.
+    let mut open = Vec::new();
     for part in parts.iter().filter(|part| did_something(part)) {
         let Some(node) = part.node.filter(|node| below.contains(node)) else {
             continue;
@@ -67,6 +69,14 @@ pub(crate) async fn done_by(
         if let Some(since) = changed_since(house, node, part.number).await? {
             changed.push(format!("{} by operation {since}", part.path));
         }
+        open.extend(house.state.lock().queue.lane(node).next().map(|before| {
+            format!(
+                "operation {} ({}) on {}",
+                before.number(),
+                before.spec.kind,
+                part.path
+            )
+        }));
         let undo = Undo {
             of: part.number,
             destroy: false,
@@ -87,6 +97,17 @@ pub(crate) async fn done_by(
         .with_hint(
             "take that back first, or bring each machine back with `rollback NODE --to NUMBER`",
         ));
+    }
+    if let [first, others @ ..] = open.as_slice() {
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        return Err(Problem::new(
+            ErrorCode::Conflict,
+            format!("{first}{more} may change what operation {of} did, and has not ended"),
+        )
+        .with_hint("wait for it, or `enginehouse ops cancel` it"));
     }
     if done.is_empty() {
         return Err(Problem::new(
