@@ -5,11 +5,12 @@ use enginehouse_model::documents::{
 };
 use enginehouse_model::{Identity, MachineRecord, NodeUid, OperationId};
 use enginehouse_queue::{CallEnd, Event, Once, Operation};
-use enginehouse_reconcile::{Class, Needed, PlannedAction, Rules, apply, skipped, still_needed};
+use enginehouse_reconcile::{Needed, PlannedAction, Rules, apply, skipped, still_needed};
 use enginehouse_store::Table;
 
 use crate::engine::{self, Call, Move, description};
 use crate::memory::{Memory, Staged};
+use crate::prepare::Target;
 use crate::provider::{Answer, Flight, REQUEST_TIMEOUT};
 use crate::run::Simulation;
 use crate::settings::Fault;
@@ -64,8 +65,19 @@ impl Simulation {
         holds(!unsettled, Rule::Once, || {
             format!("{number} is called although a request may be under way")
         })?;
+        if operation.state.is_untouched() {
+            let now = self.now();
+            let step = (number, operation.step);
+            self.outside.ledger.called.insert(step, now);
+        }
         if operation.state.request.is_some() {
-            return self.run_engine(number, None, None);
+            return match self.guard_again(&operation) {
+                Ok(()) => self.run_engine(number, None, None),
+                Err(problem) => {
+                    self.later(20, HostWork::Returned(number, failed(problem)));
+                    Ok(())
+                }
+            };
         }
         match self.fill(&operation) {
             Ok(Filled::Send(request)) => {
@@ -107,7 +119,10 @@ impl Simulation {
             .memory
             .as_ref()
             .and_then(|memory| memory.observed.get(&number).cloned().flatten());
-        let guarded = planned.class >= Class::Destructive || operation.state.escalated;
+        let guarded = planned.is_gated() || operation.state.escalated;
+        if !self.has(Fault::LooksOnceForProtection) {
+            must_not_be_gated(&planned, &target)?;
+        }
         let skips = self.has(Fault::SkipsGuards);
         if let Some(identity) = &record.identity
             && ((guarded && !skips) || observed.is_none())
@@ -130,6 +145,37 @@ impl Simulation {
         match still_needed(&planned, record, observed.as_ref(), &rules) {
             Needed::Yes(request) => Ok(Filled::Send(Box::new(request))),
             Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
+            Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
+        }
+    }
+
+    /// What is tried again is looked at again, as long as nothing of it is at the provider: it may have been
+    /// put off for long.
+    fn guard_again(&mut self, operation: &Operation) -> Result<(), Problem> {
+        let Some(planned) = planned_of(operation) else {
+            return Ok(());
+        };
+        let guarded = planned.is_gated() || operation.state.escalated;
+        if !guarded || !operation.state.is_untouched() || self.has(Fault::TriesAgainUnguarded) {
+            return Ok(());
+        }
+        let target = self.target(operation.spec.target)?;
+        must_not_be_gated(&planned, &target)?;
+        let Some(record) = &target.record else {
+            return Ok(());
+        };
+        let identity = record.identity.as_ref();
+        let observed = match identity.map(|identity| &identity.machine_id) {
+            Some(id) => self.observe(target.provider, id)?,
+            None => None,
+        };
+        match still_needed(
+            &planned,
+            record,
+            observed.as_ref(),
+            &Rules::new(&description()),
+        ) {
+            Needed::Yes(_) | Needed::No(_) => Ok(()),
             Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
         }
     }
@@ -198,6 +244,7 @@ impl Simulation {
                     request,
                     digest: digest(&operation, &effect),
                     operation: number,
+                    step: operation.step,
                     machine: record.uid,
                     node: target.name.clone(),
                     once,
@@ -414,6 +461,17 @@ impl Simulation {
             record.last_step_ended = now;
         });
         Ok(())
+    }
+}
+
+/// Somebody may have protected the machine after the plan was made.
+fn must_not_be_gated(planned: &PlannedAction, target: &Target) -> Result<(), Problem> {
+    match &target.protected_by {
+        Some(by) if planned.is_gated() => {
+            let text = format!("{by} protects it by now");
+            Err(Problem::new(Code::Conflict, text))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use enginehouse_queue::{Final, Operation, Phase};
 use enginehouse_store::Table;
 use enginehouse_tree::Event;
 
+use crate::ledger::Promise;
 use crate::memory::{OperationDocument, Staged};
 use crate::orders::{Kind, operation_row, params_of};
 use crate::rollback::{Past, did_something};
@@ -72,6 +73,7 @@ impl Simulation {
             self.settle_machine(staged, operation, kind, *end)?;
         }
         self.check_story(operation)?;
+        self.check_rollout(operation)?;
         let now = self.now();
         self.memory()?.last_ended.insert(node, now);
         let number = operation.number();
@@ -142,8 +144,14 @@ impl Simulation {
         if let Some(record) = memory.record_of(node)
             && record.identity.is_some()
         {
+            let deployed = record.deployed.clone();
+            let known = memory.deployed.insert(node, deployed.clone());
+            if known.is_some_and(|known| known != deployed) {
+                let by = operation.number();
+                staged.promises.push(Promise::Deploys(node, by));
+            }
             let past = Past {
-                deployed: Some(record.deployed.clone()),
+                deployed: Some(deployed),
                 written: None,
             };
             staged.past(node, operation.number(), now, &past);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enginehouse_model::{NodeUid, OperationId};
+use enginehouse_model::{NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Final;
 use serde_json::Value;
 
@@ -55,6 +55,20 @@ pub struct Ledger {
     pub(crate) undoes: BTreeMap<OperationId, OperationId>,
     /// Creations that a person told to go on with the machine of that id.
     pub(crate) gone_on: BTreeMap<OperationId, u64>,
+    /// What goes in waves.
+    in_waves: BTreeMap<OperationId, InWaves>,
+    /// What changed each machine's deployed config last.
+    deployed_by: BTreeMap<NodeUid, OperationId>,
+    /// What a person takes back: on which machine, what which operation did.
+    pub(crate) takes_back: BTreeMap<OperationId, (NodeUid, OperationId)>,
+    /// Lanes of which somebody changed the order.
+    disturbed: BTreeSet<NodeUid>,
+    /// Descriptors that are protected, and since when.
+    protected: BTreeMap<NodeUid, Timestamp>,
+    /// When each operation looked at its machine last, to be planned.
+    pub(crate) looked: BTreeMap<OperationId, Timestamp>,
+    /// When each step was called last, while nothing of it was at the provider.
+    pub(crate) called: BTreeMap<(OperationId, usize), Timestamp>,
     /// Machines that were found by their mark, without an id on record: to go on with, and to remove.
     pub found_to_deploy: u64,
     pub found_to_undeploy: u64,
@@ -78,6 +92,13 @@ impl Need {
         let however = true;
         Self { number, however }
     }
+}
+
+/// What was promised of an operation whose parts go in waves.
+#[derive(Clone, Debug)]
+pub(crate) struct InWaves {
+    pub waves: Vec<Vec<OperationId>>,
+    pub max_failures: usize,
 }
 
 /// A change of a descriptor's definition that was accepted.
@@ -113,6 +134,21 @@ pub(crate) enum Promise {
         node: NodeUid,
         part: OperationId,
     },
+    /// Its parts go in waves.
+    GoesInWaves(OperationId, InWaves),
+    /// An operation has made another config of a machine's deployed one.
+    Deploys(NodeUid, OperationId),
+    /// A person takes back what an operation did to a machine.
+    TakesBack {
+        number: OperationId,
+        node: NodeUid,
+        of: OperationId,
+    },
+    /// These descriptors are protected, and no others. `lowers`: somebody said that fewer may be.
+    Protects {
+        nodes: BTreeSet<NodeUid>,
+        lowers: bool,
+    },
     /// It goes on with the machine of this id.
     GoesOnWith(OperationId, u64),
     Begun(OperationId),
@@ -124,7 +160,7 @@ impl Ledger {
     ///
     /// # Errors
     /// When something began that was not to begin yet.
-    pub(crate) fn keep(&mut self, promises: &[Promise]) -> Result<(), Violation> {
+    pub(crate) fn keep(&mut self, promises: &[Promise], now: Timestamp) -> Result<(), Violation> {
         for promise in promises {
             match promise {
                 Promise::Queued {
@@ -148,6 +184,7 @@ impl Ledger {
                 Promise::Moved { node, order } => {
                     self.moved += 1;
                     self.reordered.insert(*node);
+                    self.disturbed.insert(*node);
                     self.lanes.insert(*node, order.clone());
                 }
                 Promise::Changes(change) => self.changes.push(change.clone()),
@@ -155,6 +192,17 @@ impl Ledger {
                     self.reordered.insert(*node);
                     self.undoes.insert(*number, *part);
                 }
+                Promise::GoesInWaves(whole, waves) => {
+                    self.in_waves.insert(*whole, waves.clone());
+                }
+                Promise::Deploys(node, by) => {
+                    self.deployed_by.insert(*node, *by);
+                }
+                Promise::TakesBack { number, node, of } => {
+                    self.takes_back.insert(*number, (*node, *of));
+                    self.reordered.insert(*node);
+                }
+                Promise::Protects { nodes, lowers } => self.protects(nodes, *lowers, now)?,
                 Promise::GoesOnWith(number, id) => {
                     self.gone_on.insert(*number, *id);
                 }
@@ -179,7 +227,45 @@ impl Ledger {
             })?;
             lane.remove(at);
         }
+        self.wave_begins(number)?;
+        if let Some((node, of)) = self.takes_back.get(&number) {
+            let last = self.deployed_by.get(node);
+            let foreseen = last.is_none_or(|last| last <= of);
+            let disturbed = self.disturbed.contains(node);
+            holds(foreseen || disturbed, Rule::Rollback, || {
+                format!("{number} takes back {of} on {node}, and {last:?} came after it")
+            })?;
+        }
         self.may_work(number)
+    }
+
+    /// A wave begins when the one before is over; nothing does after too many failures.
+    fn wave_begins(&self, number: OperationId) -> Result<(), Violation> {
+        for (whole, going) in &self.in_waves {
+            let wave = going.waves.iter().position(|wave| wave.contains(&number));
+            let Some(wave) = wave else { continue };
+            let before = going.waves.iter().take(wave).flatten();
+            let open = before.clone().find(|part| !self.ended.contains_key(part));
+            holds(open.is_none(), Rule::Waves, || {
+                format!(
+                    "{number} of wave {wave} of {whole} began before {open:?} of an earlier one ended"
+                )
+            })?;
+            let all = going.waves.iter().flatten();
+            let failed = all.filter(|part| self.ended.get(part) == Some(&Final::Failed));
+            let failed = failed.count();
+            holds(failed < going.max_failures, Rule::Waves, || {
+                format!("{number} of {whole} began after {failed} had failed")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Of what goes in waves so many have failed that this part is not begun.
+    pub(crate) fn was_stopped(&self, number: OperationId) -> bool {
+        let mut all = self.in_waves.values();
+        let going = all.find(|going| going.waves.iter().flatten().any(|part| *part == number));
+        going.is_some() && !self.begun.contains(&number)
     }
 
     /// What an operation needs has ended, and well.
@@ -211,6 +297,29 @@ impl Ledger {
             })?;
         }
         Ok(())
+    }
+
+    /// Protection is never taken away by the way.
+    fn protects(
+        &mut self,
+        nodes: &BTreeSet<NodeUid>,
+        lowers: bool,
+        now: Timestamp,
+    ) -> Result<(), Violation> {
+        let lowered = self.protected.keys().find(|node| !nodes.contains(node));
+        holds(lowers || lowered.is_none(), Rule::Protected, || {
+            format!("{lowered:?} is not protected any more, and nobody said so")
+        })?;
+        self.protected.retain(|node, _| nodes.contains(node));
+        for node in nodes {
+            self.protected.entry(*node).or_insert(now);
+        }
+        Ok(())
+    }
+
+    /// Since when a descriptor is protected.
+    pub(crate) fn protected_since(&self, node: NodeUid) -> Option<Timestamp> {
+        self.protected.get(&node).copied()
     }
 
     /// An operation with parts ends after all of them.

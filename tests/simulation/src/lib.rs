@@ -22,6 +22,8 @@
 //! | `prepare`, `call`, `settle`, `conclude` | an operation's way |
 //! | `observe` | what is looked at before anything is done |
 //! | `resolve` | what a person says of a doubt |
+//! | `waves` | how many machines of a folder at a time |
+//! | `protection` | what is not destroyed, and not lowered by the way |
 //! | `rollback` | what is taken back |
 //! | `engine`, `provider` | what is outside of the host |
 //! | `people` | the world of a seed |
@@ -42,6 +44,7 @@ mod orders;
 mod people;
 mod prepare;
 mod projected;
+mod protection;
 mod provider;
 pub mod random;
 mod resolve;
@@ -51,6 +54,7 @@ mod seeds;
 mod settings;
 mod settle;
 mod violation;
+mod waves;
 mod work;
 
 pub use disk::Disk;

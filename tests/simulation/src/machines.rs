@@ -12,7 +12,9 @@ use crate::ledger::{Change, Need, Promise};
 use crate::memory::{Memory, Staged};
 use crate::orders::{Kind, Order, Params, definition_on, params_of, spec};
 use crate::projected::check_projected;
+use crate::protection::must_not_be_protected;
 use crate::settings::Fault;
+use crate::waves::Rollout;
 
 /// The hypervisor whose slots an operation on a node counts against.
 pub(crate) fn hypervisor_of(memory: &Memory, node: NodeUid) -> Option<HypervisorUid> {
@@ -49,14 +51,19 @@ pub(crate) fn queue_on_machines(
             vec![(node, order.path.clone())]
         }
     };
+    if order.kind == Kind::Undeploy {
+        must_not_be_protected(memory, &targets)?;
+    }
     let placed = place(memory, order.kind, targets)?;
     let whole = on_failure(memory, node, order);
     let has_parts = is_folder || whole == OnFailure::Rollback;
     let parent = has_parts.then(|| memory.number());
+    let rollout = Rollout::of(order, is_folder, placed.len());
     let mut parts: Vec<Spec> = Vec::new();
-    for target in placed {
+    for (at, target) in placed.into_iter().enumerate() {
         let (params, supersedes, change) = match order.kind {
-            Kind::Reconfigure => supersede(memory, target.node, order, fault)?,
+            // One of a later wave may never begin, and would take what it has made needless with it.
+            Kind::Reconfigure if rollout.is_none() => supersede(memory, target.node, order, fault)?,
             _ => (order.params.clone(), Vec::new(), None),
         };
         let number = memory.number();
@@ -70,10 +77,16 @@ pub(crate) fn queue_on_machines(
             number: *number,
             however_it_ends: false,
         });
-        let after = match fault {
+        let mut after: Vec<After> = match fault {
             Some(Fault::IgnoresNeeds) => Vec::new(),
             _ => after.collect(),
         };
+        let wave = rollout.as_ref().map_or(0, |rollout| rollout.wave_of(at));
+        let held = parent.filter(|_| wave > 0 && fault != Some(Fault::BeginsAllWaves));
+        after.extend(held.map(|number| After {
+            number,
+            however_it_ends: true,
+        }));
         let urgency = match order.params.automatic && fault != Some(Fault::AllAreAlike) {
             true => Urgency::Automatic,
             false => Urgency::Person,
@@ -105,6 +118,7 @@ pub(crate) fn queue_on_machines(
             supersedes,
             overtakes: overtakes && fault != Some(Fault::WaitsInLine),
             urgency,
+            wave,
             on_failure: on_failure(memory, target.node, order),
             ..spec(number, &part, &target.path, target.node, hypervisor, now)
         });
@@ -117,9 +131,13 @@ pub(crate) fn queue_on_machines(
             staged
                 .promises
                 .push(Promise::Parts(parent, numbers.clone()));
+            let promised = rollout.as_ref().map(|rollout| rollout.promise(&numbers));
+            let goes = |rollout| Promise::GoesInWaves(parent, rollout);
+            staged.promises.extend(promised.map(goes));
             let whole = Spec {
                 children: numbers,
                 on_failure: whole,
+                stop_after: rollout.map(|rollout| rollout.stop_after(fault)),
                 ..spec(parent, order, &order.path, node, None, now)
             };
             std::iter::once(whole).chain(parts).collect()

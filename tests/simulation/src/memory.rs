@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use enginehouse_model::documents::{Machine, Problem};
+use enginehouse_model::documents::{Config, Machine, Problem};
 use enginehouse_model::{
     FullName, HypervisorUid, MachineRecord, MachineUid, NodeUid, OperationId, Timestamp,
 };
@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::ledger::Promise;
+use crate::protection::protected;
+use crate::rollback::last_deployed;
 use crate::violation::{Rule, Violation};
 
 /// How much may go on at each hypervisor.
@@ -35,6 +37,8 @@ pub struct Memory {
     pub lists: BTreeMap<HypervisorUid, (Timestamp, Vec<Machine>)>,
     /// When the last operation on a descriptor ended, in this life.
     pub last_ended: BTreeMap<NodeUid, Timestamp>,
+    /// The deployed config of each descriptor's machine when its last operation ended.
+    pub deployed: BTreeMap<NodeUid, Config>,
     /// Operations for which the queue asked something that was not reported yet.
     pub asked: BTreeSet<OperationId>,
 }
@@ -131,6 +135,7 @@ impl Memory {
             observed: BTreeMap::new(),
             lists: BTreeMap::new(),
             last_ended: BTreeMap::new(),
+            deployed: last_deployed(disk),
             asked: BTreeSet::new(),
         };
         Ok((memory, output))
@@ -237,5 +242,21 @@ impl Staged {
         for uid in &change.removed {
             self.delete(Table::Node, uid.to_string());
         }
+    }
+
+    /// The same, where definitions or places have changed. `said`: machines may be less protected after it.
+    pub(crate) fn edited(
+        &mut self,
+        tree: &Tree,
+        change: &Change,
+        at: Timestamp,
+        kind: &str,
+        said: bool,
+    ) {
+        self.nodes(tree, change, at, kind);
+        self.promises.push(Promise::Protects {
+            nodes: protected(tree),
+            lowers: said,
+        });
     }
 }

@@ -12,6 +12,7 @@ use crate::ledger::{Change, Promise};
 use crate::machines::queue_on_machines;
 use crate::memory::{Memory, OperationDocument, Staged};
 use crate::projected::check_projected;
+use crate::protection::keep_or_revert;
 use crate::run::Simulation;
 use crate::violation::Violation;
 use crate::work::{HostWork, WorldWork};
@@ -29,6 +30,8 @@ pub enum Kind {
     Deprovision,
     Edit,
     Move,
+    /// Takes back what an operation did, machine by machine.
+    Rollback,
     /// Takes back what a part of an operation did. Nobody orders it.
     Undo,
 }
@@ -71,6 +74,18 @@ pub struct Params {
     /// The host itself wants it.
     #[serde(default)]
     pub automatic: bool,
+    /// Machines in each wave of a folder; what is left comes in one more. Empty: all at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<usize>,
+    /// Of what goes in waves: nothing more is begun after so many failures.
+    #[serde(default)]
+    pub max_failures: u32,
+    /// Of a rollback: what that operation did is taken back.
+    #[serde(default)]
+    pub of: Option<OperationId>,
+    /// Machines may be less protected after it.
+    #[serde(default)]
+    pub confirm_lowered: bool,
 }
 
 /// What is taken back, and whether that made the machine.
@@ -109,6 +124,7 @@ impl Kind {
             | Self::Start
             | Self::Stop
             | Self::Restart
+            | Self::Rollback
             | Self::Undo => true,
             Self::Provision | Self::Deprovision | Self::Edit | Self::Move => false,
         }
@@ -133,7 +149,7 @@ impl Kind {
             Self::Undo if params.undo.is_some_and(|undo| undo.destroy) => Intent::Undeploy {
                 keep: KeepDisks::None,
             },
-            Self::Undo => Intent::Reconfigure,
+            Self::Rollback | Self::Undo => Intent::Reconfigure,
             Self::Provision | Self::Deprovision | Self::Edit | Self::Move => Intent::Observe,
         }
     }
@@ -225,6 +241,10 @@ impl Simulation {
             _ => order.path.clone(),
         };
         let node = memory.tree.find(&path).map_err(|e| e.to_string())?;
+        if order.kind == Kind::Rollback {
+            return self.order_rollback(order, staged, node);
+        }
+        let memory = self.memory().map_err(down)?;
         if order.kind.works_on_machine() {
             return queue_on_machines(memory, staged, order, node, now, fault);
         }
@@ -273,6 +293,7 @@ impl Simulation {
         own_lane_too: bool,
     ) -> Result<(), String> {
         let now = self.now();
+        let fault = self.settings.fault;
         let mut uids = self.outside.uids;
         let mut uid = || {
             uids += 1;
@@ -306,10 +327,13 @@ impl Simulation {
             | Kind::Start
             | Kind::Stop
             | Kind::Restart
+            | Kind::Rollback
             | Kind::Undo => return Err("it is no change of the tree".to_owned()),
         };
         let change = change.map_err(|error| error.to_string())?;
-        staged.nodes(&memory.tree, &change, now, &order.kind.name());
+        let said = order.params.confirm_lowered;
+        let change = keep_or_revert(&mut memory.tree, change, said, fault)?;
+        staged.edited(&memory.tree, &change, now, &order.kind.name(), said);
         self.outside.uids = uids;
         Ok(())
     }

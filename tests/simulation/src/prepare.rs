@@ -17,6 +17,7 @@ use crate::engine::description;
 use crate::machines::hypervisor_of;
 use crate::memory::Staged;
 use crate::orders::{Kind, Order, Params, changed, params_of};
+use crate::protection::keep_or_revert;
 use crate::rollback::Past;
 use crate::run::Simulation;
 use crate::settings::Fault;
@@ -39,6 +40,7 @@ pub(crate) struct Target {
     /// Its place among the providers.
     pub provider: usize,
     pub record: Option<MachineRecord>,
+    pub protected_by: Option<FullName>,
 }
 
 pub(crate) fn subject<'a>(
@@ -87,6 +89,7 @@ impl Simulation {
         let changes = params.change.is_some() || params.definition.is_some();
         if kind == Kind::Reconfigure && changes {
             let now = self.now();
+            let fault = self.settings.fault;
             let mut uids = self.outside.uids;
             let memory = self.memory()?;
             let mut uid = || {
@@ -100,12 +103,15 @@ impl Simulation {
                     .tree
                     .apply_reconfigure(node, definition, None, &mut uid)
                     .map_err(|error| error.to_string())?;
+                let said = params.confirm_lowered;
+                let change = keep_or_revert(&mut memory.tree, change, said, fault)?;
                 Ok((change, after))
             });
             match written {
                 Ok((change, after)) => {
                     let mut staged = Staged::default();
-                    staged.nodes(&memory.tree, &change, now, "reconfigure");
+                    let said = params.confirm_lowered;
+                    staged.edited(&memory.tree, &change, now, "reconfigure", said);
                     if let Some(before) = before.ok().filter(|before| *before != after) {
                         let past = Past {
                             deployed: None,
@@ -150,11 +156,14 @@ impl Simulation {
         });
         let mut staged = self.handle(number, event)?;
         staged.writes = also.writes;
+        staged.promises = also.promises;
         self.commit(staged, Vec::new())
     }
 
     /// Reads and plans; what it found is reported a little later.
     pub(crate) fn look(&mut self, number: OperationId) -> Result<(), Violation> {
+        let now = self.now();
+        self.outside.ledger.looked.insert(number, now);
         let found = match self.mishap(40) {
             true => Prepared::failed(Problem::new(Code::Busy, "too many calls at once")),
             false => match self.begin(number) {
@@ -228,6 +237,7 @@ impl Simulation {
             hypervisor,
             provider,
             record,
+            protected_by: computed.protected_by().cloned(),
         })
     }
 
@@ -305,6 +315,9 @@ impl Simulation {
             observed.as_ref(),
             &rules,
         ));
+        if !self.has(Fault::PlansThroughTheGate) {
+            plan.gate(target.protected_by.as_ref());
+        }
         let mut record = target.record;
         if let (Some(record), false) = (&mut record, takes_down) {
             adopt(record, &plan, &target.desired, &rules);

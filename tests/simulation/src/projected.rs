@@ -57,7 +57,7 @@ impl Projection {
             // The host orders it, of what is there.
             Kind::Provision | Kind::Undo => return Ok(()),
             Kind::Edit | Kind::Move if status == Status::Provisioned => return Ok(()),
-            Kind::Reconfigure | Kind::Start | Kind::Stop | Kind::Restart
+            Kind::Reconfigure | Kind::Start | Kind::Stop | Kind::Restart | Kind::Rollback
                 if status == Status::Deployed =>
             {
                 return Ok(());
@@ -67,7 +67,8 @@ impl Projection {
             | Kind::Reconfigure
             | Kind::Start
             | Kind::Stop
-            | Kind::Restart => {
+            | Kind::Restart
+            | Kind::Rollback => {
                 return Err(format!("{kind:?} is refused while {status}"));
             }
         };

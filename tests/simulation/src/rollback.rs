@@ -1,7 +1,9 @@
 //! What parts of an operation did is taken back: the last one first, one after the other.
 
+use std::collections::BTreeMap;
+
 use enginehouse_model::documents::{Code, Config, Problem};
-use enginehouse_model::{NodeUid, OperationId, Timestamp};
+use enginehouse_model::{FullName, NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{After, Final, Operation, Phase, Spec};
 use enginehouse_store::{Document, HistoryRow, Write};
 use enginehouse_tree::Definition;
@@ -9,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::disk::Disk;
 use crate::ledger::{Need, Promise};
 use crate::machines::hypervisor_of;
 use crate::memory::Staged;
 use crate::orders::{Kind, Order, Params, Undo, spec};
+use crate::projected::check_projected;
+use crate::protection::keep_or_revert;
 use crate::run::Simulation;
 use crate::settings::Fault;
 use crate::violation::Violation;
@@ -48,6 +53,18 @@ impl Staged {
             }));
         }
     }
+}
+
+/// What the machines of all descriptors were when their last operations ended.
+pub(crate) fn last_deployed(disk: &Disk) -> BTreeMap<NodeUid, Config> {
+    let mut last = BTreeMap::new();
+    for row in &disk.history {
+        let past = row.operation.and_then(|_| row.document.read::<Past>().ok());
+        if let (Some(config), Ok(node)) = (past.and_then(|past| past.deployed), row.node.parse()) {
+            last.insert(node, config);
+        }
+    }
+    last
 }
 
 fn without_power(config: &Config) -> Config {
@@ -116,6 +133,124 @@ impl Simulation {
         self.commit(staged, Vec::new())
     }
 
+    /// `rollback --of`: what an operation did is taken back, on the machines that nobody has changed since.
+    pub(crate) fn order_rollback(
+        &mut self,
+        order: &Order,
+        staged: &mut Staged,
+        node: NodeUid,
+    ) -> Result<OperationId, String> {
+        let now = self.now();
+        let of = order.params.of.ok_or("what is to be taken back?")?;
+        let whole = self.document(of).ok_or("it is not known")?;
+        if whole.kind != Kind::Reconfigure.name() || whole.end.is_none() {
+            return Err("only a `reconfigure` that has ended is taken back".to_owned());
+        }
+        let parts: Vec<OperationId> = self
+            .disk
+            .operations
+            .keys()
+            .copied()
+            .filter(|number| {
+                let document = self.document(*number);
+                document.is_some_and(|document| {
+                    document.did && (*number == of || document.parent == Some(of))
+                })
+            })
+            .collect();
+        let careless = self.has(Fault::TakesBackWhatWasChanged);
+        let mut done: Vec<(NodeUid, FullName, OperationId)> = Vec::new();
+        for part in parts {
+            let row = self.disk.operations.get(&part);
+            let target = row.and_then(|row| row.targets.first()?.parse::<NodeUid>().ok());
+            let memory = self.memory().map_err(|violation| violation.to_string())?;
+            let below = memory.tree.descriptors(node).map_err(|e| e.to_string())?;
+            let mut below = below.map(|node| node.uid);
+            let Some(target) = target.filter(|target| below.any(|node| node == *target)) else {
+                continue;
+            };
+            drop(below);
+            check_projected(memory, target, Kind::Rollback, false)?;
+            let path = memory.tree.full_name(target).map_err(|e| e.to_string())?;
+            let path = path.clone();
+            // What comes before it may change them yet.
+            let before = memory.queue.lane(target).next().map(Operation::number);
+            let since = before.or_else(|| self.changed_since(target, part));
+            if let Some(since) = since.filter(|_| !careless) {
+                return Err(format!("{path} was changed since, by {since}"));
+            }
+            done.push((target, path, part));
+        }
+        if done.is_empty() {
+            return Err("it changed nothing there".to_owned());
+        }
+        done.sort_by(|(_, one, _), (_, other, _)| one.cmp(other));
+        let memory = self.memory().map_err(|violation| violation.to_string())?;
+        let parent = memory.number();
+        let mut specs: Vec<Spec> = Vec::new();
+        for (target, path, part) in done {
+            let number = memory.number();
+            let undo = Order {
+                params: Params {
+                    undo: Some(Undo {
+                        of: part,
+                        destroy: false,
+                    }),
+                    ..Params::default()
+                },
+                ..Order::of(Kind::Undo, path)
+            };
+            staged.promises.push(Promise::Queued {
+                number,
+                node: target,
+                first: false,
+                needs: Vec::new(),
+                automatic: false,
+            });
+            staged.promises.push(Promise::TakesBack {
+                number,
+                node: target,
+                of: part,
+            });
+            let hypervisor = hypervisor_of(memory, target);
+            specs.push(Spec {
+                parent: Some(parent),
+                ..spec(number, &undo, &undo.path, target, hypervisor, now)
+            });
+        }
+        let numbers: Vec<OperationId> = specs.iter().map(|spec| spec.number).collect();
+        staged
+            .promises
+            .push(Promise::Parts(parent, numbers.clone()));
+        let whole = Spec {
+            children: numbers,
+            ..spec(parent, order, &order.path, node, None, now)
+        };
+        let all = std::iter::once(whole).chain(specs).collect();
+        staged.output = memory.queue.submit(all, now);
+        Ok(parent)
+    }
+
+    /// The operation that made another deployed config of a machine's after `number` did.
+    fn changed_since(&self, node: NodeUid, number: OperationId) -> Option<OperationId> {
+        let node = node.to_string();
+        let rows = self.disk.history.iter().filter(|row| row.node == node);
+        let mut before: Option<Config> = None;
+        let mut since = None;
+        for row in rows {
+            let past = row.document.read::<Past>().ok();
+            let (Some(by), Some(config)) = (row.operation, past.and_then(|past| past.deployed))
+            else {
+                continue;
+            };
+            if by > number && before.as_ref().is_some_and(|before| *before != config) {
+                since = Some(by);
+            }
+            before = Some(config);
+        }
+        since
+    }
+
     fn undo_of(&mut self, part: OperationId) -> Option<(NodeUid, Order)> {
         let document = self.document(part).filter(|document| document.did)?;
         let row = self.disk.operations.get(&part)?;
@@ -172,6 +307,7 @@ impl Simulation {
             return Ok(None);
         };
         let now = self.now();
+        let fault = self.settings.fault;
         let mut uids = self.outside.uids;
         let mut uid = || {
             uids += 1;
@@ -187,11 +323,13 @@ impl Simulation {
             tree.apply_reconfigure(node, definition, None, &mut uid)
                 .ok()
         });
-        let Some(change) = written else {
+        // Nobody said so: the machine goes back, its protection does not.
+        let kept = |change| keep_or_revert(&mut memory.tree, change, false, fault).ok();
+        let Some(change) = written.and_then(kept) else {
             return Ok(None);
         };
         let mut staged = Staged::default();
-        staged.nodes(&memory.tree, &change, now, "undo");
+        staged.edited(&memory.tree, &change, now, "undo", false);
         self.outside.uids = uids;
         Ok(Some(staged))
     }

@@ -397,7 +397,8 @@ impl Simulation {
             return Ok(());
         };
         self.disk.commit(&pending.writes);
-        self.outside.ledger.keep(&pending.promises)?;
+        let now = self.now();
+        self.outside.ledger.keep(&pending.promises, now)?;
         if let Some(recorder) = &mut self.recorder {
             recorder(&pending.writes, &self.outside);
         }

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use enginehouse_queue::Entry;
+use serde::Deserialize;
 
 use crate::run::Simulation;
 use crate::settings::Settings;
@@ -33,6 +33,8 @@ pub struct Totals {
     /// Machines without an id on record that a deploy, and an undeploy, found by their mark.
     pub found_to_deploy: u64,
     pub found_to_undeploy: u64,
+    /// Machines on which a person took back what a `reconfigure` had done.
+    pub taken_back: u64,
     /// Operations that were given another place in their lane.
     pub moved: u64,
     /// Moves that were refused, by the reason.
@@ -43,6 +45,12 @@ pub struct Totals {
     pub entries: BTreeMap<String, u64>,
     /// Requests that arrived.
     pub requests: BTreeMap<&'static str, u64>,
+}
+
+/// What a journal entry is called.
+#[derive(Deserialize)]
+struct Tag {
+    entry: String,
 }
 
 /// A run that broke a promise, with what happened in it.
@@ -203,6 +211,7 @@ impl Totals {
             gone_on: simulation.outside.ledger.gone_on.len() as u64,
             found_to_deploy: simulation.outside.ledger.found_to_deploy,
             found_to_undeploy: simulation.outside.ledger.found_to_undeploy,
+            taken_back: simulation.outside.ledger.takes_back.len() as u64,
             moved: simulation.outside.ledger.moved,
             refusals: simulation.outside.ledger.refusals.clone(),
             ..Self::default()
@@ -212,10 +221,8 @@ impl Totals {
             *totals.ends.entry(end).or_default() += 1;
         }
         for row in simulation.disk.journal.values().flatten() {
-            if let Ok(entry) = row.document.read::<Entry>() {
-                let value = serde_json::to_value(&entry).unwrap_or_default();
-                let name = value["entry"].as_str().unwrap_or("?").to_owned();
-                *totals.entries.entry(name).or_default() += 1;
+            if let Ok(Tag { entry }) = row.document.read() {
+                *totals.entries.entry(entry).or_default() += 1;
             }
         }
         for provider in &simulation.outside.providers {
@@ -236,6 +243,7 @@ impl Totals {
         self.gone_on += other.gone_on;
         self.found_to_deploy += other.found_to_deploy;
         self.found_to_undeploy += other.found_to_undeploy;
+        self.taken_back += other.taken_back;
         self.moved += other.moved;
         for (why, times) in &other.refusals {
             *self.refusals.entry(why).or_default() += times;

@@ -84,10 +84,24 @@ pub enum Fault {
     KeepsFirstId,
     /// A list that is older than the end of what came before in the lane is taken for new.
     TrustsOldLists,
+    /// A plan is made as if nothing were protected.
+    PlansThroughTheGate,
+    /// Whether a machine is protected is asked when it is planned, and not again.
+    LooksOnceForProtection,
+    /// All waves begin at once.
+    BeginsAllWaves,
+    /// What goes in waves goes on, whatever fails.
+    NeverStopsWaves,
+    /// A rollback is not held against what came after.
+    TakesBackWhatWasChanged,
+    /// What is tried again is not looked at again.
+    TriesAgainUnguarded,
+    /// An order may take protection away without saying so.
+    LowersByTheWay,
 }
 
 impl Fault {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 28] = [
         Self::LosesIntents,
         Self::AnswersEarly,
         Self::ActsEarly,
@@ -109,6 +123,13 @@ impl Fault {
         Self::ForgetsFirst,
         Self::KeepsFirstId,
         Self::TrustsOldLists,
+        Self::PlansThroughTheGate,
+        Self::LooksOnceForProtection,
+        Self::BeginsAllWaves,
+        Self::NeverStopsWaves,
+        Self::TakesBackWhatWasChanged,
+        Self::TriesAgainUnguarded,
+        Self::LowersByTheWay,
     ];
 }
 

@@ -21,6 +21,9 @@ pub enum Rule {
     Accepted,
     /// What was superseded never reaches the provider, and what it was to change is not lost.
     Superseded,
+    /// A wave begins when the one before is over, and nothing after too many failures; what was not
+    /// begun is said.
+    Waves,
     /// Taken back is what an operation itself made and nothing else, and what was not is said.
     Rollback,
     /// A machine that an unfinished creation made is gone on with or removed, never left or doubled;
@@ -28,6 +31,9 @@ pub enum Rule {
     Adopted,
     /// What people want goes before what the host wants itself.
     People,
+    /// Nothing is destroyed, and nothing leads up to that, where a machine was protected before it was
+    /// decided; and protection is not taken away by the way.
+    Protected,
     /// Nothing is tried at a hypervisor that is lost.
     Breaker,
     /// Slots and copies stay within their limits.

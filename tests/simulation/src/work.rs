@@ -64,6 +64,8 @@ pub(crate) enum WorldWork {
     GoesDown(usize, u64),
     /// Somebody does something to one of our machines.
     Meddle,
+    /// A person takes back what some `reconfigure` did.
+    GoBack,
     /// Somebody puts another machine in the place of the one with this id.
     Usurp(usize, u64),
     Restart,

@@ -73,8 +73,105 @@ fn taking_back_what_somebody_else_made_is_found_out() {
 }
 
 #[test]
+fn a_plan_that_destroys_what_is_protected_is_found_out() {
+    assert!(is_found(Fault::PlansThroughTheGate, Some(Rule::Protected)));
+}
+
+#[test]
+fn a_look_at_what_is_protected_that_is_not_taken_again_is_found_out() {
+    assert!(is_found(
+        Fault::LooksOnceForProtection,
+        Some(Rule::Protected)
+    ));
+}
+
+/// A machine is undeployed at a provider that does not answer for a while; meanwhile somebody protects the
+/// machine, or puts another in its place.
+fn put_off(fault: Option<Fault>, after: u64, usurps: bool) -> Result<(), Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::fair()
+    };
+    let machines = [("/vm1", json!({"power": "stopped"}))];
+    let mut simulation = Simulation::quiet(after, settings, &[Naming::ChosenId], &machines)?;
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run()?;
+    simulation.order_at(0, Kind::Undeploy, "/vm1", Params::default());
+    simulation.down_at(after, 0, 20_000);
+    let protect = Params {
+        change: Some(json!({"protect": true})),
+        ..Params::default()
+    };
+    match usurps {
+        true => simulation.usurp_at(10_000, 0, 100),
+        false => simulation.order_at(10_000, Kind::Edit, "/", protect),
+    }
+    simulation.run()
+}
+
+#[test]
+fn what_is_tried_again_and_not_looked_at_again_is_found_out() {
+    for (usurps, rule) in [(false, Rule::Protected), (true, Rule::Ours)] {
+        let moments = 0..700;
+        for after in moments.clone() {
+            assert_eq!(put_off(None, after, usurps), Ok(()), "{after}");
+        }
+        let fault = Some(Fault::TriesAgainUnguarded);
+        let found = moments.filter_map(|after| put_off(fault, after, usurps).err());
+        let rules: Vec<Rule> = found.map(|violation| violation.rule).collect();
+        assert!(rules.contains(&rule), "{rules:?}");
+    }
+}
+
+#[test]
+fn protection_that_is_lowered_by_the_way_is_found_out() {
+    assert!(is_found(Fault::LowersByTheWay, Some(Rule::Protected)));
+}
+
+#[test]
+fn a_wave_that_begins_before_its_turn_is_found_out() {
+    assert!(is_found(Fault::BeginsAllWaves, Some(Rule::Waves)));
+}
+
+#[test]
+fn a_rollout_that_failures_do_not_stop_is_found_out() {
+    assert!(is_found(Fault::NeverStopsWaves, Some(Rule::Waves)));
+}
+
+#[test]
+fn taking_back_what_was_changed_since_is_found_out() {
+    assert!(is_found(
+        Fault::TakesBackWhatWasChanged,
+        Some(Rule::Rollback)
+    ));
+}
+
+/// All slots are taken; the host wants one of the machines started, and then a person another.
+fn one_slot_too_few(fault: Option<Fault>) -> Result<(), Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::fair()
+    };
+    let paths = ["/vm0", "/vm1", "/vm2", "/vm3", "/vm4"];
+    let machines = paths.map(|path| (path, json!({"power": "stopped"})));
+    let mut simulation = Simulation::quiet(7, settings, &[Naming::ChosenId], &machines)?;
+    simulation.order_at(0, Kind::Deploy, "/", Params::default());
+    simulation.run()?;
+    for (ms, path) in (0..).zip(paths) {
+        let params = Params {
+            automatic: path != "/vm4",
+            ..Params::default()
+        };
+        simulation.order_at(ms, Kind::Start, path, params);
+    }
+    simulation.run()
+}
+
+#[test]
 fn what_the_host_wants_itself_and_gets_first_is_found_out() {
-    assert!(is_found(Fault::AllAreAlike, Some(Rule::People)));
+    assert_eq!(one_slot_too_few(None), Ok(()));
+    let found = one_slot_too_few(Some(Fault::AllAreAlike));
+    assert_eq!(found.map_err(|violation| violation.rule), Err(Rule::People));
 }
 
 #[test]

@@ -71,6 +71,7 @@ fn ten_thousand_runs_keep_every_promise() {
     }
     assert!(totals.crashes > runs, "{}", totals.crashes);
     assert!(totals.judged > 500, "{}", totals.judged);
+    assert!(totals.taken_back > 100, "{}", totals.taken_back);
     assert!(totals.meddled > 500, "{}", totals.meddled);
     assert!(totals.gone_on > 100, "{}", totals.gone_on);
     assert!(totals.found_to_deploy > 10, "{}", totals.found_to_deploy);

@@ -1,7 +1,9 @@
 //! What holds of each request that reaches a provider.
 
+use enginehouse_model::OperationId;
 use enginehouse_queue::Final;
 
+use crate::orders::{Kind, params_of};
 use crate::provider::{Flight, Request};
 use crate::run::Simulation;
 use crate::violation::{Rule, Violation, holds};
@@ -25,7 +27,43 @@ impl Simulation {
         holds(gone_on.is_none(), Rule::Adopted, || {
             format!("{number} was to go on with machine {gone_on:?}, and makes another")
         })?;
+        self.check_protected(flight)?;
         self.check_taken_back(provider, flight)
+    }
+
+    /// Who was protected when it was decided is not destroyed, and nothing of what leads up to it is
+    /// done.
+    fn check_protected(&self, flight: &Flight) -> Result<(), Violation> {
+        let number = flight.operation;
+        let ledger = &self.outside.ledger;
+        let Some(row) = self.disk.operations.get(&number) else {
+            return Ok(());
+        };
+        let node = row.targets.first().and_then(|node| node.parse().ok());
+        let Some(since) = node.and_then(|node| ledger.protected_since(node)) else {
+            return Ok(());
+        };
+        let begun = ledger.called.get(&(number, flight.step));
+        let late = flight.request.destroys() && begun.is_none_or(|begun| since < *begun);
+        let looked = ledger.looked.get(&number);
+        let is_to_destroy = self.takes_down(number);
+        let planned = is_to_destroy && looked.is_none_or(|looked| since < *looked);
+        holds(!late && !planned, Rule::Protected, || {
+            format!(
+                "{} of {number} at {}, which is protected since {}",
+                flight.request.name(),
+                flight.node,
+                since.0
+            )
+        })
+    }
+
+    fn takes_down(&self, number: OperationId) -> bool {
+        let operation = self.memory.as_ref().and_then(|m| m.queue.get(number));
+        operation.is_some_and(|operation| {
+            let kind = Kind::of(&operation.spec);
+            kind.is_some_and(|kind| kind.destroys(&params_of(&operation.spec)))
+        })
     }
 
     /// A rollback destroys only what its own operation made.

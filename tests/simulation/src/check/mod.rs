@@ -11,7 +11,8 @@ use enginehouse_model::documents::{Config, Machine, Power, PowerState};
 use enginehouse_model::{HypervisorUid, MachineRecord, NodeUid, OperationId};
 use enginehouse_queue::{Entry, Final, Operation, Phase};
 use enginehouse_reconcile::{Intent, Rules, plan_one};
-use enginehouse_tree::Status;
+use enginehouse_tree::{Node, Status};
+use serde_json::json;
 
 use crate::engine::description;
 use crate::memory::{LIMITS, Memory};
@@ -91,7 +92,9 @@ impl Simulation {
             })?;
         }
         // What needs something that was cancelled is not begun either.
-        let was_cancelled = operation.cancel.is_some() || operation.is_blocked();
+        let was_cancelled = operation.cancel.is_some()
+            || operation.is_blocked()
+            || self.outside.ledger.was_stopped(number);
         let cancelled = end != Final::Cancelled || was_cancelled;
         holds(cancelled, Rule::Truth, || {
             format!("nobody cancelled {number}")
@@ -143,7 +146,12 @@ impl Simulation {
                 let left: usize = left.sum();
                 holds(left == 0, Rule::Truth, || says("the machine is there"))
             }
-            Kind::Restart | Kind::Provision | Kind::Deprovision | Kind::Edit | Kind::Move => Ok(()),
+            Kind::Restart
+            | Kind::Rollback
+            | Kind::Provision
+            | Kind::Deprovision
+            | Kind::Edit
+            | Kind::Move => Ok(()),
         }
     }
 
@@ -155,8 +163,12 @@ impl Simulation {
         let vm = provider.vms.get(&identity.machine_id.parse().ok()?)?;
         let same = match &identity.incarnation {
             Some(incarnation) => *incarnation == format!("i{}", vm.incarnation),
-            // What never got its mark cannot be recognised; it is configured and never destroyed.
-            None => vm.mark.is_none(),
+            // What never got its mark, or so late that nobody looked again, cannot be recognised; it is
+            // configured and never destroyed.
+            None => vm
+                .mark
+                .as_ref()
+                .is_none_or(|mark| *mark == record.mark.to_string()),
         };
         Some(vm).filter(|vm| same && vm.made_for == Some(record.uid))
     }
@@ -324,6 +336,7 @@ impl Simulation {
                 self.check_applied(*node, path)?;
             }
         }
+        self.unprotect()?;
         let machines = self.descriptors(|memory, node| memory.record_of(node).is_some());
         for (_, path) in &machines {
             self.order_at(0, Kind::Undeploy, path, Params::default());
@@ -331,6 +344,45 @@ impl Simulation {
         self.run()?;
         self.check_over()?;
         self.check_nothing_left()
+    }
+
+    /// People take all protection away, and say so: on folders first, then where a descriptor has its
+    /// own.
+    fn unprotect(&mut self) -> Result<(), Violation> {
+        let params = || Params {
+            change: Some(json!({"protect": null})),
+            confirm_lowered: true,
+            ..Params::default()
+        };
+        let Some(memory) = &self.memory else {
+            return Ok(());
+        };
+        let own = |node: &&Node| node.local.to_json().get("protect").is_some();
+        let folders = memory.tree.nodes().filter(|node| node.is_folder());
+        let folders = folders.filter(own);
+        let named = folders.filter_map(|node| memory.tree.full_name(node.uid).ok());
+        let paths: Vec<String> = named.map(ToString::to_string).collect();
+        for path in paths {
+            self.order_at(0, Kind::Edit, &path, params());
+        }
+        self.run()?;
+        let own = self.descriptors(|memory, node| {
+            let computed = memory.tree.computed(node);
+            computed.is_ok_and(|computed| computed.protect())
+        });
+        for (node, path) in &own {
+            let body = self
+                .memory()?
+                .tree
+                .descriptor(*node)
+                .map(|body| body.status);
+            let kind = match body {
+                Ok(Status::Provisioned) => Kind::Edit,
+                _ => Kind::Reconfigure,
+            };
+            self.order_at(0, kind, path, params());
+        }
+        self.run()
     }
 
     fn descriptors(&self, is: impl Fn(&Memory, NodeUid) -> bool) -> Vec<(NodeUid, String)> {

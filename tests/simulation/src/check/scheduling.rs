@@ -43,7 +43,9 @@ impl Simulation {
     /// People before automatic: where the host begins something by itself, no person waits.
     fn check_people_first(&self, memory: &Memory, operation: &Operation) -> Result<(), Violation> {
         let place = operation.spec.hypervisor;
-        let begins = matches!(operation.phase, Phase::Starting);
+        // One that tries again has kept its slot.
+        let tries_again = self.outside.ledger.begun.contains(&operation.number());
+        let begins = matches!(operation.phase, Phase::Starting) && !tries_again;
         if !begins || place.is_none() || !is_automatic(operation) {
             return Ok(());
         }

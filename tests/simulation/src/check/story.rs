@@ -60,6 +60,34 @@ impl Simulation {
         Ok(())
     }
 
+    /// What was not begun after failures is counted, and nothing was done to it.
+    pub(crate) fn check_rollout(&self, operation: &Operation) -> Result<(), Violation> {
+        let number = operation.number();
+        let Phase::Ended { state, problem } = &operation.phase else {
+            return Ok(());
+        };
+        if operation.spec.stop_after.is_none() || operation.undo.is_some() {
+            return Ok(());
+        }
+        let parts = operation.parts.iter();
+        let failed = parts.filter(|part| part.state == Final::Failed).count();
+        if failed == 0 || operation.cancel.is_some() {
+            return Ok(());
+        }
+        let told = problem.as_ref().map_or("", |problem| &problem.message);
+        let ledger = &self.outside.ledger;
+        let parts = operation.parts.iter();
+        let left = parts
+            .filter(|part| part.state == Final::Cancelled && !ledger.begun.contains(&part.number));
+        let left = left.count();
+        let says = left == 0 || told.contains("not begun");
+        holds(*state == Final::Failed && says, Rule::Waves, || {
+            format!(
+                "{failed} of {number} failed and {left} were not begun; it says {state:?}: {told}"
+            )
+        })
+    }
+
     fn undoing(&self, part: OperationId) -> Option<OperationId> {
         let mut undoes = self.outside.ledger.undoes.iter();
         undoes

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use self::planting::{Plant, Planting};
 use self::wishes::{machine, needs};
 use crate::disk::Disk;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Promise};
 use crate::orders::{Kind, Order, Params};
+use crate::protection::protected;
 use crate::provider::{Naming, Provider, Temper};
 use crate::random::Random;
 use crate::resolve::Verdict;
@@ -80,7 +81,7 @@ impl Simulation {
                 provider.temper = Temper::BAD;
             }
         }
-        let orders = 4 + simulation.below(7);
+        let orders = 4 + simulation.below(6);
         // Some days all comes at once.
         let business = match simulation.below(3) {
             0 => BUSINESS / 10,
@@ -94,6 +95,10 @@ impl Simulation {
         for _ in 0..simulation.below(6) {
             let at = simulation.below(business + business / 4);
             simulation.later_outside(at, WorldWork::Reposition);
+        }
+        for _ in 0..simulation.below(3) {
+            let at = business / 2 + simulation.below(business);
+            simulation.later_outside(at, WorldWork::GoBack);
         }
         if foul {
             for provider in 0..names.len() {
@@ -163,7 +168,7 @@ impl Simulation {
             provider.add_stranger(101, "stranger", None);
             provider
         });
-        let outside = Outside {
+        let mut outside = Outside {
             random: Random::new(seed ^ 0x5eed),
             now: T0,
             providers: providers.collect(),
@@ -175,6 +180,11 @@ impl Simulation {
             weather: settings.weather,
             ledger: Ledger::default(),
         };
+        let protects = Promise::Protects {
+            nodes: protected(&planting.tree),
+            lowers: false,
+        };
+        outside.ledger.keep(&[protects], T0)?;
         let mut disk = Disk::default();
         disk.commit(&planting.staged.writes);
         let mut simulation = Self::over(settings, outside, disk);
@@ -205,6 +215,11 @@ impl Simulation {
     /// At a time, somebody puts another machine in the place of the one with this id.
     pub fn usurp_at(&mut self, ms: u64, provider: usize, id: u64) {
         self.later_outside(ms, WorldWork::Usurp(provider, id));
+    }
+
+    /// At a time, a provider stops answering, for so many milliseconds.
+    pub fn down_at(&mut self, ms: u64, provider: usize, long: u64) {
+        self.later_outside(ms, WorldWork::GoesDown(provider, long));
     }
 
     pub(crate) fn happen(&mut self, work: WorldWork) -> Result<(), Violation> {
@@ -264,6 +279,7 @@ impl Simulation {
                 }
                 Ok(())
             }
+            WorldWork::GoBack => self.go_back(),
             WorldWork::Restart => self.restart(),
         }
     }
@@ -294,14 +310,18 @@ impl Simulation {
             let mut lane = memory.queue.lane(record.node);
             let idle = match lane.next() {
                 None => true,
-                // Between a stop and the destruction that follows it.
-                Some(first) => {
-                    matches!(first.phase, Phase::Waiting { .. })
-                        && Kind::of(&first.spec) == Some(Kind::Undeploy)
-                        && first
-                            .current_step()
-                            .is_some_and(|step| step.action == "stop")
+                // Between a stop and the destruction that follows it, and while that is put off.
+                Some(first) if Kind::of(&first.spec) == Some(Kind::Undeploy) => {
+                    let does = first.current_step().map(|step| step.action.as_str());
+                    match first.phase {
+                        Phase::Waiting { .. } => does == Some("stop"),
+                        Phase::Postponed { .. } => {
+                            does == Some("destroy") && first.state.is_untouched()
+                        }
+                        _ => false,
+                    }
                 }
+                Some(_) => false,
             };
             if idle && let Ok(id) = identity.machine_id.parse::<u64>() {
                 let whole = identity.incarnation.is_some();

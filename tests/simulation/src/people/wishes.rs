@@ -1,11 +1,14 @@
 //! What people want: orders, and what they want otherwise soon after.
 
+use enginehouse_model::FullName;
 use serde_json::{Value, json};
 
 use super::{FOLDERS, name};
+use crate::memory::OperationDocument;
 use crate::orders::{Kind, Order, Params};
 use crate::random::Random;
 use crate::run::Simulation;
+use crate::violation::Violation;
 use crate::work::WorldWork;
 
 impl Simulation {
@@ -24,7 +27,8 @@ impl Simulation {
             63..=68 => (Kind::Stop, one),
             69..=74 => (Kind::Start, one),
             75..=78 => (Kind::Restart, one),
-            79..=81 => (Kind::Stop, folder),
+            79..=80 => (Kind::Stop, folder),
+            81 => (Kind::Reconfigure, folder),
             82..=87 => (Kind::Edit, one),
             88..=91 => (Kind::Edit, folder),
             92..=94 => (Kind::Move, one),
@@ -39,8 +43,15 @@ impl Simulation {
         let mut params = Params {
             force: random.chance(300),
             rollback: random.chance(400),
+            confirm_lowered: random.chance(600),
             ..Params::default()
         };
+        if is_folder && kind == Kind::Reconfigure && random.chance(700) {
+            // On most days what is done to folders is about to be seen in them.
+            params.waves = waves(random);
+            params.max_failures = 1 + u32::from(random.chance(300));
+            params.rollback = random.chance(150);
+        }
         match kind {
             Kind::Reconfigure if !is_folder && random.chance(800) => {
                 params.change = Some(change(random));
@@ -54,7 +65,7 @@ impl Simulation {
                 let to = format!("{}/{last}{suffix}", to.trim_end_matches('/'));
                 params.to = Some(name(&to));
             }
-            Kind::Reconfigure | Kind::Start => params.automatic = random.chance(400),
+            Kind::Reconfigure | Kind::Start => params.automatic = random.chance(600),
             _ => {}
         }
         Order {
@@ -69,6 +80,10 @@ impl Simulation {
             return;
         }
         let after = self.below(6_000);
+        if order.kind == Kind::Undeploy && self.below(3) == 0 {
+            self.think_better_of(&order.path);
+            return;
+        }
         let random = &mut self.outside.random;
         let mut params = Params::default();
         let kind = match order.kind {
@@ -81,6 +96,7 @@ impl Simulation {
                 params.change = order.params.change.as_ref().map(|_| change(random));
                 Kind::Reconfigure
             }
+            Kind::Reconfigure if random.chance(500) => return,
             Kind::Deploy => Kind::Stop,
             // A new one in its place.
             Kind::Undeploy => Kind::Deploy,
@@ -92,6 +108,53 @@ impl Simulation {
         };
         self.later_outside(after, WorldWork::Order(Box::new(again)));
         self.later_outside(after + 1, WorldWork::Reposition);
+    }
+}
+
+impl Simulation {
+    /// A person takes back what some operation did, mostly the last one.
+    pub(super) fn go_back(&mut self) -> Result<(), Violation> {
+        let operations = self.disk.operations.values().rev();
+        let ended = operations.filter(|row| row.ended_at.is_some());
+        let documents = ended.filter_map(|row| {
+            let document = row.document.read::<OperationDocument>().ok()?;
+            let whole = document.kind == Kind::Reconfigure.name() && document.parent.is_none();
+            whole.then_some((row.id, document.path))
+        });
+        let candidates: Vec<_> = documents.take(3).collect();
+        let random = &mut self.outside.random;
+        let last = candidates.first().filter(|_| random.chance(600));
+        let picked = last.or_else(|| random.pick(&candidates));
+        let Some((of, path)) = picked.cloned() else {
+            return Ok(());
+        };
+        let params = Params {
+            of: Some(of),
+            ..Params::default()
+        };
+        self.order(Order {
+            params,
+            ..Order::of(Kind::Rollback, path)
+        })
+    }
+
+    /// What is on its way to be destroyed is protected, and not for long.
+    fn think_better_of(&mut self, path: &FullName) {
+        let folder = path.parent().unwrap_or_else(FullName::root);
+        let mut after = self.below(4_000);
+        for protect in [json!(true), Value::Null] {
+            let params = Params {
+                change: Some(json!({"protect": protect})),
+                confirm_lowered: true,
+                ..Params::default()
+            };
+            let edit = Order {
+                params,
+                ..Order::of(Kind::Edit, folder.clone())
+            };
+            self.later_outside(after, WorldWork::Order(Box::new(edit)));
+            after += self.below(40_000);
+        }
     }
 }
 
@@ -109,10 +172,23 @@ pub(super) fn machine(random: &mut Random) -> Value {
     if random.chance(100) {
         definition["power"] = json!("stopped");
     }
+    if random.chance(60) {
+        definition["protect"] = json!(random.chance(700));
+    }
     if random.chance(100) {
         definition["on_failure"] = json!("rollback");
     }
     definition
+}
+
+/// How many machines at a time.
+fn waves(random: &mut Random) -> Vec<usize> {
+    match random.below(4) {
+        0 => Vec::new(),
+        1 => vec![1, 1, 1],
+        2 => vec![1, 2],
+        _ => vec![2],
+    }
 }
 
 /// What a machine needs: others, or all that are in a folder.
@@ -129,11 +205,15 @@ pub(super) fn needs(random: &mut Random, paths: &[String]) -> Vec<String> {
 }
 
 fn change(random: &mut Random) -> Value {
-    match random.below(5) {
+    match random.below(6) {
         0 => json!({"vcpu": 1 + random.below(4)}),
         1 => json!({"memory": format!("{}GiB", 1 + random.below(4))}),
         2 => json!({"description": format!("the {}.", random.below(3))}),
-        3 => json!({"labels": {"tier": format!("t{}", random.below(3))}}),
+        3 => {
+            let said = [json!(true), json!(false), Value::Null];
+            json!({"protect": random.pick(&said)})
+        }
+        4 => json!({"labels": {"tier": format!("t{}", random.below(3))}}),
         _ => json!({"vcpu": 1 + random.below(4), "memory": "2GiB"}),
     }
 }

@@ -76,6 +76,23 @@ pub enum Request {
 }
 
 impl Request {
+    /// Whether something is gone afterwards.
+    #[must_use]
+    pub fn destroys(&self) -> bool {
+        match self {
+            Self::Destroy => true,
+            Self::Clone { .. }
+            | Self::AddDisk { .. }
+            | Self::AddNics { .. }
+            | Self::Initialize { .. }
+            | Self::Configure { .. }
+            | Self::Grow { .. }
+            | Self::Start
+            | Self::Stop { .. }
+            | Self::Restart => false,
+        }
+    }
+
     /// What a list of tasks shows: a guest that is asked is not one whose plug is pulled.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -111,6 +128,8 @@ pub struct Flight {
     /// Names the one effect that it is to have: `7/0/clone`.
     pub digest: String,
     pub operation: OperationId,
+    /// Its step that sends it, from 0.
+    pub step: usize,
     /// The record in whose name it is sent.
     pub machine: MachineUid,
     pub node: FullName,
