@@ -456,10 +456,12 @@ impl Simulation {
             (None, None) => None,
         };
         memory.observed.insert(number, after);
+        let node = operation.spec.target;
         memory.with_record(staged, operation.spec.target, |record| {
             apply(record, &planned, outcome);
             record.last_step_ended = now;
         });
+        self.outside.ledger.stepped.insert(node, now);
         Ok(())
     }
 }

@@ -63,6 +63,14 @@ pub struct Ledger {
     pub(crate) takes_back: BTreeMap<OperationId, (NodeUid, OperationId)>,
     /// Lanes of which somebody changed the order.
     disturbed: BTreeSet<NodeUid>,
+    /// When the last step on each descriptor's machine ended.
+    pub(crate) stepped: BTreeMap<NodeUid, Timestamp>,
+    /// How often the host has repaired each machine by itself.
+    pub(crate) repairs: BTreeMap<NodeUid, u32>,
+    /// How often a machine was seen to differ from what was deployed.
+    pub drifted: u64,
+    /// What was managed when each operation was planned.
+    pub(crate) managed: BTreeMap<OperationId, BTreeSet<String>>,
     /// Descriptors that are protected, and since when.
     protected: BTreeMap<NodeUid, Timestamp>,
     /// When each operation looked at its machine last, to be planned.

@@ -21,6 +21,7 @@
 //! | `orders`, `machines`, `projected` | what is accepted, and what comes before what |
 //! | `prepare`, `call`, `settle`, `conclude` | an operation's way |
 //! | `observe` | what is looked at before anything is done |
+//! | `inventory` | what is looked at again and again, and what is done about it |
 //! | `resolve` | what a person says of a doubt |
 //! | `waves` | how many machines of a folder at a time |
 //! | `protection` | what is not destroyed, and not lowered by the way |
@@ -36,6 +37,7 @@ mod check;
 mod conclude;
 mod disk;
 mod engine;
+mod inventory;
 mod ledger;
 mod machines;
 mod memory;

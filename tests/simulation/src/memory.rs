@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
+use crate::inventory::Known;
 use crate::ledger::Promise;
 use crate::protection::protected;
 use crate::rollback::last_deployed;
@@ -35,6 +36,8 @@ pub struct Memory {
     pub observed: BTreeMap<OperationId, Option<Machine>>,
     /// The newest list of each hypervisor, and when it was made. Nothing of it is durable.
     pub lists: BTreeMap<HypervisorUid, (Timestamp, Vec<Machine>)>,
+    /// What is known of the machines of each hypervisor. Nothing of it is durable.
+    pub known: BTreeMap<HypervisorUid, Known>,
     /// When the last operation on a descriptor ended, in this life.
     pub last_ended: BTreeMap<NodeUid, Timestamp>,
     /// The deployed config of each descriptor's machine when its last operation ended.
@@ -134,6 +137,7 @@ impl Memory {
             last_operation: disk.last_operation(),
             observed: BTreeMap::new(),
             lists: BTreeMap::new(),
+            known: BTreeMap::new(),
             last_ended: BTreeMap::new(),
             deployed: last_deployed(disk),
             asked: BTreeSet::new(),

@@ -164,6 +164,7 @@ impl Simulation {
     pub(crate) fn look(&mut self, number: OperationId) -> Result<(), Violation> {
         let now = self.now();
         self.outside.ledger.looked.insert(number, now);
+        self.note_managed(number);
         let found = match self.mishap(40) {
             true => Prepared::failed(Problem::new(Code::Busy, "too many calls at once")),
             false => match self.begin(number) {
@@ -263,6 +264,9 @@ impl Simulation {
         if operation.spec.hypervisor != Some(target.hypervisor) {
             let text = "it uses another hypervisor now than when this was ordered";
             return Err(Problem::new(Code::Conflict, text));
+        }
+        if self.has(Fault::TakesUnsetForEmpty) {
+            target.desired.description.get_or_insert_default();
         }
         let mut observed = None;
         let mut forgets = None;

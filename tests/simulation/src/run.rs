@@ -36,6 +36,8 @@ pub struct Outside {
     pub lives: u64,
     pub moments: usize,
     pub weather: Weather,
+    /// Whether the host looks at providers by itself.
+    pub watched: bool,
     pub ledger: Ledger,
 }
 
@@ -269,6 +271,7 @@ impl Simulation {
         let (memory, output) = Memory::load(&self.disk, now)?;
         self.note(|| "the host starts".to_owned());
         self.memory = Some(memory);
+        self.begin_to_watch();
         let staged = Staged {
             output,
             ..Staged::default()
@@ -466,6 +469,9 @@ impl Simulation {
             HostWork::Poll(provider, numbers) => self.poll(provider, &numbers),
             HostWork::Polled(number, end) => self.polled(number, *end),
             HostWork::Probe(provider) => self.probe(provider),
+            HostWork::Observe(provider) => self.list_all(provider),
+            HostWork::Listed(provider, at, list) => self.listed_all(provider, at, &list),
+            HostWork::ReadFull(provider, at, machine) => self.read_full(provider, at, &machine),
             HostWork::Acknowledge(number, what) => {
                 self.note(|| format!("a client reads: {number} is {what}"));
                 self.outside.ledger.acknowledged.insert(number, what);

@@ -33,6 +33,10 @@ pub struct Totals {
     /// Machines without an id on record that a deploy, and an undeploy, found by their mark.
     pub found_to_deploy: u64,
     pub found_to_undeploy: u64,
+    /// How often a machine was seen to differ from what was deployed, and how often the host ordered by
+    /// itself that it be brought back.
+    pub drifted: u64,
+    pub repaired: u64,
     /// Machines on which a person took back what a `reconfigure` had done.
     pub taken_back: u64,
     /// Operations that were given another place in their lane.
@@ -211,6 +215,15 @@ impl Totals {
             gone_on: simulation.outside.ledger.gone_on.len() as u64,
             found_to_deploy: simulation.outside.ledger.found_to_deploy,
             found_to_undeploy: simulation.outside.ledger.found_to_undeploy,
+            drifted: simulation.outside.ledger.drifted,
+            repaired: simulation
+                .outside
+                .ledger
+                .repairs
+                .values()
+                .copied()
+                .map(u64::from)
+                .sum(),
             taken_back: simulation.outside.ledger.takes_back.len() as u64,
             moved: simulation.outside.ledger.moved,
             refusals: simulation.outside.ledger.refusals.clone(),
@@ -243,6 +256,8 @@ impl Totals {
         self.gone_on += other.gone_on;
         self.found_to_deploy += other.found_to_deploy;
         self.found_to_undeploy += other.found_to_undeploy;
+        self.drifted += other.drifted;
+        self.repaired += other.repaired;
         self.taken_back += other.taken_back;
         self.moved += other.moved;
         for (why, times) in &other.refusals {

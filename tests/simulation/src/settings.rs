@@ -88,6 +88,10 @@ pub enum Fault {
     PlansThroughTheGate,
     /// Whether a machine is protected is asked when it is planned, and not again.
     LooksOnceForProtection,
+    /// What was seen before the last step of a machine is believed.
+    BelievesOldObservations,
+    /// What the definition does not say is to be empty.
+    TakesUnsetForEmpty,
     /// All waves begin at once.
     BeginsAllWaves,
     /// What goes in waves goes on, whatever fails.
@@ -101,7 +105,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::LosesIntents,
         Self::AnswersEarly,
         Self::ActsEarly,
@@ -125,6 +129,8 @@ impl Fault {
         Self::TrustsOldLists,
         Self::PlansThroughTheGate,
         Self::LooksOnceForProtection,
+        Self::BelievesOldObservations,
+        Self::TakesUnsetForEmpty,
         Self::BeginsAllWaves,
         Self::NeverStopsWaves,
         Self::TakesBackWhatWasChanged,

@@ -34,6 +34,11 @@ pub enum Rule {
     /// Nothing is destroyed, and nothing leads up to that, where a machine was protected before it was
     /// decided; and protection is not taken away by the way.
     Protected,
+    /// What was seen before the last step of a machine ended does not count; a drift that is told is
+    /// one.
+    Observed,
+    /// What the definition does not say is not touched.
+    Unmanaged,
     /// Nothing is tried at a hypervisor that is lost.
     Breaker,
     /// Slots and copies stay within their limits.

@@ -38,6 +38,12 @@ pub(crate) enum HostWork {
     Polled(OperationId, Box<PollEnd>),
     /// Looks whether a provider that was lost is back.
     Probe(usize),
+    /// A provider's machines are to be listed.
+    Observe(usize),
+    /// What a list shows that began then.
+    Listed(usize, Timestamp, Vec<Machine>),
+    /// A machine as it was read in full by what began then.
+    ReadFull(usize, Timestamp, Box<Machine>),
     /// A client reads the number of its operation.
     Acknowledge(OperationId, String),
 }

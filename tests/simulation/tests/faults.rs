@@ -1,6 +1,7 @@
 //! A host that does something wrong is found out: the checks can fail.
 
 use enginehouse_model::OperationId;
+use enginehouse_queue::Final;
 use enginehouse_simulation::{
     Fault, Kill, Kind, Naming, Params, Rule, Settings, Simulation, Temper, Verdict, Violation,
     Weather, breaks,
@@ -77,12 +78,36 @@ fn a_plan_that_destroys_what_is_protected_is_found_out() {
     assert!(is_found(Fault::PlansThroughTheGate, Some(Rule::Protected)));
 }
 
+/// A machine is undeployed, and while it is being stopped somebody protects it.
+fn protected_late(fault: Option<Fault>, after: u64) -> Result<(), Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::fair()
+    };
+    let machines = [("/vm1", json!({}))];
+    let mut simulation = Simulation::quiet(after, settings, &[Naming::ChosenId], &machines)?;
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run()?;
+    simulation.outside.providers[0].temper.slow = 12_000;
+    simulation.order_at(0, Kind::Undeploy, "/vm1", Params::default());
+    let protect = Params {
+        change: Some(json!({"protect": true})),
+        ..Params::default()
+    };
+    simulation.order_at(after, Kind::Edit, "/", protect);
+    simulation.run()
+}
+
 #[test]
 fn a_look_at_what_is_protected_that_is_not_taken_again_is_found_out() {
-    assert!(is_found(
-        Fault::LooksOnceForProtection,
-        Some(Rule::Protected)
-    ));
+    let moments = (600..6_000).step_by(100);
+    for after in moments.clone() {
+        assert_eq!(protected_late(None, after), Ok(()), "{after}");
+    }
+    let fault = Some(Fault::LooksOnceForProtection);
+    let found = moments.filter_map(|after| protected_late(fault, after).err());
+    let rules: Vec<Rule> = found.map(|violation| violation.rule).collect();
+    assert!(rules.contains(&Rule::Protected), "{rules:?}");
 }
 
 /// A machine is undeployed at a provider that does not answer for a while; meanwhile somebody protects the
@@ -129,6 +154,19 @@ fn protection_that_is_lowered_by_the_way_is_found_out() {
 }
 
 #[test]
+fn believing_what_was_seen_before_the_last_step_is_found_out() {
+    assert!(is_found(
+        Fault::BelievesOldObservations,
+        Some(Rule::Observed)
+    ));
+}
+
+#[test]
+fn touching_what_the_definition_does_not_say_is_found_out() {
+    assert!(is_found(Fault::TakesUnsetForEmpty, Some(Rule::Unmanaged)));
+}
+
+#[test]
 fn a_wave_that_begins_before_its_turn_is_found_out() {
     assert!(is_found(Fault::BeginsAllWaves, Some(Rule::Waves)));
 }
@@ -138,12 +176,40 @@ fn a_rollout_that_failures_do_not_stop_is_found_out() {
     assert!(is_found(Fault::NeverStopsWaves, Some(Rule::Waves)));
 }
 
+/// A machine is reconfigured twice, and a person takes the first back.
+fn taken_back_too_late(fault: Option<Fault>) -> Result<Option<Final>, Violation> {
+    let settings = Settings {
+        fault,
+        ..Settings::fair()
+    };
+    let machines = [("/vm1", json!({}))];
+    let mut simulation = Simulation::quiet(7, settings, &[Naming::ChosenId], &machines)?;
+    simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
+    simulation.run()?;
+    for vcpu in [2, 3] {
+        let change = Params {
+            change: Some(json!({"vcpu": vcpu})),
+            ..Params::default()
+        };
+        simulation.order_at(0, Kind::Reconfigure, "/vm1", change);
+        simulation.run()?;
+    }
+    let back = Params {
+        of: Some(OperationId(2)),
+        ..Params::default()
+    };
+    simulation.order_at(0, Kind::Rollback, "/vm1", back);
+    simulation.run()?;
+    Ok(simulation.end_of(OperationId(4)))
+}
+
 #[test]
 fn taking_back_what_was_changed_since_is_found_out() {
-    assert!(is_found(
-        Fault::TakesBackWhatWasChanged,
-        Some(Rule::Rollback)
-    ));
+    // It is refused, and no operation.
+    assert_eq!(taken_back_too_late(None), Ok(None));
+    let found = taken_back_too_late(Some(Fault::TakesBackWhatWasChanged));
+    let found = found.map_err(|violation| violation.rule);
+    assert_eq!(found, Err(Rule::Rollback));
 }
 
 /// All slots are taken; the host wants one of the machines started, and then a person another.

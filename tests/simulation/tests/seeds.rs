@@ -71,6 +71,8 @@ fn ten_thousand_runs_keep_every_promise() {
     }
     assert!(totals.crashes > runs, "{}", totals.crashes);
     assert!(totals.judged > 500, "{}", totals.judged);
+    assert!(totals.drifted > 300, "{}", totals.drifted);
+    assert!(totals.repaired > 100, "{}", totals.repaired);
     assert!(totals.taken_back > 100, "{}", totals.taken_back);
     assert!(totals.meddled > 500, "{}", totals.meddled);
     assert!(totals.gone_on > 100, "{}", totals.gone_on);
@@ -85,7 +87,7 @@ fn ten_thousand_runs_keep_every_promise() {
 #[test]
 fn a_kill_at_every_moment_of_a_run_keeps_them_too() {
     let mut crashes = 0;
-    for seed in [3, 14, 15] {
+    for seed in [5, 31, 35] {
         let calm = run_seed(seed, Settings::foul(Kill::Never));
         let moments = calm.unwrap_or_else(|failure| panic!("{failure}")).moments;
         for moment in 1..=usize::try_from(moments).unwrap() {

@@ -1,5 +1,7 @@
 //! What holds of each request that reaches a provider.
 
+use std::collections::BTreeSet;
+
 use enginehouse_model::OperationId;
 use enginehouse_queue::Final;
 
@@ -28,7 +30,50 @@ impl Simulation {
             format!("{number} was to go on with machine {gone_on:?}, and makes another")
         })?;
         self.check_protected(flight)?;
+        self.check_managed(flight)?;
         self.check_taken_back(provider, flight)
+    }
+
+    /// What the definition says when an operation is planned.
+    pub(crate) fn note_managed(&mut self, number: OperationId) {
+        let Some(memory) = &self.memory else { return };
+        let Some(operation) = memory.queue.get(number) else {
+            return;
+        };
+        let node = operation.spec.target;
+        let undo = params_of(&operation.spec).undo;
+        let desired = match undo.filter(|undo| !undo.destroy) {
+            Some(undo) => self.earlier(node, undo.of).ok(),
+            None => memory.tree.computed(node).ok().map(|found| found.config()),
+        };
+        let deployed = memory.record_of(node).map(|record| &record.deployed);
+        let mut managed: BTreeSet<String> = BTreeSet::new();
+        if let Some(desired) = &desired {
+            managed.extend(desired.vcpu.map(|_| "vcpu".to_owned()));
+            managed.extend(desired.memory.map(|_| "memory".to_owned()));
+            let description = desired.description.as_ref();
+            managed.extend(description.map(|_| "description".to_owned()));
+            managed.extend(desired.name.as_ref().map(|_| "name".to_owned()));
+        }
+        // A label that was ours is taken away with its key.
+        for config in desired.iter().chain(deployed) {
+            managed.extend(config.labels.keys().map(|label| format!("labels.{label}")));
+        }
+        self.outside.ledger.managed.insert(number, managed);
+    }
+
+    /// What is written is what the definition says.
+    fn check_managed(&self, flight: &Flight) -> Result<(), Violation> {
+        let Request::Configure { changed, .. } = &flight.request else {
+            return Ok(());
+        };
+        let managed = self.outside.ledger.managed.get(&flight.operation);
+        let strange = changed
+            .iter()
+            .find(|key| managed.is_none_or(|managed| !managed.contains(*key)));
+        holds(strange.is_none(), Rule::Unmanaged, || {
+            format!("{} writes {strange:?} of {}", flight.operation, flight.node)
+        })
     }
 
     /// Who was protected when it was decided is not destroyed, and nothing of what leads up to it is

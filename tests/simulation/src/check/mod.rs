@@ -2,6 +2,7 @@
 
 mod adopted;
 mod arrival;
+mod kept;
 mod scheduling;
 mod story;
 

@@ -22,7 +22,8 @@ impl Simulation {
             }
             Some(memory) => memory.queue.iter().cloned().collect(),
         };
-        let goes_on = !operations.is_empty() || !self.outside.world.is_empty();
+        let expected = !self.outside.world.is_empty() || !self.work.is_empty();
+        let goes_on = !operations.is_empty() || expected;
         if goes_on {
             self.later_outside(7_000, WorldWork::LookAround);
         }

@@ -76,6 +76,8 @@ impl Simulation {
             }
             Ok(())
         })?;
+        simulation.outside.watched = true;
+        simulation.begin_to_watch();
         if foul {
             for provider in &mut simulation.outside.providers {
                 provider.temper = Temper::BAD;
@@ -107,7 +109,7 @@ impl Simulation {
                     simulation.later_outside(at, WorldWork::GoesDown(provider, long));
                 }
             }
-            for _ in 0..simulation.below(3) {
+            for _ in 0..simulation.below(5) {
                 let at = simulation.below(BUSINESS);
                 simulation.later_outside(at, WorldWork::Meddle);
             }
@@ -178,6 +180,7 @@ impl Simulation {
             lives: 0,
             moments: 0,
             weather: settings.weather,
+            watched: false,
             ledger: Ledger::default(),
         };
         let protects = Promise::Protects {
@@ -332,11 +335,12 @@ impl Simulation {
         else {
             return Ok(());
         };
-        let how = match self.below(5) {
+        let how = match self.below(10) {
             // Without an incarnation on record nobody can tell another in its place from it.
             1 | 2 if !whole => 0,
             how => how,
         };
+        let now = self.now();
         let mut providers = self.outside.providers.iter_mut();
         let Some(provider) = providers.find(|provider| provider.uid == hypervisor) else {
             return Ok(());
@@ -354,9 +358,9 @@ impl Simulation {
                 let copy = provider.free_id();
                 provider.add_stranger(copy, "copy", Some(mark.to_string()));
             }
-            _ => {
-                vm.config.vcpu = Some(7);
-                vm.version += 1;
+            how => {
+                vm.drift(how);
+                vm.others_at = now;
             }
         }
         if how < 3 {

@@ -208,6 +208,7 @@ fn change(random: &mut Random) -> Value {
     match random.below(6) {
         0 => json!({"vcpu": 1 + random.below(4)}),
         1 => json!({"memory": format!("{}GiB", 1 + random.below(4))}),
+        2 if random.chance(250) => json!({"description": null}),
         2 => json!({"description": format!("the {}.", random.below(3))}),
         3 => {
             let said = [json!(true), json!(false), Value::Null];

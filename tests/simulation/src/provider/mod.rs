@@ -278,6 +278,20 @@ impl Provider {
         ids.filter_map(|id| self.read(*id, now)).collect()
     }
 
+    /// The same, as a list shows them that does not look into each: without configuration and mark.
+    #[must_use]
+    pub fn list_thin(&self, now: Timestamp) -> Vec<Machine> {
+        let mut list = self.list(now);
+        if self.naming == Naming::ChosenId {
+            for machine in &mut list {
+                machine.config = None;
+                machine.mark = None;
+                machine.version = None;
+            }
+        }
+        list
+    }
+
     /// The task that has a machine locked, as far as that can be seen, and what it does.
     #[must_use]
     pub fn running_task(&self, id: u64, now: Timestamp) -> Option<(&str, &'static str)> {

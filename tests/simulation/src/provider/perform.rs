@@ -81,6 +81,10 @@ impl Provider {
         if let Some(vm) = self.vms.get_mut(&id)
             && change(vm, &flight.request)
         {
+            // It was given up before it came.
+            if !flight.once {
+                vm.others_at = now;
+            }
             vm.version += 1;
             vm.changed_from = now.plus_ms(lag);
             return (Answer::Done, None);
@@ -306,7 +310,7 @@ fn change(vm: &mut Vm, request: &Request) -> bool {
             for key in ["vcpu", "memory", "description"] {
                 vm.write(key, desired);
             }
-            vm.config.labels.clone_from(&desired.labels);
+            vm.config.labels.extend(desired.labels.clone());
             vm.initialized = true;
         }
         Request::Configure {

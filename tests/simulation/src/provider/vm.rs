@@ -21,6 +21,8 @@ pub struct Vm {
     /// The record that it was made for; none: it is somebody else's.
     pub made_for: Option<MachineUid>,
     pub made_by: Option<OperationId>,
+    /// When somebody else has changed it last, or a request of ours that came too late.
+    pub others_at: Timestamp,
     /// Lists and reads show it from then on.
     pub seen_from: Timestamp,
     /// They show whose it is from then on.
@@ -68,6 +70,18 @@ impl Vm {
             nics: BTreeMap::new(),
             ..self.config.clone()
         }
+    }
+
+    /// Somebody changes it, in one of several ways.
+    pub(crate) fn drift(&mut self, how: u64) {
+        let config = &mut self.config;
+        match how {
+            4 | 5 => config.vcpu = Some(7),
+            6 => config.memory = Some(7 << 30),
+            7 => drop(config.labels.insert("theirs".to_owned(), "x".to_owned())),
+            _ => config.description = Some("theirs".to_owned()),
+        }
+        self.version += 1;
     }
 
     /// Writes one plain field; a field that is not known is left alone.
