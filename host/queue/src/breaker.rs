@@ -136,6 +136,9 @@ pub(crate) fn contact(event: &Event) -> Option<Result<(), &Problem>> {
             Some(Ok(()))
         }
         Event::Prepared(Ok(_))
+        | Event::Asks { .. }
+        | Event::Outdated(_)
+        | Event::Refused(_)
         | Event::NotNeeded(_)
         | Event::Sending { .. }
         | Event::NotSent(_)

@@ -12,6 +12,12 @@ use crate::operation::Operation;
 pub enum Event {
     /// Its plan is made, or could not be.
     Prepared(Result<StepPlan, Problem>),
+    /// What its plan destroys needs people's approval.
+    Asks { request: Value, until: Timestamp },
+    /// It does not go on, since what it was decided on is another now.
+    Outdated(Problem),
+    /// A person says no to what was asked.
+    Refused(Problem),
     /// The current step is not needed.
     NotNeeded(String),
     /// The engine's `once` request leaves now.
@@ -50,6 +56,9 @@ impl Event {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Prepared(_) => "prepared",
+            Self::Asks { .. } => "asks",
+            Self::Outdated(_) => "outdated",
+            Self::Refused(_) => "refused",
             Self::NotNeeded(_) => "not-needed",
             Self::Sending { .. } => "sending",
             Self::Answered(_) => "answered",

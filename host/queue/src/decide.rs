@@ -20,7 +20,12 @@ const PHASES_MAX: u32 = 1000;
 /// was asked for fits only the phase that asked.
 pub(crate) fn expects(operation: &Operation, event: &Event) -> bool {
     match event {
-        Event::Prepared(_) => operation.phase == Phase::Starting,
+        Event::Prepared(_) | Event::Asks { .. } => operation.phase == Phase::Starting,
+        Event::Outdated(_) => {
+            operation.phase == Phase::Starting
+                || (operation.phase == Phase::Calling && operation.state.once == Once::None)
+        }
+        Event::Refused(_) => operation.phase == Phase::WaitingApproval,
         Event::NotNeeded(_)
         | Event::Sending { .. }
         | Event::Answered(_)
@@ -48,6 +53,13 @@ pub(crate) fn decide(
     match event.clone() {
         Event::Prepared(Ok(plan)) => after_plan(operation, plan),
         Event::Prepared(Err(problem)) => after_problem(operation, problem, now, limits),
+        Event::Asks { .. } if operation.cancel.is_some() => vec![cancelled()],
+        Event::Asks { request, until } => vec![Entry::Asked { request, until }],
+        Event::Outdated(problem) => vec![Entry::Ended {
+            state: Final::Superseded,
+            problem: Some(problem),
+        }],
+        Event::Refused(problem) => vec![failed(problem)],
         Event::NotNeeded(reason) => {
             let mut entries = vec![Entry::Skipped { reason }];
             entries.extend(end_if_over(operation, operation.step + 1));
@@ -140,6 +152,7 @@ pub(crate) fn may_be_doubted(phase: &Phase) -> bool {
         },
         Phase::Pending
         | Phase::Starting
+        | Phase::WaitingApproval
         | Phase::Between
         | Phase::Calling
         | Phase::Settling
@@ -152,7 +165,7 @@ pub(crate) fn may_be_doubted(phase: &Phase) -> bool {
 fn may_end_now(operation: &Operation) -> bool {
     match &operation.phase {
         Phase::Pending => operation.spec.children.is_empty(),
-        Phase::Between => true,
+        Phase::Between | Phase::WaitingApproval => true,
         Phase::Postponed { then, .. } => match then {
             Then::Prepare => true,
             Then::Call => operation.state.is_untouched(),
@@ -285,7 +298,7 @@ fn called(attempt: u32) -> Entry {
     Entry::Called { attempt }
 }
 
-fn failed(problem: Problem) -> Entry {
+pub(crate) fn failed(problem: Problem) -> Entry {
     Entry::Ended {
         state: Final::Failed,
         problem: Some(problem),

@@ -84,16 +84,23 @@ impl Queue {
             .after
             .iter()
             .find(|after| after.number == by)?;
-        let Phase::Ended { state, .. } = &before.phase else {
+        let Phase::Ended { state, problem } = &before.phase else {
             return None;
         };
         let target = &before.spec.target_name;
-        Some(after_end(by, target, *state, after.however_it_ends))
+        let was_done = problem.is_none();
+        Some(after_end(
+            by,
+            target,
+            *state,
+            was_done,
+            after.however_it_ends,
+        ))
     }
 
     fn part_ended(&mut self, part: EndedPart, now: Timestamp, output: &mut Output) {
         let number = part.parent;
-        let failed = part.state == Final::Failed;
+        let failed = part.has_failed();
         let Some(parent) = self.operations.get_mut(&number) else {
             return;
         };
@@ -155,17 +162,23 @@ impl Queue {
     }
 }
 
-/// What the end of operation `by` means for one that waits for it.
+/// What the end of operation `by` means for one that waits for it; `was_done`: of one that was superseded,
+/// that a newer one does it.
 pub(crate) fn after_end(
     by: OperationId,
     target: &FullName,
     state: Final,
+    was_done: bool,
     however_it_ends: bool,
 ) -> Entry {
     let (state, how) = match state {
-        Final::Succeeded | Final::Superseded => return Entry::Freed { by },
-        Final::Failed | Final::Cancelled if however_it_ends => return Entry::Freed { by },
+        Final::Succeeded => return Entry::Freed { by },
+        Final::Superseded if was_done => return Entry::Freed { by },
+        Final::Failed | Final::Cancelled | Final::Superseded if however_it_ends => {
+            return Entry::Freed { by };
+        }
         Final::Failed => (state, "failed"),
+        Final::Superseded => (Final::Failed, "was given up"),
         Final::Cancelled => (state, "was cancelled"),
     };
     let message =

@@ -18,6 +18,16 @@ pub enum Entry {
     Queued { spec: Spec },
     /// Left the lane's queue and holds a slot; its plan is being made.
     Started,
+    /// What its plan destroys needs people's approval: it waits for it, outside of its lane.
+    Asked {
+        /// What is to be approved; the queue does not look into it.
+        request: Value,
+        until: Timestamp,
+    },
+    /// Somebody approved it.
+    Signed { signature: Value },
+    /// Enough did: it joins its lane again at the end, to be planned again.
+    Approved { rank: u64 },
     /// The plan: the steps in order.
     Planned(StepPlan),
     /// The current step turned out not to be needed.
@@ -115,7 +125,8 @@ pub enum Final {
     Succeeded,
     Failed,
     Cancelled,
-    /// A newer one does what it was to do.
+    /// A newer one does what it was to do; with a problem, what it was decided on is another now, and
+    /// nobody does it.
     Superseded,
 }
 

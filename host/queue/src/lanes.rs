@@ -18,8 +18,11 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     pub(crate) fn insert(&mut self, operation: &Operation) {
+        let Some(place) = place(operation) else {
+            return;
+        };
         let lane = self.lanes.entry(operation.spec.target).or_default();
-        let entry = (place(operation), operation.number());
+        let entry = (place, operation.number());
         if let Err(at) = lane.binary_search(&entry) {
             lane.reserve_exact(1);
             lane.insert(at, entry);
@@ -28,8 +31,8 @@ impl Lanes {
 
     pub(crate) fn remove(&mut self, operation: &Operation) {
         let target = operation.spec.target;
-        if let Some(lane) = self.lanes.get_mut(&target) {
-            if let Ok(at) = lane.binary_search(&(place(operation), operation.number())) {
+        if let (Some(lane), Some(place)) = (self.lanes.get_mut(&target), place(operation)) {
+            if let Ok(at) = lane.binary_search(&(place, operation.number())) {
                 lane.remove(at);
             }
             if lane.is_empty() {
@@ -59,11 +62,12 @@ impl Lanes {
     }
 }
 
-/// What its lane is sorted by.
-pub(crate) fn place(operation: &Operation) -> u64 {
+/// What its lane is sorted by; none of one that has left it, to wait for people.
+pub(crate) fn place(operation: &Operation) -> Option<u64> {
     match operation.phase {
-        Phase::Pending => operation.rank,
-        _ => 0,
+        Phase::Pending => Some(operation.rank),
+        Phase::WaitingApproval => None,
+        _ => Some(0),
     }
 }
 

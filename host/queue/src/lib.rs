@@ -17,6 +17,7 @@
 //! **Rejected.** A state column that code sets: two writers of one truth drift apart, and the
 //! crash between them is the one that nobody tested.
 
+mod approval;
 mod backoff;
 mod breaker;
 mod command;
@@ -47,7 +48,9 @@ pub use breaker::Lost;
 pub use command::{CallEnd, Command, Event, Output, PollEnd, SettleEnd};
 pub use entry::{Entry, Final, Resolution, StepPlan, StepSpec, Token};
 pub use json::Json;
-pub use operation::{EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, StepState, Then};
+pub use operation::{
+    Approval, EndedPart, Failing, Illegal, Once, Operation, Origin, Phase, StepState, Then,
+};
 pub use position::{Place, PlaceError};
 pub use queue::{Limits, Queue};
 pub use resume::LoadError;

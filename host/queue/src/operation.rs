@@ -115,6 +115,8 @@ pub enum Phase {
     Pending,
     /// Being planned.
     Starting,
+    /// People have to approve its plan: see [`Operation::approval`].
+    WaitingApproval,
     /// Between steps: the next one waits for nothing, or for the template's limit.
     Between,
     /// The engine is called.
@@ -180,6 +182,19 @@ pub struct Operation {
     pub undo: Option<Vec<OperationId>>,
     /// What none of its steps can do.
     pub shortfall: Option<Box<Problem>>,
+    /// What people were asked to approve, and who did.
+    pub approval: Option<Box<Approval>>,
+}
+
+/// A question to people, and their answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approval {
+    pub request: Json,
+    /// From then on it is too late, also to begin with what was approved.
+    pub until: Timestamp,
+    pub signatures: Vec<Json>,
+    /// There were enough of them.
+    pub granted: bool,
 }
 
 /// How a part of an operation ended.
@@ -193,6 +208,18 @@ pub struct EndedPart {
     pub warnings: Vec<String>,
     /// Whether its own definition says that it is taken back when it fails.
     pub on_failure: OnFailure,
+}
+
+impl EndedPart {
+    /// What it was to do is not done, and not because somebody wanted it so.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        match self.state {
+            Final::Failed => true,
+            Final::Superseded => self.problem.is_some(),
+            Final::Succeeded | Final::Cancelled => false,
+        }
+    }
 }
 
 /// An entry that does not fit the state before it.
@@ -212,6 +239,7 @@ impl Operation {
             freed: Vec::new(),
             undo: None,
             shortfall: None,
+            approval: None,
             spec,
             phase: Phase::Pending,
             steps: Vec::new(),
@@ -248,7 +276,10 @@ impl Operation {
         self.spec.hypervisor.is_some()
             && !matches!(
                 self.phase,
-                Phase::Pending | Phase::InDoubt { .. } | Phase::Ended { .. }
+                Phase::Pending
+                    | Phase::WaitingApproval
+                    | Phase::InDoubt { .. }
+                    | Phase::Ended { .. }
             )
     }
 
@@ -261,6 +292,7 @@ impl Operation {
             Phase::Postponed { then, .. } => *then != Then::Prepare,
             Phase::Pending
             | Phase::Starting
+            | Phase::WaitingApproval
             | Phase::Between
             | Phase::InDoubt { .. }
             | Phase::Ended { .. } => false,
@@ -273,6 +305,7 @@ impl Operation {
     pub fn state_name(&self) -> &'static str {
         match &self.phase {
             Phase::Pending if self.spec.children.is_empty() => "pending",
+            Phase::WaitingApproval => "waiting_approval",
             Phase::InDoubt { .. } => "in_doubt",
             Phase::Ended { state, .. } => state.name(),
             Phase::Pending
@@ -354,6 +387,7 @@ impl Operation {
                 Phase::Postponed { then, .. } => *then == Then::Call,
                 Phase::Pending
                 | Phase::Starting
+                | Phase::WaitingApproval
                 | Phase::Calling
                 | Phase::Settling
                 | Phase::InDoubt { .. }
@@ -378,12 +412,15 @@ impl Operation {
 
     /// Whether something has to be taken back when all its parts are over.
     pub(crate) fn rolls_back(&self) -> bool {
-        let failed = |part: &&EndedPart| part.state == Final::Failed;
         self.undo.is_none()
-            && self.parts.iter().filter(failed).any(|part| {
-                self.spec.on_failure == OnFailure::Rollback
-                    || part.on_failure == OnFailure::Rollback
-            })
+            && self
+                .parts
+                .iter()
+                .filter(|part| part.has_failed())
+                .any(|part| {
+                    self.spec.on_failure == OnFailure::Rollback
+                        || part.on_failure == OnFailure::Rollback
+                })
     }
 
     /// The parts that are to be taken back, the last one first: all of them, or those that failed
@@ -393,9 +430,7 @@ impl Operation {
         let all = self.spec.on_failure == OnFailure::Rollback;
         let mut parts: Vec<&EndedPart> = self
             .forward_parts()
-            .filter(|part| {
-                all || (part.state == Final::Failed && part.on_failure == OnFailure::Rollback)
-            })
+            .filter(|part| all || (part.has_failed() && part.on_failure == OnFailure::Rollback))
             .collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.number));
         parts

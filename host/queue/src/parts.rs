@@ -10,7 +10,9 @@ use crate::spec::Spec;
 pub(crate) fn end_of_parts(operation: &Operation) -> (Final, Option<Problem>) {
     let known = operation.forward_parts().count();
     let unknown = operation.spec.children.len().saturating_sub(known);
-    let failed: Vec<&EndedPart> = in_state(operation, Final::Failed);
+    let failed: Vec<&EndedPart> = (operation.forward_parts())
+        .filter(|part| part.has_failed())
+        .collect();
     if let Some(first) = failed.first() {
         let code = first.problem.as_ref().map_or(Code::Provider, |p| p.code);
         let mut message = format!(

@@ -42,7 +42,7 @@ impl Default for Limits {
 pub struct Queue {
     /// Each in a box: half of a tree's places are empty.
     pub(crate) operations: BTreeMap<OperationId, Box<Operation>>,
-    lanes: Lanes,
+    pub(crate) lanes: Lanes,
     pub(crate) slots: Slots,
     /// Those that are postponed.
     pub(crate) timers: Timers,
@@ -264,6 +264,10 @@ impl Queue {
             let Some(operation) = self.operations.get(&number) else {
                 continue;
             };
+            if operation.phase == Phase::WaitingApproval {
+                self.expire(number, now, &mut output);
+                continue;
+            }
             let Phase::Postponed { then, .. } = operation.phase else {
                 continue;
             };
@@ -378,7 +382,10 @@ impl Queue {
         if !matches!(operation.phase, Phase::Waiting { .. }) {
             self.polls.clear(number);
         }
-        if !matches!(operation.phase, Phase::Postponed { .. }) {
+        if !matches!(
+            operation.phase,
+            Phase::Postponed { .. } | Phase::WaitingApproval
+        ) {
             self.timers.clear(number);
         }
         match &operation.phase {
@@ -403,6 +410,7 @@ impl Queue {
                 self.timers.set(number, *until);
                 self.leave_to_itself(number, now, output);
             }
+            Phase::WaitingApproval => self.set_expiry(number),
             Phase::Ended { .. } => self.leave(number, now, output),
             Phase::Pending
             | Phase::Starting

@@ -93,7 +93,13 @@ impl Queue {
             let however_it_ends = after.any(|after| after.number == by && after.however_it_ends);
             let entry = match how {
                 None => Entry::Freed { by },
-                Some(part) => after_end(by, &part.target, part.state, however_it_ends),
+                Some(part) => after_end(
+                    by,
+                    &part.target,
+                    part.state,
+                    part.problem.is_none(),
+                    however_it_ends,
+                ),
             };
             self.end_with(number, entry, now, output);
         }
@@ -113,7 +119,7 @@ impl Queue {
             match &operation.phase {
                 // What is asked for when the last part has ended is asked for again.
                 Phase::Pending => output.append(self.parts_ended(number, now)),
-                Phase::InDoubt { .. } | Phase::Ended { .. } => {}
+                Phase::WaitingApproval | Phase::InDoubt { .. } | Phase::Ended { .. } => {}
                 Phase::Starting
                 | Phase::Between
                 | Phase::Calling
@@ -170,6 +176,7 @@ impl Queue {
                 let latest = now.plus_ms(Backoff::RETRY.most_ms);
                 self.timers.set(number, (*until).min(latest));
             }
+            Phase::WaitingApproval => self.set_expiry(number),
             Phase::Pending | Phase::Between | Phase::InDoubt { .. } | Phase::Ended { .. } => {}
         }
         output

@@ -68,6 +68,7 @@ impl Share {
             ),
             Phase::Pending
             | Phase::Starting
+            | Phase::WaitingApproval
             | Phase::Calling
             | Phase::Settling
             | Phase::Waiting { .. }

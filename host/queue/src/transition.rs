@@ -4,7 +4,7 @@ use enginehouse_model::documents::Note;
 
 use crate::entry::{Entry, Final, Resolution, Token};
 use crate::json::Json;
-use crate::operation::{Failing, Once, Operation, Origin, Phase, StepState, Then};
+use crate::operation::{Approval, Failing, Once, Operation, Origin, Phase, StepState, Then};
 
 /// Takes `entry` into `operation`, or leaves it alone when it does not fit.
 pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> {
@@ -23,6 +23,30 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             })?;
             operation.obstacle = None;
             operation.phase = Phase::Starting;
+        }
+        Entry::Asked { request, until } => {
+            fits(operation, |phase| matches!(phase, Phase::Starting))?;
+            operation.approval = Some(Box::new(Approval {
+                request: Json::from(request),
+                until: *until,
+                signatures: Vec::new(),
+                granted: false,
+            }));
+            operation.state = StepState::default();
+            operation.obstacle = None;
+            operation.phase = Phase::WaitingApproval;
+        }
+        Entry::Signed { signature } => {
+            fits(operation, |phase| matches!(phase, Phase::WaitingApproval))?;
+            let approval = operation.approval.as_mut().ok_or(())?;
+            approval.signatures.push(Json::from(signature));
+        }
+        Entry::Approved { rank } => {
+            fits(operation, |phase| matches!(phase, Phase::WaitingApproval))?;
+            let approval = operation.approval.as_mut().ok_or(())?;
+            approval.granted = true;
+            operation.rank = *rank;
+            operation.phase = Phase::Pending;
         }
         Entry::Planned(plan) => {
             fits(operation, |phase| matches!(phase, Phase::Starting))?;
@@ -180,6 +204,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                 }
                 Phase::Settling => Then::Settle,
                 Phase::Pending
+                | Phase::WaitingApproval
                 | Phase::Between
                 | Phase::Waiting { .. }
                 | Phase::Postponed { .. }
@@ -231,7 +256,10 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::BegunAnew { .. } => {
             fits(operation, |phase| {
-                !matches!(phase, Phase::Pending | Phase::InDoubt { .. })
+                !matches!(
+                    phase,
+                    Phase::Pending | Phase::WaitingApproval | Phase::InDoubt { .. }
+                )
             })?;
             operation.steps.clear();
             operation.tries.clear();
@@ -277,7 +305,12 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
         Entry::Ended { state, problem } => {
             match &operation.phase {
-                Phase::Pending => {}
+                Phase::Pending | Phase::WaitingApproval => {}
+                // What it was decided on is another now.
+                Phase::Starting if *state == Final::Superseded && problem.is_some() => {}
+                Phase::Calling if *state == Final::Superseded && problem.is_some() => {
+                    knows_its_request(operation)?;
+                }
                 _ if *state == Final::Superseded => {
                     if !operation.may_be_left() {
                         return Err(());
@@ -373,6 +406,7 @@ fn settling(operation: &mut Operation) -> Result<(), ()> {
         } => {}
         Phase::Pending
         | Phase::Starting
+        | Phase::WaitingApproval
         | Phase::Between
         | Phase::Settling
         | Phase::Postponed {
@@ -445,6 +479,7 @@ pub(crate) fn phase_name(phase: &Phase) -> &'static str {
     match phase {
         Phase::Pending => "pending",
         Phase::Starting => "starting",
+        Phase::WaitingApproval => "waiting-approval",
         Phase::Between => "between",
         Phase::Calling => "calling",
         Phase::Settling => "settling",

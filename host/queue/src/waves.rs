@@ -78,7 +78,7 @@ impl Queue {
             return;
         };
         let failed = operation.forward_parts();
-        let failed = failed.filter(|part| part.state == Final::Failed).count();
+        let failed = failed.filter(|part| part.has_failed()).count();
         if failed >= usize::try_from(stop_after).unwrap_or(usize::MAX) {
             let not_begun = Problem::new(
                 Code::Conflict,

@@ -224,6 +224,8 @@ impl Shell {
     pub(super) fn tell(&mut self, number: OperationId, event: Event) -> bool {
         match &event {
             Event::Prepared(_)
+            | Event::Asks { .. }
+            | Event::Outdated(_)
             | Event::NotNeeded(_)
             | Event::Returned(_)
             | Event::Settled(_)
@@ -237,6 +239,7 @@ impl Shell {
             | Event::TakeAsDone { .. }
             | Event::GoOnWith { .. }
             | Event::Doubt { .. }
+            | Event::Refused(_)
             | Event::Close { .. } => {}
         }
         let output = self.queue.handle(number, event, self.now).unwrap();

@@ -8,12 +8,20 @@ use serde_json::json;
 
 use super::fixture::{T0, at, problem, sent, spec, step};
 use crate::transition::entry_name;
-use crate::{After, Entry, Final, Operation, Resolution, StepPlan, Token};
+use crate::{After, Entry, Final, Operation, Phase, Resolution, StepPlan, Token};
 
 fn entries() -> Vec<Entry> {
     vec![
         Entry::Queued { spec: spec(1, 1) },
         Entry::Started,
+        Entry::Asked {
+            request: json!({}),
+            until: at(9),
+        },
+        Entry::Signed {
+            signature: json!({}),
+        },
+        Entry::Approved { rank: 7 },
         Entry::Planned(StepPlan {
             steps: vec![step("stop"), step("destroy")],
             warnings: vec!["the machine was not there any more".into()],
@@ -82,6 +90,10 @@ fn entries() -> Vec<Entry> {
             state: Final::Superseded,
             problem: None,
         },
+        Entry::Ended {
+            state: Final::Superseded,
+            problem: Some(problem(Code::Conflict)),
+        },
     ]
 }
 
@@ -92,6 +104,19 @@ fn states() -> Vec<(&'static str, Vec<&'static str>)> {
     vec![
         ("pending", vec![]),
         ("starting", vec!["started"]),
+        ("waiting for approval", vec!["started", "asked"]),
+        (
+            "waiting for approval, signed",
+            vec!["started", "asked", "signed"],
+        ),
+        (
+            "pending, approved",
+            vec!["started", "asked", "signed", "approved"],
+        ),
+        (
+            "starting, approved",
+            vec!["started", "asked", "signed", "approved", "started"],
+        ),
         ("between", vec!["started", "planned"]),
         ("calling", with(&[])),
         ("calling, filled", with(&["filled"])),
@@ -175,13 +200,18 @@ fn every_state_takes_these_entries_and_no_others() {
             let mut operation = before.clone();
             match operation.apply(&entry) {
                 Ok(()) => {
-                    let superseded = operation.state_name() == "superseded";
-                    let name = if superseded {
-                        "superseded"
-                    } else {
-                        &entry_name(&entry)
+                    let name = match &operation.phase {
+                        Phase::Ended {
+                            state: Final::Superseded,
+                            problem,
+                        } if problem.is_some() => "outdated".to_owned(),
+                        Phase::Ended {
+                            state: Final::Superseded,
+                            ..
+                        } => "superseded".to_owned(),
+                        _ => entry_name(&entry),
                     };
-                    legal.push(name.to_owned());
+                    legal.push(name);
                 }
                 Err(illegal) => {
                     assert_eq!(operation, before, "{illegal}: something changed");

@@ -28,6 +28,8 @@ pub(super) fn supersede(
         .queue
         .lane(order.node)
         .filter(|operation| kind_of(&operation.spec) == Some(OperationKind::Reconfigure))
+        // What was approved has written its definition already.
+        .filter(|operation| operation.approval.is_none())
         .collect();
     let mut needless = Vec::new();
     let mut carries = order.changes_definition();
@@ -56,7 +58,8 @@ pub(super) fn supersede(
         .clone();
     // An edit may wait between an undeploy and a deploy that wait too.
     for operation in state.queue.lane(order.node) {
-        if let Ok(before) = Order::of(&operation.spec)
+        if operation.approval.is_none()
+            && let Ok(before) = Order::of(&operation.spec)
             && matches!(
                 before.kind,
                 OperationKind::Reconfigure | OperationKind::Edit
