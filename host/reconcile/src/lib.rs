@@ -44,6 +44,7 @@ mod rules;
 mod step;
 mod subject;
 mod undeploy;
+mod unit;
 
 pub use adoption::TakenOver;
 pub use continuous::{
@@ -58,6 +59,7 @@ pub use planner::{changed, plan, plan_one};
 pub use render::{Layout, render};
 pub use rules::Rules;
 pub use subject::{Intent, KeepDisks, Subject};
+pub use unit::{GatedAction, Grounds, Unit};
 
 #[cfg(test)]
 mod tests;

@@ -9,4 +9,5 @@ mod golden;
 mod properties;
 mod refusals;
 mod texts;
+mod unit;
 mod world;
