@@ -10,15 +10,16 @@ use reqwest::{Method, Url};
 use serde::Serialize;
 
 use crate::{
-    Access, AdoptionAnswer, AdoptionRequest, AuditFilter, AuditHead, AuditPage, Backup,
-    CheckRequest, CheckResults, ClientError, CreatedToken, DriftPage, Engine, EngineList,
-    ExecutedFilter, ExecutedPage, Export, GrantList, Healthz, HistoryOf, HistoryPage,
-    HypervisorList, HypervisorRefresh, ImportAnswer, ImportRequest, Info, LinkRequest, LogPage,
-    MachinePage, MissingNodeRequest, MissingRequest, MoveRequest, Node, Operation, OperationFilter,
-    OperationKind, OperationPage, OperationRequest, OperationState, OperationStream, PauseRequest,
-    PauseState, Plan, PlanId, PlanRequest, Preview, Problem, RefreshRequest, RefreshResults,
-    Relinked, RequestPage, ResolveAs, ResolveRequest, ResultPage, Resumed, RotatedToken,
-    SecretList, SecretValue, Token, TokenList, TokenRequest, TreeNode, WhoAmI, routes,
+    Access, AdoptionAnswer, AdoptionRequest, ApprovalPage, ApprovalRequest, ApproveRequest,
+    AuditFilter, AuditHead, AuditPage, Backup, CheckRequest, CheckResults, ClientError,
+    CreatedToken, DriftPage, Engine, EngineList, ExecutedFilter, ExecutedPage, Export, GrantList,
+    Healthz, HistoryOf, HistoryPage, HypervisorList, HypervisorRefresh, ImportAnswer,
+    ImportRequest, Info, LinkRequest, LogPage, MachinePage, MissingNodeRequest, MissingRequest,
+    MoveRequest, Node, Operation, OperationFilter, OperationKind, OperationPage, OperationRequest,
+    OperationState, OperationStream, PauseRequest, PauseState, Plan, PlanId, PlanRequest, Preview,
+    Problem, RefreshRequest, RefreshResults, RefuseRequest, Relinked, RequestPage, ResolveAs,
+    ResolveRequest, ResultPage, Resumed, RotatedToken, SecretList, SecretValue, Token, TokenList,
+    TokenRequest, TreeNode, WhoAmI, routes,
 };
 
 /// How long a connection may take to be made.
@@ -306,6 +307,45 @@ impl Client {
     ) -> Result<Operation, ClientError> {
         let path = numbered(routes::OPERATION_RESOLVE, number);
         self.post(&path, &ResolveRequest { verdict }).await
+    }
+
+    /// What waits for approval, by number.
+    pub async fn approvals(
+        &self,
+        path: Option<&FullName>,
+        after: Option<OperationId>,
+        limit: u32,
+    ) -> Result<ApprovalPage, ClientError> {
+        let mut query = vec![("limit", limit.to_string())];
+        query.extend(path.map(|path| ("path", path.to_string())));
+        query.extend(after.map(|after| ("after", after.to_string())));
+        self.get(routes::APPROVALS, &query).await
+    }
+
+    /// What is to be signed of an operation, or of all its parts.
+    pub async fn approval(&self, number: OperationId) -> Result<ApprovalRequest, ClientError> {
+        self.get(&numbered(routes::OPERATION_APPROVAL, number), &())
+            .await
+    }
+
+    /// Hands in a signature.
+    pub async fn approve(
+        &self,
+        number: OperationId,
+        request: &ApproveRequest,
+    ) -> Result<Operation, ClientError> {
+        let path = numbered(routes::OPERATION_APPROVE, number);
+        self.post(&path, request).await
+    }
+
+    /// Says no to what waits for approval.
+    pub async fn refuse(
+        &self,
+        number: OperationId,
+        request: &RefuseRequest,
+    ) -> Result<Operation, ClientError> {
+        let path = numbered(routes::OPERATION_REFUSE, number);
+        self.post(&path, request).await
     }
 
     /// What an order would change; nothing is changed. At most `limit` nodes are listed.

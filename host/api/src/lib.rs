@@ -10,6 +10,7 @@
 
 mod access;
 mod adoption;
+mod approvals;
 mod audit;
 mod client;
 mod doubt;
@@ -43,6 +44,9 @@ mod waves;
 pub use access::{ADDRESS_FILE, Access, AccessError, TOKEN_FILE};
 pub use adoption::{
     AdoptedMachine, AdoptionAnswer, AdoptionCounts, AdoptionRequest, Adopts, LeftMachine,
+};
+pub use approvals::{
+    Approval, ApprovalPage, ApprovalRequest, ApprovalSignature, ApproveRequest, RefuseRequest,
 };
 pub use audit::{AuditHead, AuditLine, AuditPage};
 pub use client::{BackupStream, Client};

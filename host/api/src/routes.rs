@@ -19,6 +19,10 @@
 //! | `POST /v1/operations/{number}/cancel` | | | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/move` | | [`MoveRequest`](crate::MoveRequest) | [`Operation`](crate::Operation) |
 //! | `POST /v1/operations/{number}/resolve` | | [`ResolveRequest`](crate::ResolveRequest) | [`Operation`](crate::Operation) |
+//! | `GET /v1/operations/{number}/approval` | | | [`ApprovalRequest`](crate::ApprovalRequest): what is to be signed |
+//! | `POST /v1/operations/{number}/approve` | | [`ApproveRequest`](crate::ApproveRequest) | [`Operation`](crate::Operation) |
+//! | `POST /v1/operations/{number}/refuse` | | [`RefuseRequest`](crate::RefuseRequest) | [`Operation`](crate::Operation) |
+//! | `GET /v1/approvals` | `path`, `after`, `limit` | | [`ApprovalPage`](crate::ApprovalPage): what waits for approval |
 //! | `GET /v1/results` | `after`, `limit`, `wait_ms` | | [`ResultPage`](crate::ResultPage), in the order of the ends; waits for the first one |
 //! | `GET /v1/executed` | `path`, `who`, `kind`, `outcome`, `since`, `until`, `before`, `limit` | | [`ExecutedPage`](crate::ExecutedPage), the last to end first |
 //! | `GET /v1/audit` | `path`, `who`, `action`, `operation`, `since`, `until`, `before` or `after`, `limit` | | [`AuditPage`](crate::AuditPage), newest first; with `after` oldest first |
@@ -72,6 +76,10 @@ pub const EVENTS: &str = "/v1/events";
 pub const OPERATION_CANCEL: &str = "/v1/operations/{number}/cancel";
 pub const OPERATION_MOVE: &str = "/v1/operations/{number}/move";
 pub const OPERATION_RESOLVE: &str = "/v1/operations/{number}/resolve";
+pub const OPERATION_APPROVAL: &str = "/v1/operations/{number}/approval";
+pub const OPERATION_APPROVE: &str = "/v1/operations/{number}/approve";
+pub const OPERATION_REFUSE: &str = "/v1/operations/{number}/refuse";
+pub const APPROVALS: &str = "/v1/approvals";
 pub const RESULTS: &str = "/v1/results";
 pub const EXECUTED: &str = "/v1/executed";
 pub const AUDIT: &str = "/v1/audit";

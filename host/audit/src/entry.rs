@@ -25,6 +25,8 @@ pub enum Action {
     PlanStored,
     /// An action that destroys was let through, or held.
     Gate,
+    /// People were asked to approve what destroys, said yes or no, or it was used, too late or stale.
+    Approval,
     /// The definition of a node changed in what protects machines or says what runs by itself.
     Protection,
     /// Who may do what was changed.
@@ -58,6 +60,7 @@ impl Action {
         Self::Plan,
         Self::PlanStored,
         Self::Gate,
+        Self::Approval,
         Self::Protection,
         Self::Grants,
         Self::TokenCreated,
@@ -81,6 +84,7 @@ impl Action {
             Self::Plan => "plan",
             Self::PlanStored => "plan-stored",
             Self::Gate => "gate",
+            Self::Approval => "approval",
             Self::Protection => "protection",
             Self::Grants => "grants",
             Self::TokenCreated => "token-created",

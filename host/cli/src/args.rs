@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, adopt, audit, definition, demo, drift, engines, folder, history, hypervisors, lost,
-    machine, moving, ops, plan, recovery, secret, serve, show, sim, text, tree,
+    access, adopt, approvals, audit, definition, demo, drift, engines, folder, history,
+    hypervisors, lost, machine, moving, ops, plan, recovery, secret, serve, show, sim, text, tree,
 };
 
 const AFTER_HELP: &str = "\
@@ -144,6 +144,13 @@ pub enum Command {
     /// Operations: list, show, log, wait, cancel, move, resolve, results, executed
     #[command(subcommand)]
     Ops(ops::OpsCommand),
+    /// What waits for signatures before it destroys: list, show, text
+    #[command(subcommand)]
+    Approvals(approvals::ApprovalsCommand),
+    /// Hand in a signature under what an operation is to destroy
+    Approve(approvals::ApproveArgs),
+    /// Say no to what an operation is to destroy
+    Refuse(approvals::RefuseArgs),
     /// Engines that are loaded, and files that were refused
     #[command(subcommand)]
     Engines(engines::EnginesCommand),

@@ -64,7 +64,7 @@ pub enum CommandError {
     NoChange,
     #[error("`{text}` is no duration")]
     Duration { text: String },
-    #[error("`{text}` is no time for a token to be good")]
+    #[error("`{text}` is no time for something to be good")]
     Lifetime { text: String },
     #[error("`{text}` is no moment")]
     Moment { text: String },
@@ -188,6 +188,15 @@ pub enum CommandError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot read {}", .path.display())]
+    SignatureFile {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Nothing of the operation waits for approval.
+    #[error("nothing of operation {0} waits for approval")]
+    NothingToSign(OperationId),
     #[error(transparent)]
     Key(KeyFileError),
     #[error("cannot read the answer")]

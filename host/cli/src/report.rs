@@ -271,7 +271,13 @@ fn describe(error: &CommandError) -> Report {
             Exit::Usage,
             Some("write it as error, warn, info, debug or trace"),
         ),
-        CommandError::SecretFile { .. } => plain(Exit::Usage, None),
+        CommandError::SecretFile { .. } | CommandError::SignatureFile { .. } => {
+            plain(Exit::Usage, None)
+        }
+        CommandError::NothingToSign(_) => plain(
+            Exit::Failed,
+            Some("`enginehouse approvals list` says what does"),
+        ),
         CommandError::Key(KeyFileError::Exists(_)) => plain(
             Exit::Usage,
             Some("a key that something is encrypted with is not overwritten; name another file"),
@@ -447,9 +453,13 @@ fn ended(operation: &Operation) -> Report {
             )),
             Exit::NotOver,
         ),
-        OperationState::WaitingApproval => {
-            (format!("{what} waits for approval"), None, Exit::NotOver)
-        }
+        OperationState::WaitingApproval => (
+            format!("{what} waits for approval"),
+            Some(format!(
+                "`enginehouse approvals show {number}` says what is destroyed and who may approve it"
+            )),
+            Exit::NotOver,
+        ),
         OperationState::Pending | OperationState::Running => (
             format!("{what} is not over yet"),
             Some(format!("watch it with `enginehouse ops wait {number}`")),

@@ -149,6 +149,45 @@ impl Audit {
         self.push(note);
     }
 
+    /// That people were asked to approve what an operation destroys.
+    pub(crate) fn asked(&mut self, operation: &Operation) {
+        let Some(request) = crate::approvals::request_of(operation) else {
+            return;
+        };
+        let actions = request.unit.actions.iter();
+        let actions = actions.map(|action| action.action.clone());
+        self.push(
+            approval(&operation.spec, "asked")
+                .with("actions", list(actions))
+                .with("digest", request.unit.digest())
+                .with("until", request.until.0),
+        );
+    }
+
+    /// That an approval was used up by the step that begins.
+    pub(crate) fn approval_used(&mut self, operation: &Operation) {
+        let Some(request) = crate::approvals::request_of(operation) else {
+            return;
+        };
+        let signed = crate::approvals::signed_of(operation);
+        let keys = signed.iter().map(|signed| signed.fingerprint.clone());
+        self.push(
+            approval(&operation.spec, "used")
+                .with("digest", request.unit.digest())
+                .with("keys", list(keys)),
+        );
+    }
+
+    /// That what was approved is another now, or that nobody approved it in time.
+    pub(crate) fn approval_void(
+        &mut self,
+        spec: &enginehouse_queue::Spec,
+        decision: &str,
+        reason: &str,
+    ) {
+        self.push(approval(spec, decision).with("reason", reason));
+    }
+
     /// What the gate has held of a plan.
     pub(crate) fn held(
         &mut self,
@@ -219,6 +258,13 @@ impl Audit {
             Write::Audit(row)
         })
     }
+}
+
+fn approval(spec: &enginehouse_queue::Spec, decision: &str) -> Note {
+    Note::new(Action::Approval, &spec.who)
+        .about(Some(spec.target), &spec.target_name)
+        .operation(Some(spec.number))
+        .with("decision", decision)
 }
 
 /// What protected the node and what does now; of one that was just made, what its folder gives it. None

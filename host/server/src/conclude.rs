@@ -50,6 +50,7 @@ pub(crate) fn ended(state: &mut State, operation: &Operation, staged: &mut Stage
     let mut view = crate::view::operation(state, operation, true);
     view.ended_at = Some(now);
     staged.because_of(&operation.spec);
+    note_approval(operation, staged, now);
     release(state, operation, staged);
     if operation.spec.children.is_empty()
         && let Ok(order) = Order::of(&operation.spec)
@@ -68,6 +69,27 @@ pub(crate) fn ended(state: &mut State, operation: &Operation, staged: &mut Stage
     }
     row(staged, &view, operation.spec.target, Some(now));
     executed(staged, &view, now);
+}
+
+/// Why what waited for approval, or had it, was not carried out. That somebody refused it is told by who
+/// did.
+fn note_approval(operation: &Operation, staged: &mut Staged, now: Timestamp) {
+    let Phase::Ended {
+        state,
+        problem: Some(problem),
+    } = &operation.phase
+    else {
+        return;
+    };
+    let asked = operation.approval.as_ref();
+    let is_late = asked.is_some_and(|asked| !asked.granted && now >= asked.until);
+    let decision = match state {
+        Final::Superseded => "stale",
+        Final::Failed if is_late => "expired",
+        Final::Failed | Final::Succeeded | Final::Cancelled => return,
+    };
+    let spec = &operation.spec;
+    staged.audit.approval_void(spec, decision, &problem.message);
 }
 
 /// Numbers that the operation had reserved are free again: what it made is in the lists now.

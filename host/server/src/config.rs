@@ -36,6 +36,8 @@ pub struct ServeConfig {
     pub call_deadline: Duration,
     /// Nothing is repaired and no definition followed without a person.
     pub no_repair: bool,
+    /// How long people have to approve what waits for it.
+    pub approval_lifetime: Duration,
     /// How long what is over is kept.
     pub keep: Keep,
     /// How often a stream of events says that it is alive, and looks whether its token still is.
@@ -108,6 +110,7 @@ impl ServeConfig {
             busy_timeout: Duration::from_secs(15 * 60),
             call_deadline: Duration::from_secs(240),
             no_repair: false,
+            approval_lifetime: DAY,
             keep: Keep::default(),
             heartbeat: Duration::from_secs(15),
             events_kept: 8192,

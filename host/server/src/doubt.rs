@@ -53,6 +53,9 @@ impl Trail {
             | Entry::BegunAnew { .. } => *self = Self::default(),
             Entry::Queued { .. }
             | Entry::Started
+            | Entry::Asked { .. }
+            | Entry::Signed { .. }
+            | Entry::Approved { .. }
             | Entry::Planned(_)
             | Entry::Skipped { .. }
             | Entry::Filled { .. }

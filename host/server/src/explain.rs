@@ -38,6 +38,22 @@ pub(crate) fn explain(state: &mut State, number: OperationId, now: Timestamp, en
                 );
             }
         }
+        Entry::Asked { .. } => say(
+            "info",
+            format!("waits for approval: `enginehouse approvals show {number}`"),
+        ),
+        Entry::Signed { signature } => {
+            let owner = signature.get("owner").and_then(|owner| owner.as_str());
+            say(
+                "info",
+                format!("{} approved it", owner.unwrap_or("somebody")),
+            );
+        }
+        Entry::Approved { .. } => say(
+            "info",
+            "enough have approved it: it is planned again, and goes on if that is what they signed"
+                .to_owned(),
+        ),
         Entry::Skipped { reason } => {
             say("info", format!("step {step} is not needed: {reason}"));
         }

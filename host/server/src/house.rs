@@ -404,6 +404,11 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
         {
             crate::conclude::queued(state, &operation, &mut sealed);
         }
+        if let Entry::Asked { .. } = &entry
+            && let Some(operation) = state.queue.get(number)
+        {
+            sealed.audit.asked(operation);
+        }
         if let Entry::Planned(plan) = &entry
             && let Some(operation) = state.queue.get(number)
         {

@@ -13,6 +13,7 @@
 //! [`Server::start`] opens a data directory and goes on with whatever was running.
 
 mod access;
+mod approvals;
 mod audit;
 mod backup;
 mod conclude;

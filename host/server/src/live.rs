@@ -270,6 +270,9 @@ impl Live {
             }
             Entry::Queued { .. }
             | Entry::Started
+            | Entry::Asked { .. }
+            | Entry::Signed { .. }
+            | Entry::Approved { .. }
             | Entry::Planned(_)
             | Entry::Called { .. }
             | Entry::Filled { .. }

@@ -60,7 +60,7 @@ pub(crate) fn operation(state: &State, operation: &Operation, whole: bool) -> Vi
     View {
         number: spec.number,
         kind: kind_shown(spec),
-        state: state_of(operation),
+        state: state_of(state, operation),
         path: spec.target_name.clone(),
         to: destination(spec),
         node: Some(spec.target),
@@ -140,9 +140,14 @@ fn progress(operation: &Operation) -> Option<enginehouse_api::Progress> {
     })
 }
 
-fn state_of(operation: &Operation) -> OperationState {
+fn state_of(state: &State, operation: &Operation) -> OperationState {
     match &operation.phase {
         Phase::Pending if operation.spec.children.is_empty() => OperationState::Pending,
+        Phase::WaitingApproval => OperationState::WaitingApproval,
+        // Nothing of it goes on before people have signed.
+        Phase::Pending if all_wait_for_approval(state, operation) => {
+            OperationState::WaitingApproval
+        }
         Phase::InDoubt { .. } => OperationState::InDoubt,
         Phase::Ended { state, .. } => final_state(*state),
         Phase::Pending
@@ -153,6 +158,15 @@ fn state_of(operation: &Operation) -> OperationState {
         | Phase::Waiting { .. }
         | Phase::Postponed { .. } => OperationState::Running,
     }
+}
+
+/// Whether all parts that have not ended wait for approval.
+fn all_wait_for_approval(state: &State, operation: &Operation) -> bool {
+    let mut open = operation
+        .all_parts()
+        .filter_map(|part| state.queue.get(part))
+        .peekable();
+    open.peek().is_some() && open.all(|part| part.phase == Phase::WaitingApproval)
 }
 
 fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
@@ -193,6 +207,18 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
                     format!("operation {} on the same machine", first.number())
                 },
             )
+        }
+        Phase::WaitingApproval => {
+            let missing = crate::approvals::shown(state, operation)?.missing;
+            let approvals = if missing == 1 {
+                "approval"
+            } else {
+                "approvals"
+            };
+            Some(format!(
+                "{missing} more {approvals}: `enginehouse approvals show {}`",
+                operation.number()
+            ))
         }
         Phase::Between => {
             Some(lost.unwrap_or_else(|| "other copies of the same template".to_owned()))
@@ -331,7 +357,9 @@ fn step_state(operation: &Operation, at: usize) -> StepState {
         };
     }
     match &operation.phase {
-        Phase::Pending | Phase::Starting | Phase::Between => StepState::Pending,
+        Phase::Pending | Phase::Starting | Phase::WaitingApproval | Phase::Between => {
+            StepState::Pending
+        }
         Phase::Calling | Phase::Settling => StepState::Running,
         Phase::Waiting { .. } => StepState::Waiting,
         Phase::Postponed { then, .. } => match then {

@@ -172,6 +172,13 @@ impl Computed {
         self.rules.approvals.as_ref().map(|traced| &traced.value)
     }
 
+    /// The node that asks for approvals: itself, or a folder above it.
+    #[must_use]
+    pub fn approvals_by(&self) -> Option<&FullName> {
+        let traced = self.rules.approvals.as_ref()?;
+        Some(traced.origin.full_name())
+    }
+
     /// `keep` where nothing is said.
     #[must_use]
     pub fn on_failure(&self) -> OnFailure {

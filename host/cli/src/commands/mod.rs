@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod adopt;
+pub mod approvals;
 pub mod audit;
 pub mod definition;
 pub mod demo;
@@ -71,6 +72,9 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Rollback(args) => machine::rollback(&client()?, args, output).await,
         Command::Plan(args) => plan::plan(&client()?, args, output).await,
         Command::Ops(command) => ops::ops(&client()?, command, output).await,
+        Command::Approvals(command) => approvals::approvals(&client()?, command, output).await,
+        Command::Approve(args) => approvals::approve(&client()?, args, output).await,
+        Command::Refuse(args) => approvals::refuse(&client()?, args, output).await,
         Command::Engines(command) => engines::engines(&client()?, command, output).await,
         Command::Secret(command) => secret::secret(client, command, output).await,
         Command::Hypervisors(command) => {

@@ -15,7 +15,7 @@ use crate::connection::data_dir;
 use crate::error::CommandError;
 use crate::keep;
 use crate::output::Output;
-use crate::time::parse_duration;
+use crate::time::{parse_duration, parse_lifetime};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -60,6 +60,9 @@ pub struct ServeArgs {
     /// Repair no drift and follow no definition without a person, whatever `policy` and `follow` say
     #[arg(long)]
     no_repair: bool,
+    /// How long people have to approve what waits for their signatures
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    approval_lifetime: String,
     /// How long what is over is kept: operations=90d,100000 (with their logs), executed=365d,1000000 (the
     /// executed log with the results), plans=30d,10000, keys=1d,100000 (idempotency keys). A time bounds by age, a
     /// number by count, `all` by neither; these are the defaults. May be given several times
@@ -102,6 +105,7 @@ pub async fn serve(global: &Global, args: ServeArgs, output: &Output) -> Result<
     config.shutdown_timeout = parse_duration(&args.shutdown_timeout)?;
     config.busy_timeout = parse_duration(&args.busy_timeout)?;
     config.call_deadline = parse_duration(&args.call_deadline)?.max(Duration::from_secs(1));
+    config.approval_lifetime = parse_lifetime(&args.approval_lifetime)?;
     for text in &args.keep {
         keep::apply(&mut config.keep, text)?;
     }

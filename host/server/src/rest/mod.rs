@@ -2,6 +2,7 @@
 
 mod adoptions;
 mod answer;
+mod approvals;
 mod audit;
 mod drift;
 mod engines;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use enginehouse_api::routes;
-use enginehouse_tree::Permission::{Govern, Operate, Read};
+use enginehouse_tree::Permission::{Approve, Govern, Operate, Read};
 
 use crate::house::House;
 use crate::rest::gate::{Route, delete, get, post, put};
@@ -70,6 +71,10 @@ fn routes() -> Vec<Route> {
         post(routes::OPERATION_CANCEL, On(Operate), operations::cancel),
         post(routes::OPERATION_MOVE, On(Operate), places::give),
         post(routes::OPERATION_RESOLVE, On(Operate), resolve::resolve),
+        get(routes::OPERATION_APPROVAL, On(Read), approvals::show),
+        post(routes::OPERATION_APPROVE, On(Approve), approvals::approve),
+        post(routes::OPERATION_REFUSE, On(Approve), approvals::refuse),
+        get(routes::APPROVALS, On(Read), approvals::list),
         get(routes::RESULTS, On(Read), results::results),
         get(routes::EXECUTED, On(Read), results::executed),
         get(routes::AUDIT, On(Govern), audit::page),

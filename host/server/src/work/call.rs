@@ -13,6 +13,7 @@ use enginehouse_model::{FullName, Identity, MachineRecord, OperationId};
 use enginehouse_queue::{CallEnd, Event, Operation, Token};
 use enginehouse_reconcile::{Needed, PlannedAction, still_needed};
 
+use crate::approvals::{before_step, is_used};
 use crate::doubt::creates;
 use crate::house::{House, Staged, State};
 use crate::kept_engines::StepEngine;
@@ -21,6 +22,7 @@ use crate::work::Target;
 use crate::work::observe;
 use crate::work::occasion::{listener, occasion, token};
 use crate::work::once::StepJournal;
+use crate::work::plan::grounds;
 use crate::work::reserve::OperationReservations;
 use crate::work::target::lacks_engine;
 
@@ -144,6 +146,10 @@ async fn run(
                                 && planned.is_gated()
                             {
                                 staged.audit.gate(&operation.spec, "passed", planned);
+                                // With the first of its steps that is.
+                                if operation.approval.is_some() && !is_used(operation) {
+                                    staged.audit.approval_used(operation);
+                                }
                             }
                         },
                     )
@@ -153,6 +159,7 @@ async fn run(
                 }
                 request
             }
+            Filled::Outdated(problem) => return Ok(Some(Event::Outdated(problem))),
             Filled::NotNeeded(reason) => {
                 let planned = planned_of(operation)?;
                 let node = order.node;
@@ -305,6 +312,8 @@ pub(crate) fn as_sent(mut request: ActionRequest, operation: &Operation) -> Acti
 enum Filled {
     Send(ActionRequest),
     NotNeeded(String),
+    /// It is not what was approved any more.
+    Outdated(Problem),
 }
 
 /// Looks at the step again, right before it is begun.
@@ -351,6 +360,12 @@ async fn fill(
     }
     match still_needed(&planned, &record, observed.as_ref(), &target.rules) {
         Needed::Yes(mut request) => {
+            let grounds = grounds(target, observed.as_ref());
+            let now = house.now();
+            let approved = before_step(&house.state.lock(), operation, &planned, &grounds, now);
+            if let Err(problem) = approved {
+                return Ok(Filled::Outdated(problem));
+            }
             if let Action::Create { desired } = &mut request.action {
                 name_image(house, target, desired);
             }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use enginehouse_documents::{Assessment, Machine, Problem, Question};
 use enginehouse_engines::Observer;
 use enginehouse_model::{FullName, NodeUid, Timestamp};
-use enginehouse_reconcile::{Bounds, Intent, KeptBack, MachinePlan, Plan, Subject, plan_one};
+use enginehouse_reconcile::{
+    Bounds, Grounds, Intent, KeptBack, MachinePlan, Plan, PlannedAction, Subject, plan_one,
+};
 use enginehouse_tree::Computed;
 
 use crate::hold::Hold;
@@ -66,6 +68,19 @@ async fn assess(
     };
     let assessment = target.engine.assess(&question).await;
     assessment.map(Some).map_err(|error| error.problem())
+}
+
+/// What an approval of what is done to the machine rests on.
+pub(super) fn grounds<'a>(target: &'a Target, observed: Option<&'a Machine>) -> Grounds<'a> {
+    Grounds {
+        name: &target.name,
+        node: target.node,
+        hypervisor: target.hypervisor(),
+        hypervisor_name: &target.hypervisor_name,
+        record: target.record.as_ref(),
+        observed,
+        engine: target.engine.hash(),
+    }
 }
 
 fn subject<'a>(
@@ -202,6 +217,7 @@ fn explain(house: &House, targets: &[Target], plan: &mut Plan) {
             continue;
         }
         let before = state.queue.lane(machine.node);
+        let is_gated = machine.actions.iter().any(PlannedAction::is_gated);
         machine.waits = before
             .map(|operation| {
                 format!(
@@ -211,6 +227,10 @@ fn explain(house: &House, targets: &[Target], plan: &mut Plan) {
                 )
             })
             .collect();
+        if is_gated {
+            let approvals = crate::approvals::waits_in_plan(&state, machine.node);
+            machine.waits.extend(approvals);
+        }
         if state.hold.is_some() {
             machine.waits.push(Hold::reason());
         }

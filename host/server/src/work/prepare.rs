@@ -8,11 +8,12 @@ use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{Event, Json, Spec, StepPlan, StepSpec};
-use enginehouse_reconcile::{Bounds, MachinePlan, recognise};
+use enginehouse_queue::{Event, Json, Operation, Spec, StepPlan, StepSpec};
+use enginehouse_reconcile::{Bounds, MachinePlan, Unit, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
+use crate::approvals::{Verdict, decide};
 use crate::house::House;
 use crate::inventory::Records;
 use crate::orders::{
@@ -22,7 +23,7 @@ use crate::orders::{
 use crate::work::earlier;
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
-use crate::work::plan::{plan_automatic, plan_target};
+use crate::work::plan::{grounds, plan_automatic, plan_target};
 use crate::work::{Target, check_provider};
 
 /// What a plan of one machine was made from, and the plan.
@@ -33,6 +34,8 @@ struct Prepared {
     /// The record that was there is of a machine that never came to be.
     forgets: Option<MachineUid>,
     warnings: Vec<String>,
+    /// What of the plan is to be approved where its folder asks for that.
+    unit: Option<Unit>,
 }
 
 /// Runs the beginning of operation `number` and reports it.
@@ -49,26 +52,20 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
         }
         Ok(order) => {
             let observer = listen(house, vec![(number, None)]);
-            begin(
-                house,
-                generation,
-                number,
-                &order,
-                &operation.spec,
-                &observer,
-            )
-            .await
-            .and_then(|prepared| {
-                held = prepared.plan.held().cloned().collect();
-                Ok((steps(&prepared.plan, &order)?, prepared))
-            })
+            begin(house, generation, &operation, &order, &observer)
+                .await
+                .and_then(|prepared| {
+                    held = prepared.plan.held().cloned().collect();
+                    Ok((steps(&prepared.plan, &order)?, prepared))
+                })
         }
     };
     let node = operation.spec.target;
     let (event, prepared) = match result {
         Ok((mut plan, mut prepared)) => {
             plan.warnings = std::mem::take(&mut prepared.warnings);
-            (Event::Prepared(Ok(plan)), Some(prepared))
+            let event = approved(house, &operation, prepared.unit.as_ref(), plan);
+            (event, Some(prepared))
         }
         Err(problem) => (Event::Prepared(Err(problem)), None),
     };
@@ -80,6 +77,26 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
             }
         })
         .await;
+}
+
+/// What becomes of a plan that was made: it is carried out, or people are asked before.
+fn approved(house: &House, operation: &Operation, unit: Option<&Unit>, plan: StepPlan) -> Event {
+    let lifetime = house.config.approval_lifetime.as_millis();
+    let lifetime_ms = u64::try_from(lifetime).unwrap_or(u64::MAX);
+    let state = house.state.lock();
+    let (installation, now) = (house.installation, house.now());
+    match decide(&state, installation, operation, unit, lifetime_ms, now) {
+        Verdict::Go => Event::Prepared(Ok(plan)),
+        Verdict::Outdated(problem) => Event::Outdated(problem),
+        Verdict::Never(problem) => Event::Prepared(Err(problem)),
+        Verdict::Ask(request) => match serde_json::to_value(&request) {
+            Ok(document) => Event::Asks {
+                request: document,
+                until: request.until,
+            },
+            Err(error) => Event::Prepared(Err(Problem::new(Code::Invalid, error.to_string()))),
+        },
+    }
 }
 
 /// Keeps the record, and what was seen, beside the plan.
@@ -154,13 +171,15 @@ async fn change_tree(
 async fn begin(
     house: &Arc<House>,
     generation: u64,
-    number: OperationId,
+    operation: &Operation,
     order: &Order,
-    spec: &Spec,
     observer: &Arc<dyn Observer>,
 ) -> Result<Prepared, Problem> {
+    let (number, spec) = (operation.number(), &operation.spec);
     let (queued_at, hypervisor) = (spec.queued_at, spec.hypervisor);
-    if order.kind == OperationKind::Reconfigure && order.changes_definition() {
+    // It was written before people were asked; others may have changed it since.
+    let is_written = operation.approval.is_some();
+    if order.kind == OperationKind::Reconfigure && order.changes_definition() && !is_written {
         write_definition(house, generation, spec, order).await?;
     }
     check_state(house, order)?;
@@ -282,8 +301,7 @@ async fn begin(
     if takes_back(order) {
         warnings.extend(earlier::left_as_it_is(&plan));
     }
-    let mut record = target.record;
-    if let (Some(record), true) = (&mut record, !order.destroys()) {
+    if let (Some(record), true) = (&mut target.record, !order.destroys()) {
         enginehouse_reconcile::adopt(record, &plan, &target.desired, &target.rules);
     }
     if taken_back {
@@ -293,12 +311,14 @@ async fn begin(
         plan.refused.clear();
         plan.actions.clear();
     }
+    let unit = Unit::of(&grounds(&target, observed.as_ref()), &plan.actions);
     Ok(Prepared {
         plan,
-        record,
+        record: target.record,
         observed,
         forgets,
         warnings,
+        unit,
     })
 }
 

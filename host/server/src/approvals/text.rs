@@ -1,0 +1,107 @@
+//! The text that people sign: what is destroyed, where, by whose order, and until when.
+//!
+//! It is made of what is journalled and of nothing else, so it is the same bytes each time. One text may
+//! be of many units, those of an order on a folder; each of them is whole in it.
+
+use std::fmt::Write as _;
+
+use enginehouse_model::{OperationId, Timestamp};
+
+use super::request::Request;
+
+/// The first line. Another way to write the text gets another one.
+const FIRST: &str = "enginehouse approval 1";
+const OPERATION: &str = "operation ";
+
+/// The text of these units, in the order of their operations; none of none.
+pub(crate) fn text(units: &[(OperationId, Request)]) -> Option<String> {
+    let (_, first) = units.first()?;
+    let machines = match units.len() {
+        1 => "1 machine".to_owned(),
+        many => format!("{many} machines"),
+    };
+    let mut text = format!(
+        "{FIRST}\n\
+         installation {}, epoch {}\n\
+         \n\
+         Who signs this approves what is written here, of {machines}, each once and in time.\n",
+        first.installation, first.epoch
+    );
+    for (number, request) in units {
+        // What is written into a text does not fail.
+        let _ = write!(
+            text,
+            "\n{OPERATION}{number}: {}, ordered by {}, until {}\n{}",
+            request.kind,
+            request.author,
+            moment(request.until),
+            request.unit
+        );
+    }
+    Some(text)
+}
+
+/// The operations that a text names, as it may have been made by [`text`].
+pub(crate) fn units_in(text: &str) -> Vec<OperationId> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(OPERATION));
+    lines
+        .filter_map(|line| line.split_once(':')?.0.parse().ok())
+        .map(OperationId)
+        .collect()
+}
+
+/// `2026-11-21T11:47:22Z`; what is below a second is in the number behind it.
+fn moment(at: Timestamp) -> String {
+    let seconds = at.0 / 1000;
+    let (day, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, date) = civil(day);
+    format!(
+        "{year:04}-{month:02}-{date:02}T{:02}:{:02}:{:02}Z ({} ms)",
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60,
+        at.0
+    )
+}
+
+/// Year, month and day of the days since 1970-01-01 (Howard Hinnant, `civil_from_days`).
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let of_era = days % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
+    (year + era * 400 + u64::from(month <= 2), month, date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_those_of_the_calendar() {
+        let shown = |ms| moment(Timestamp(ms));
+        assert_eq!(shown(0), "1970-01-01T00:00:00Z (0 ms)");
+        assert_eq!(
+            shown(951_782_400_000),
+            "2000-02-29T00:00:00Z (951782400000 ms)"
+        );
+        assert_eq!(
+            shown(1_790_000_000_123),
+            "2026-09-21T14:13:20Z (1790000000123 ms)"
+        );
+        assert_eq!(
+            shown(4_102_444_799_999),
+            "2099-12-31T23:59:59Z (4102444799999 ms)"
+        );
+        // Far beyond what anybody orders: nothing breaks.
+        assert!(shown(u64::MAX).ends_with("(18446744073709551615 ms)"));
+    }
+}
