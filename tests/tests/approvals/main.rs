@@ -1,0 +1,13 @@
+//! What a folder asks signatures for waits for them: through the real host and its command line, with
+//! keys and signatures of the real `ssh-keygen`, and with the host killed in between.
+
+#[cfg(test)]
+mod folders;
+#[cfg(test)]
+mod kills;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod scene;
+#[cfg(test)]
+mod stale;
