@@ -209,7 +209,7 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
             )
         }
         Phase::WaitingApproval => {
-            let missing = crate::approvals::shown(state, operation)?.missing;
+            let missing = crate::approvals::missing_of(state, operation).unwrap_or(0);
             let approvals = if missing == 1 {
                 "approval"
             } else {

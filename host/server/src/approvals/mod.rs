@@ -23,7 +23,7 @@ mod sign;
 mod text;
 
 pub(crate) use decide::{Verdict, before_step, decide, is_used, waits_in_plan};
-pub(crate) use request::{Request, request_of, shown, signed_of};
+pub(crate) use request::{Request, missing_of, request_of, shown, signed_of};
 pub(crate) use sign::{refuse, sign};
 pub(crate) use text::text;
 

@@ -85,6 +85,15 @@ pub(super) fn asked_of(state: &State, node: NodeUid, author: &str) -> Option<Ask
     })
 }
 
+/// How many signatures an operation still waits for; none where nobody asks for any.
+pub(crate) fn missing_of(state: &State, operation: &Operation) -> Option<u32> {
+    let spec = &operation.spec;
+    let asked = asked_of(state, spec.target, &spec.who)?;
+    let signed = signed_of(operation);
+    let signers: Vec<Signer> = signed.iter().map(Signed::signer).collect();
+    Some(asked.quorum.missing(&signers))
+}
+
 /// What an operation waits for, as the API shows it.
 pub(crate) fn shown(state: &State, operation: &Operation) -> Option<View> {
     let request = request_of(operation)?;
