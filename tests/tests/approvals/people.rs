@@ -28,8 +28,7 @@ async fn two_people_sign_and_it_is_done_once() -> Result<()> {
     let listed = stage.json(&["approvals", "list"]).await?;
     let number = listed["approvals"][0]["operation"]
         .as_u64()
-        .context("none")?
-        .into();
+        .context("none")?;
     let number = enginehouse_model::OperationId(number);
     let shown = stage
         .cli(&["approvals", "show", &number.to_string()])
