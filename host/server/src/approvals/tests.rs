@@ -62,6 +62,7 @@ fn destroy() -> PlannedAction {
         class: Class::Destructive,
         reason: "with its disks".to_owned(),
         fields: Vec::new(),
+        takes_over: None,
     }
 }
 
@@ -176,26 +177,27 @@ async fn it_is_too_late_to_sign_at_the_end_of_its_time_and_not_before() {
     let Verdict::Ask(request) = verdict(house, Some(&unit), NOW) else {
         panic!("nobody is asked");
     };
-    let mut state = house.state.lock();
-    let asks = Event::Asks {
-        request: serde_json::to_value(&request).unwrap(),
-        until: request.until,
-    };
-    let _ = state.queue.handle(NUMBER, asks, NOW).unwrap();
-    let caller = Caller::new(Arc::clone(house), "admin".parse().unwrap(), None);
-    let mut sign = |now| {
-        let staged = &mut Staged::default();
-        let refused = super::sign(&mut state, staged, &caller, NUMBER, SIGNATURE, None, now);
-        refused.unwrap_err().detail
-    };
-    // The signature is of another text.
-    let last = sign(Timestamp(UNTIL.0 - 1));
-    assert!(
-        last.contains("not a signature of this text by ann@laptop"),
-        "{last}"
-    );
-    assert_eq!(sign(UNTIL), "it is too late to approve operation 7");
-    drop(state);
+    {
+        let mut state = house.state.lock();
+        let asks = Event::Asks {
+            request: serde_json::to_value(&request).unwrap(),
+            until: request.until,
+        };
+        let _ = state.queue.handle(NUMBER, asks, NOW).unwrap();
+        let caller = Caller::new(Arc::clone(house), "admin".parse().unwrap(), None);
+        let mut sign = |now| {
+            let staged = &mut Staged::default();
+            let refused = super::sign(&mut state, staged, &caller, NUMBER, SIGNATURE, None, now);
+            refused.unwrap_err().detail
+        };
+        // The signature is of another text.
+        let last = sign(Timestamp(UNTIL.0 - 1));
+        assert!(
+            last.contains("not a signature of this text by ann@laptop"),
+            "{last}"
+        );
+        assert_eq!(sign(UNTIL), "it is too late to approve operation 7");
+    }
     running.stop().await;
 }
 
