@@ -59,6 +59,7 @@ fn destroy() -> PlannedAction {
             action: EngineAction::Destroy { keep: Vec::new() },
         },
         disk: None,
+        nic: None,
         class: Class::Destructive,
         reason: "with its disks".to_owned(),
         fields: Vec::new(),
