@@ -13,6 +13,7 @@ use enginehouse_model::documents::{Assessment, Config, Machine};
 use serde_json::{Map, Value};
 
 use crate::field::{Field, Seen, UNMANAGED};
+use crate::replace::{Forced, refusal};
 use crate::rules::Weight;
 use crate::{Class, FieldChange, Refusal, Rules};
 
@@ -48,6 +49,8 @@ pub(crate) struct Findings {
     pub notes: Vec<String>,
     /// What a configure has to write.
     pub write: Vec<Write>,
+    /// What takes another machine.
+    pub forced: Vec<Forced>,
 }
 
 /// A plain field that is to be written.
@@ -136,7 +139,7 @@ pub(crate) fn plain_fields(sides: &Sides<'_>, findings: &mut Findings) {
         let triple = triple(field, sides);
         let was_pending = findings.pending.len();
         if field.is_for_creation() {
-            for_creation(&triple, sides.resumed, findings);
+            for_creation(field, &triple, sides.resumed, findings);
             continue;
         }
         match findings.sort(&triple) {
@@ -267,7 +270,7 @@ fn forget(field: Field<'_>, sides: &Sides<'_>, findings: &mut Findings) {
 
 /// A field that counts when the machine is made: where the machine is otherwise by now (moved by
 /// its cluster, say), that is no drift.
-fn for_creation(triple: &Triple, resumed: bool, findings: &mut Findings) {
+fn for_creation(field: Field<'_>, triple: &Triple, resumed: bool, findings: &mut Findings) {
     if triple.deployed.as_ref() == Some(&triple.desired) {
         return;
     }
@@ -277,17 +280,17 @@ fn for_creation(triple: &Triple, resumed: bool, findings: &mut Findings) {
         return;
     }
     findings.pending.push(change.clone());
+    // A guest is set up once. Nobody's machine is destroyed for a host name.
+    let forces = triple.deployed.is_some() && !matches!(field, Field::Guest(_));
+    if forces {
+        let because = String::new();
+        findings.forced.push(Forced { change, because });
+        return;
+    }
     findings.refused.push(Refusal {
         subject: triple.key.clone(),
         change: Some(change),
         class: Class::Destructive,
-        reason: replace(&triple.key),
+        reason: refusal(&triple.key),
     });
-}
-
-/// Why a change that takes another machine is not made.
-pub(crate) fn replace(key: &str) -> String {
-    format!(
-        "{key} takes another machine: replace is not done by reconfigure yet: undeploy and deploy"
-    )
 }

@@ -52,7 +52,7 @@ pub(crate) enum Raw<'a> {
 }
 
 impl Raw<'_> {
-    fn to_value(self) -> Value {
+    pub(crate) fn to_value(self) -> Value {
         match self {
             Self::Unset => Value::Null,
             Self::Text(text) => Value::from(text),

@@ -6,10 +6,27 @@
 use enginehouse_model::MachineRecord;
 use enginehouse_model::documents::Config;
 
-/// The disks and nics that were deployed and that `desired` no longer has: `disk data`, `nic lan`.
+use crate::Rules;
+use crate::field::{Field, Raw};
+
+/// The disks and nics that were deployed and that `desired` no longer has: `disk data`, `nic lan`; or the
+/// machine itself, where it has to be made anew: `the machine itself, for base_image d12 -> d13`.
 #[must_use]
 pub fn taken_away(desired: &Config, record: &MachineRecord) -> Vec<String> {
+    let rules = &Rules::default();
     let deployed = &record.deployed;
+    let anew: Vec<String> = Field::all(desired, deployed)
+        .into_iter()
+        .filter(|field| field.is_for_creation() && !matches!(field, Field::Guest(_)))
+        .filter_map(|field| {
+            let (was, is) = (field.peek(deployed)?, field.peek(desired)?);
+            let show = |value: Raw<'_>| field.show(Some(&value.to_value()), rules);
+            (was != is).then(|| format!("{} {} -> {}", field.key(), show(was), show(is)))
+        })
+        .collect();
+    if !anew.is_empty() {
+        return vec![format!("the machine itself, for {}", anew.join(", "))];
+    }
     let disks = deployed.disks.keys();
     let disks = disks.filter(|name| !desired.disks.contains_key(*name));
     let nics = deployed.nics.keys();

@@ -40,6 +40,7 @@ mod plan;
 mod planner;
 mod power;
 mod render;
+mod replace;
 mod rules;
 mod step;
 mod subject;

@@ -7,10 +7,11 @@
 use enginehouse_model::documents::{Action, Config, Power, PowerState};
 use enginehouse_model::{Bytes, MachineRecord};
 
-use crate::compare::{Findings, Sides, Write, plain_fields, replace};
+use crate::compare::{Findings, Sides, Write, plain_fields};
 use crate::draft::{Draft, Present, as_held, reason};
 use crate::field::{Field, UNSET};
 use crate::order::in_order;
+use crate::replace::{Forced, how_it_is_made, refusal, replace};
 use crate::rules::Weight;
 use crate::step::{self, Part, Step};
 use crate::undeploy::undeploy;
@@ -150,17 +151,13 @@ enum Start {
 
 /// Create, grow what the image made too small, start. `begun`: the machine that an earlier creation
 /// left; it may run by now.
-fn create(mut draft: Draft<'_>, begun: Option<Present<'_>>) -> MachinePlan {
+pub(crate) fn create(mut draft: Draft<'_>, begun: Option<Present<'_>>) -> MachinePlan {
     let Some(desired) = draft.subject.desired else {
         draft.refuse("create", Class::Benign, "there is no definition to go by");
         return draft.finish("");
     };
-    let how = match desired.base_image {
-        Some(_) => "create.from-image",
-        None => "create.from-scratch",
-    };
     let held = as_held(&mut draft, desired);
-    draft.supports(how, Class::Benign);
+    draft.supports(how_it_is_made(desired), Class::Benign);
     if !draft.plan.refused.is_empty() {
         return draft.finish("");
     }
@@ -242,7 +239,17 @@ fn reconfigure(mut draft: Draft<'_>, start: Start) -> MachinePlan {
     };
     let held = as_held(&mut draft, desired);
     let resumed = start == Start::Resumed;
-    let (findings, steps) = compare(&mut draft, &held, present.record, resumed);
+    let (mut findings, steps) = compare(&mut draft, &held, present.record, resumed);
+    let forced = forced(&mut findings);
+    if !forced.is_empty() && start == Start::Reconfigure {
+        // What else differs is made with the new machine.
+        draft.plan.drift = findings.drift;
+        draft.plan.pending = findings.pending;
+        return replace(draft, &held, present, forced);
+    }
+    findings
+        .refused
+        .extend(forced.into_iter().map(refused_as_forced));
     let writes = report(&mut draft, findings);
     let mut restart = configure(&mut draft, &held, present, writes);
     for step in steps {
@@ -335,6 +342,34 @@ fn refused(draft: &Draft<'_>, key: &str) -> bool {
     refusals.any(|refusal| refusal.subject == key)
 }
 
+/// Takes out what takes another machine.
+fn forced(findings: &mut Findings) -> Vec<Forced> {
+    let mut forced = std::mem::take(&mut findings.forced);
+    let (replaces, writes): (Vec<Write>, Vec<Write>) = std::mem::take(&mut findings.write)
+        .into_iter()
+        .partition(|write| write.weight == Weight::Replace);
+    findings.write = writes;
+    forced.extend(replaces.into_iter().map(|write| Forced {
+        change: write.change,
+        because: write.because,
+    }));
+    forced
+}
+
+/// A machine that is deployed for the first time is not replaced: it never served anybody.
+fn refused_as_forced(forced: Forced) -> Refusal {
+    let reason = refusal(&forced.change.field);
+    Refusal {
+        subject: forced.change.field.clone(),
+        reason: match forced.because.as_str() {
+            "" => reason,
+            because => format!("{reason} ({because})"),
+        },
+        change: Some(forced.change),
+        class: Class::Destructive,
+    }
+}
+
 /// One action for each class. Says which fields wait for a restart.
 fn configure(
     draft: &mut Draft<'_>,
@@ -351,13 +386,8 @@ fn configure(
             Weight::InPlace => benign.push(write),
             Weight::Restart if stands => benign.push(write),
             Weight::Restart => disruptive.push(write),
-            Weight::Unknown => destructive.push(write),
-            Weight::Replace => draft.plan.refused.push(Refusal {
-                subject: write.change.field.clone(),
-                reason: with_because(replace(&write.change.field), &write),
-                change: Some(write.change),
-                class: Class::Destructive,
-            }),
+            // Those that take another machine have been taken out.
+            Weight::Unknown | Weight::Replace => destructive.push(write),
         }
     }
     let mut restart = Vec::new();

@@ -6,11 +6,12 @@ use enginehouse_documents::{Action, Config};
 use enginehouse_model::{Identity, MachineUid, NodeUid, Timestamp};
 use enginehouse_queue::{Final, Operation, Phase};
 use enginehouse_store::{Document, OperationRow, Table, Write};
-use enginehouse_tree::{Event, LastOperation};
+use enginehouse_tree::{Event, LastOperation, Status};
 
 use crate::history::MachineEvent;
 use crate::house::{Staged, State};
 use crate::orders::Order;
+use crate::work::replaces;
 
 /// Version of the stored view of an operation.
 pub(crate) const OPERATION_VERSION: u16 = 1;
@@ -177,7 +178,13 @@ fn settle_machine(
             }
             return;
         }
-        (OperationKind::Deploy, Final::Failed | Final::Cancelled | Final::Superseded) => {
+        // Another machine was made in the place of the one that the descriptor had.
+        (_, Final::Succeeded) if is_between(state, order.node) && replaces(operation) => {
+            state.tree.transition(order.node, Event::Deploy)
+        }
+        (_, Final::Failed | Final::Cancelled | Final::Superseded)
+            if order.kind == OperationKind::Deploy || replaces(operation) =>
+        {
             // Of another operation's record this one knows nothing: it may never have begun, or the
             // other may be at work.
             let never_was = state.record_of(order.node).filter(|record| {
@@ -205,6 +212,12 @@ fn settle_machine(
         }
     }
     note_deployed(state, staged, order.node);
+}
+
+/// Whether the old machine of a replace is gone.
+fn is_between(state: &State, node: NodeUid) -> bool {
+    let body = state.tree.descriptor(node);
+    body.is_ok_and(|body| body.status == Status::Provisioned)
 }
 
 /// Keeps what the machine is now in the node's history, if that has changed.

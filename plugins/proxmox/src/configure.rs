@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use enginehouse_sdk::prelude::*;
 
 use crate::api::{self, Place};
+use crate::cards;
 use crate::create;
 use crate::drive;
 use crate::fitting;
@@ -163,15 +164,15 @@ pub fn written(action: &Action, write: Write) -> Result<Step<Phase>> {
             disks.into_iter().fold(step, Step::created)
         }
         Action::Adopt => Step::done(Outcome::default()),
+        Action::NicAdd { .. } | Action::NicChange { .. } | Action::NicRemove { .. } => {
+            cards::finish(&write)
+        }
         Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }
         | Action::Destroy { .. }
         | Action::DiskGrow { .. }
-        | Action::DiskRemove { .. }
-        | Action::NicAdd { .. }
-        | Action::NicChange { .. }
-        | Action::NicRemove { .. } => {
+        | Action::DiskRemove { .. } => {
             return Err(Error::invalid(format_args!(
                 "{} writes no configuration",
                 action.name()
@@ -228,15 +229,16 @@ pub fn reread(cx: &Cx, action: &Action, write: Write) -> Result<Step<Phase>> {
             let next = disk_write(cx, name, disk, place, config, write.tries)?;
             Ok(Step::again(Phase::Write(next)))
         }
+        Action::NicAdd { .. } | Action::NicChange { .. } | Action::NicRemove { .. } => {
+            cards::guard(action, write.before.as_ref(), &config)?;
+            cards::again(cx, action, place, config, write.tries)
+        }
         Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }
         | Action::Destroy { .. }
         | Action::DiskGrow { .. }
-        | Action::DiskRemove { .. }
-        | Action::NicAdd { .. }
-        | Action::NicChange { .. }
-        | Action::NicRemove { .. } => written(action, Write { place, ..write }),
+        | Action::DiskRemove { .. } => written(action, Write { place, ..write }),
     }
 }
 

@@ -32,6 +32,9 @@ pub fn describe() -> Description {
             "destroy",
             "disk-add",
             "disk-grow",
+            "nic-add",
+            "nic-change",
+            "nic-remove",
         ]
         .map(str::to_owned)
         .to_vec(),

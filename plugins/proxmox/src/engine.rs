@@ -5,7 +5,7 @@ use enginehouse_sdk::prelude::*;
 use crate::api::{self, Place};
 use crate::phase::{Errand, Phase};
 use crate::settings::Connection;
-use crate::{check, configure, create, describe, errand, list, poll, read, settle};
+use crate::{cards, check, configure, create, describe, errand, list, poll, read, settle};
 
 /// Proxmox VE.
 pub struct Proxmox;
@@ -126,11 +126,11 @@ fn begin(cx: &Cx, request: &ActionRequest) -> Result<Step<Phase>> {
         ),
         Action::Adopt => configure::adopt(cx, place(cx, request)?),
         Action::DiskAdd { name, disk } => configure::add_disk(cx, place(cx, request)?, name, disk),
-        // Not among the actions of the description, so that no plan has them.
-        action @ (Action::DiskRemove { .. }
-        | Action::NicAdd { .. }
-        | Action::NicChange { .. }
-        | Action::NicRemove { .. }) => Err(Error::unsupported(format_args!(
+        action @ (Action::NicAdd { .. } | Action::NicChange { .. } | Action::NicRemove { .. }) => {
+            cards::begin(cx, place(cx, request)?, action)
+        }
+        // Not among the actions of the description, so that no plan has it.
+        action @ Action::DiskRemove { .. } => Err(Error::unsupported(format_args!(
             "this engine cannot do `{}`",
             action.name()
         ))),

@@ -14,6 +14,7 @@
 //! the comments; `docs/engines/proxmox.md` says what was verified against what.
 
 mod api;
+mod cards;
 mod check;
 mod configure;
 mod create;

@@ -16,4 +16,6 @@ mod protection;
 #[cfg(test)]
 mod refused;
 #[cfg(test)]
+mod replace;
+#[cfg(test)]
 mod scale;

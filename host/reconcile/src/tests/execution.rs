@@ -274,6 +274,28 @@ fn a_late_answer_does_not_shrink_a_disk_on_record() {
 }
 
 #[test]
+fn a_replace_destroys_makes_anew_and_leaves_nothing_to_do() {
+    let with = |image: &str, root: u64| Config {
+        base_image: Some(image.to_owned()),
+        ..self::image(root)
+    };
+    let mut world = World::new(9)
+        .desired(with("d13", 16 * GIB))
+        .deployed(with("d12", 8 * GIB))
+        .slot("root", "scsi0")
+        .power(PowerState::Running);
+    let plan = world.plan(Intent::Reconfigure);
+    let planned: Vec<&str> = plan.actions().map(|a| a.request.action.name()).collect();
+    assert_eq!(planned, ["stop", "destroy", "create", "disk-grow", "start"]);
+    let sent = world.execute(&plan);
+    assert_eq!(names(&sent), planned);
+    assert_eq!(sent[2].machine, None, "it is another machine");
+    let record = world.record.as_ref().unwrap();
+    assert_eq!(record.deployed.base_image.as_deref(), Some("d13"));
+    assert!(world.plan(Intent::Reconfigure).is_empty());
+}
+
+#[test]
 fn after_a_destroy_the_record_knows_no_machine() {
     let mut world = World::new(9)
         .deployed(image(GIB))

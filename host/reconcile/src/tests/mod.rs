@@ -4,6 +4,7 @@ mod adoption;
 mod cases;
 mod continuous;
 mod execution;
+mod foreseen;
 mod gate;
 mod golden;
 mod properties;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::world::{GIB, MIB, World};
 use crate::field::{Field, Seen};
 use crate::planner::is_unfinished;
-use crate::{Class, Intent, KeepDisks, Layout, Plan, plan, render};
+use crate::{Class, Intent, KeepDisks, Layout, Plan, PlannedAction, plan, render};
 
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(""), Just("a"), Just("a\n"), Just("b"), Just("A")].prop_map(str::to_owned)
@@ -265,9 +265,21 @@ proptest! {
                     }
                 }
                 Action::Stop { .. } => {
-                    prop_assert_eq!(world.desired.power, Some(Power::Stopped));
+                    let replaces = plan.actions().any(|a| a.request.action.name() == "destroy");
+                    prop_assert!(replaces || world.desired.power == Some(Power::Stopped));
                 }
-                Action::Destroy { .. } => prop_assert!(false, "{}", plan),
+                // A machine goes only to be made anew, and only one that is deployed.
+                Action::Destroy { .. } => {
+                    prop_assert_eq!(intent, Intent::Reconfigure);
+                    let fields = planned.fields.iter().map(|change| change.field.as_str());
+                    for field in fields.clone() {
+                        let replaces = field == "base_image" || field == "settings.arch";
+                        prop_assert!(replaces, "{} in {}", field, plan);
+                    }
+                    prop_assert!(fields.count() > 0, "{}", plan);
+                    let creates = |planned: &PlannedAction| planned.request.action.name() == "create";
+                    prop_assert!(plan.actions().any(creates), "{}", plan);
+                }
                 // Only what was deployed, and is no longer defined.
                 Action::DiskRemove { slot, .. } => {
                     let record = world.record.as_ref().unwrap();
@@ -306,7 +318,8 @@ proptest! {
                 | Action::DiskGrow { .. } => {}
             }
         }
-        if world.observed.is_some() && world.record.is_some() {
+        let replaces = |planned: &PlannedAction| planned.request.action.name() == "destroy";
+        if world.observed.is_some() && world.record.is_some() && !plan.actions().any(replaces) {
             let before = unmanaged(&world, world.observed.as_ref());
             let judged = world.clone();
             world.execute(&plan);

@@ -261,7 +261,7 @@ fn what_only_counts_at_creation_is_refused_with_the_field() {
     let unchanged = one(&with(|_| {}), Intent::Reconfigure);
     assert_eq!((unchanged.actions, unchanged.refused), (vec![], vec![]));
     type Edit = fn(&mut Config);
-    let edits: [(Edit, &str); 2] = [
+    let edits: [(Edit, &str); 3] = [
         (
             |c| c.base_image = Some("d13".into()),
             "base_image takes another machine",
@@ -270,9 +270,13 @@ fn what_only_counts_at_creation_is_refused_with_the_field() {
             |c| c.placement.host = Some("n2".into()),
             "placement.host takes another machine",
         ),
+        (
+            |c| drop(c.guest.insert("hostname".into(), json!("x"))),
+            "guest.hostname takes another machine",
+        ),
     ];
     for (edit, reason) in edits {
-        let said = refused(&with(edit), Intent::Reconfigure);
+        let said = refused(&with(edit).power(PowerState::Running), Intent::Deploy);
         assert!(said.starts_with(reason), "{said}");
     }
     // Moved by its cluster, it is where it is: no drift, and nothing to do.
@@ -296,7 +300,13 @@ fn an_assessment_decides_about_a_field_that_would_be_refused_without_it() {
         .deployed(with("x86"))
         .observed(with("x86"));
     let subject = world.subject(Intent::Reconfigure);
-    assert!(refused(&world, Intent::Reconfigure).contains("settings.arch"));
+    let replaced = one(&world, Intent::Reconfigure);
+    assert_eq!(
+        replaced.actions.last().map(|a| a.request.action.name()),
+        Some("start")
+    );
+    let running = world.clone().power(PowerState::Running);
+    assert!(refused(&running, Intent::Deploy).contains("settings.arch"));
     assert_eq!(changed(&subject), ["settings.arch"]);
     assert_eq!(changed(&world.subject(Intent::Start)), Vec::<String>::new());
     let answer = FieldAssessment {

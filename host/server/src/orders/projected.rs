@@ -7,6 +7,7 @@ use enginehouse_tree::{Event, Status, next};
 
 use crate::house::State;
 use crate::orders::{Order, kind_of};
+use crate::work::replaces;
 
 /// A descriptor as operations will leave it.
 #[derive(Clone, Copy, Debug)]
@@ -106,6 +107,11 @@ impl<'p> Projection<'p> {
                 (self.status, self.has_machine) = (Some(Status::Deployed), true);
             }
             OperationKind::Deprovision => self.status = None,
+            // The old machine may be gone already.
+            _ if replaces(operation) => {
+                self.made_by = Some(operation.number());
+                (self.status, self.has_machine) = (Some(Status::Deployed), true);
+            }
             _ => {}
         }
     }

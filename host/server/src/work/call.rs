@@ -23,6 +23,7 @@ use crate::work::observe;
 use crate::work::occasion::{listener, occasion, token};
 use crate::work::once::StepJournal;
 use crate::work::plan::grounds;
+use crate::work::replaced;
 use crate::work::reserve::OperationReservations;
 use crate::work::target::lacks_engine;
 
@@ -500,6 +501,12 @@ fn take_in(
     outcome: &Outcome,
     now: enginehouse_model::Timestamp,
 ) {
+    if let Some(operation) = state.queue.get(number).cloned()
+        && replaced::ends_the_old(&operation, planned)
+    {
+        replaced::change_over(state, staged, &operation, node, now);
+        return;
+    }
     let live = state.live.entry(number).or_default();
     match (&outcome.machine, live.observed()) {
         (Some(machine), _) => live.see(Some(machine)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use enginehouse_documents::{Code, Machine, MachineRef, Problem};
 use enginehouse_engines::{Observer, Occasion};
 use enginehouse_model::{HypervisorUid, MachineRecord, Mark, Timestamp};
-use enginehouse_reconcile::inventory::Observation;
+use enginehouse_reconcile::inventory::{List, Observation, Shown};
 
 use crate::house::House;
 use crate::work::Target;
@@ -217,10 +217,7 @@ pub(crate) async fn room(
         )
         .await?;
     let name = target.desired.name.as_deref().unwrap_or(target.name.name());
-    let same_name = list
-        .shown()
-        .filter(|machine| !machine.template && machine.name.as_deref() == Some(name));
-    for machine in same_name {
+    for machine in named(&list, name) {
         // Lists may be without marks; then this one machine is read.
         let machine = match &machine.mark {
             Some(_) => machine.machine(),
@@ -241,6 +238,43 @@ pub(crate) async fn room(
         };
     }
     Ok(Room::Free)
+}
+
+/// Whether there is room for a machine that is made in the place of the one on record.
+///
+/// # Errors
+/// `conflict` when another of that name is there.
+pub(crate) async fn room_beside(
+    house: &Arc<House>,
+    target: &Target,
+    queued_at: Timestamp,
+    observer: &Arc<dyn Observer>,
+) -> Result<(), Problem> {
+    let list = house
+        .inventories
+        .since(
+            shown_since(house, target, queued_at),
+            &target.engine,
+            &target.connection,
+            &house.clock,
+            observer,
+        )
+        .await?;
+    let record = target.record.as_ref();
+    let own = record.and_then(|record| record.identity.as_ref());
+    let name = target.desired.name.as_deref().unwrap_or(target.name.name());
+    let mut others = named(&list, name)
+        .filter(|machine| own.is_none_or(|identity| *machine.id != *identity.machine_id));
+    match others.next() {
+        Some(other) => Err(taken(target, name, &other.machine())),
+        None => Ok(()),
+    }
+}
+
+/// The machines of a list that have this name.
+fn named<'l>(list: &'l List, name: &'l str) -> impl Iterator<Item = &'l Shown> {
+    list.shown()
+        .filter(move |machine| !machine.template && machine.name.as_deref() == Some(name))
 }
 
 /// The machine that an unfinished creation may have made, whose id is not on record: found by its mark, in

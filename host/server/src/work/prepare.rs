@@ -298,6 +298,9 @@ async fn begin(
     if let Some(problem) = agreement_missing(order, &plan) {
         return Err(problem);
     }
+    if makes_another(&plan) {
+        observe::room_beside(house, &target, queued_at, observer).await?;
+    }
     if takes_back(order) {
         warnings.extend(earlier::left_as_it_is(&plan));
     }
@@ -329,6 +332,14 @@ fn bounds_now(house: &House, node: NodeUid, automatic: Automatic) -> Bounds {
         Some(_) => Bounds::default(),
         None => crate::continuous::bounds(&state, node, automatic == Automatic::Follow),
     }
+}
+
+/// Whether the machine is destroyed and made anew.
+fn makes_another(plan: &MachinePlan) -> bool {
+    let makes = |action: &Action| matches!(action, Action::Create { .. });
+    let mut actions = plan.actions.iter().map(|planned| &planned.request.action);
+    let destroys = |action: &Action| matches!(action, Action::Destroy { .. });
+    actions.clone().any(destroys) && actions.any(makes)
 }
 
 /// Whether it brings a machine back to what it was.

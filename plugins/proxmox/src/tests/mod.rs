@@ -2,6 +2,7 @@
 //! becomes of each kind of answer. What fakepve, a Proxmox VE of others, makes of these requests is for
 //! the tests of the workspace.
 
+mod cards;
 mod changes;
 mod creation;
 mod errands;

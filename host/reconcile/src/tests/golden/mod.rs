@@ -9,6 +9,7 @@ mod disks;
 mod folders;
 mod lost;
 mod nics;
+mod replace;
 mod run_state;
 mod taken_down;
 
