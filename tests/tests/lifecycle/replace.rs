@@ -114,7 +114,7 @@ async fn another_image_takes_another_machine_after_a_yes() -> Result<()> {
     is_replaced(&stage, begun.number).await?;
     let ended = stage.ended(begun.number).await?;
     ensure!(
-        steps(&ended) == ["stop", "destroy", "create", "start"],
+        steps(&ended) == ["stop", "destroy", "create", "disk-grow", "start"],
         "{:?}",
         steps(&ended)
     );
