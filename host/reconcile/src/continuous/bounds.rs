@@ -111,6 +111,14 @@ impl MachinePlan {
                 reason: Reason::Refused(refusal.reason),
             });
         }
+        // A replace is a person's, whole: what stands around a destruction is wrong without it.
+        let destroys = |action: &PlannedAction| {
+            let action = &action.request.action;
+            matches!(action, Action::Create { .. } | Action::Destroy { .. })
+        };
+        if self.actions.iter().any(destroys) {
+            self.actions.clear();
+        }
         let mut restarts_for = false;
         let mut kept: Vec<PlannedAction> = Vec::new();
         for action in std::mem::take(&mut self.actions) {

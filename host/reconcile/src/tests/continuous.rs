@@ -202,3 +202,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nothing_of_a_replace_runs_without_a_person() {
+    let from = |image: &str, power| Config {
+        base_image: Some(image.to_owned()),
+        power: Some(power),
+        ..config(2, 4)
+    };
+    // Its run state drifted, too: a stop or a start alone would be a repair.
+    let world = World::new(9)
+        .desired(from("d13", Power::Running))
+        .deployed(from("d12", Power::Running))
+        .observed(config(2, 4))
+        .power(PowerState::Paused);
+    let bounds = Bounds {
+        most: Some(Class::Disruptive),
+        pending: true,
+        ..Bounds::default()
+    };
+    let (machine, _) = confined(&world, &bounds);
+    assert_eq!(reasons(&machine), Vec::<&str>::new());
+    assert!(machine.nothing_because.is_some());
+}
