@@ -1,15 +1,12 @@
 //! `adopt`: machines that are on a hypervisor already, taken into the tree.
 
 use clap::Args;
-use enginehouse_api::{
-    AdoptedMachine, AdoptionAnswer, AdoptionRequest, Client, OperationState, Whose,
-};
+use enginehouse_api::{AdoptedMachine, AdoptionAnswer, AdoptionRequest, Client, Whose};
 use enginehouse_model::FullName;
 
 use super::inventory::while_reading;
-use super::order::OrderArgs;
+use super::order::{OrderArgs, ended_well, watched};
 use crate::error::CommandError;
-use crate::follow::follow;
 use crate::operation_text;
 use crate::output::Output;
 use crate::style::{Painter, Style, one_line};
@@ -68,21 +65,10 @@ pub async fn adopt(client: &Client, args: AdoptArgs, output: &Output) -> Result<
     let answer = client.adopt(&request);
     let mut answer = while_reading(answer, client, path, name, output).await?;
     if let Some(operation) = answer.operation.take() {
-        answer.operation = Some(match operation.state.has_ended() || args.order.no_wait {
-            true => operation,
-            false => follow(client, operation, output, None).await?,
-        });
+        answer.operation = Some(watched(client, operation, &args.order, output).await?);
     }
     output.answer(&answer, |paint| told(&answer, paint))?;
-    match answer.operation {
-        Some(operation)
-            if operation.state != OperationState::Succeeded
-                && (operation.state.has_ended() || !args.order.no_wait) =>
-        {
-            Err(CommandError::Operation(Box::new(operation)))
-        }
-        Some(_) | None => Ok(()),
-    }
+    ended_well(answer.operation, &args.order)
 }
 
 fn told(answer: &AdoptionAnswer, paint: Painter) -> String {

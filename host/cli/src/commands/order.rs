@@ -80,7 +80,7 @@ impl Order {
         output: &Output,
     ) -> Result<(), CommandError> {
         let operation = client.order(&self.request, None, self.revision).await?;
-        watched(client, operation, args, output).await
+        told(client, operation, args, output).await
     }
 
     /// The same of one that may destroy something: where the server will not do it without a yes, the
@@ -101,7 +101,7 @@ impl Order {
                 return self.carry_out(client, args, output).await;
             }
         };
-        watched(client, operation, args, output).await
+        told(client, operation, args, output).await
     }
 
     /// Puts the person's yes into the parameters.
@@ -121,7 +121,7 @@ impl Order {
     }
 }
 
-async fn watched(
+async fn told(
     client: &Client,
     operation: Operation,
     args: &OrderArgs,
@@ -132,6 +132,36 @@ async fn watched(
     }
     let operation = follow(client, operation, output, None).await?;
     finish(operation, output)
+}
+
+/// The operation once it is over; as it is, where nobody waits for it.
+///
+/// # Errors
+/// When the server is lost on the way.
+pub async fn watched(
+    client: &Client,
+    operation: Operation,
+    args: &OrderArgs,
+    output: &Output,
+) -> Result<Operation, CommandError> {
+    match operation.state.has_ended() || args.no_wait {
+        true => Ok(operation),
+        false => follow(client, operation, output, None).await,
+    }
+}
+
+/// # Errors
+/// When it is over and did not end well, or should be over and waits for a person.
+pub fn ended_well(operation: Option<Operation>, args: &OrderArgs) -> Result<(), CommandError> {
+    match operation {
+        Some(operation)
+            if operation.state != OperationState::Succeeded
+                && (operation.state.has_ended() || !args.no_wait) =>
+        {
+            Err(CommandError::Operation(Box::new(operation)))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Says how it ended.

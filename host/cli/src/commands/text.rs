@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use enginehouse_api::{Client, ImportAnswer, ImportRequest, OperationState};
+use enginehouse_api::{Client, ImportRequest};
 use enginehouse_model::FullName;
 use serde_json::json;
 
-use super::order::{LoweringArgs, OrderArgs};
+use super::order::{LoweringArgs, OrderArgs, ended_well, watched};
 use crate::confirm::ask_on_terminal;
 use crate::error::CommandError;
 use crate::export_files::write_files;
-use crate::follow::follow;
 use crate::import_text;
 use crate::input::read_directory;
 use crate::output::Output;
@@ -155,34 +154,12 @@ pub async fn import(
         answer = client.import(&request).await?;
         answer.ignored += found.ignored;
     }
-    watch(client, &args.order, &mut answer, output).await?;
-    output.answer(&answer, |_| import_text::summary(&answer))?;
-    match answer.operation {
-        Some(operation)
-            if operation.state != OperationState::Succeeded
-                && (operation.state.has_ended() || !args.order.no_wait) =>
-        {
-            Err(CommandError::Operation(Box::new(operation)))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// Machines are reconfigured after the import itself is done.
-async fn watch(
-    client: &Client,
-    args: &OrderArgs,
-    answer: &mut ImportAnswer,
-    output: &Output,
-) -> Result<(), CommandError> {
+    // Machines are reconfigured after the import itself is done.
     if let Some(operation) = answer.operation.take() {
-        answer.operation = Some(if operation.state.has_ended() || args.no_wait {
-            operation
-        } else {
-            follow(client, operation, output, None).await?
-        });
+        answer.operation = Some(watched(client, operation, &args.order, output).await?);
     }
-    Ok(())
+    output.answer(&answer, |_| import_text::summary(&answer))?;
+    ended_well(answer.operation, &args.order)
 }
 
 /// Prints the JSON Schema of a definition.
