@@ -386,7 +386,10 @@ async fn guard_again(
 ) -> Result<(), Problem> {
     let planned = planned_of(operation)?;
     let guarded = planned.is_gated() || operation.state.escalated;
-    if !guarded || !operation.state.is_untouched() {
+    // After its first phase something was done, also where that was a request that may be repeated: then
+    // what it finds is its own doing.
+    let has_moved = operation.state.phases > 0;
+    if !guarded || has_moved || !operation.state.is_untouched() {
         return Ok(());
     }
     if planned.is_gated()
@@ -401,7 +404,11 @@ async fn guard_again(
         Some(identity) => observe::read(target, identity.machine_ref(), observer).await?,
         None => None,
     };
-    match still_needed(&planned, record, observed.as_ref(), &target.rules) {
+    // A request that may be repeated may have been sent. What is gone cannot be hurt: the engine says.
+    let Some(observed) = observed else {
+        return Ok(());
+    };
+    match still_needed(&planned, record, Some(&observed), &target.rules) {
         Needed::Yes(_) | Needed::No(_) => Ok(()),
         Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
     }
