@@ -140,6 +140,22 @@ pub(crate) fn bring(
     }
 }
 
+/// Whether a machine that is to be destroyed has to be stopped before; refused where the engine cannot.
+pub(crate) fn must_stop_first(draft: &mut Draft<'_>, present: Present<'_>) -> bool {
+    match present.observed.power {
+        PowerState::Running | PowerState::Paused => {
+            draft.supports("stop", Class::Disruptive);
+            true
+        }
+        PowerState::Stopped => false,
+        PowerState::Unknown => {
+            let text = "its run state is unknown: it is destroyed without being stopped first";
+            draft.plan.notes.push(text.to_owned());
+            false
+        }
+    }
+}
+
 /// Stops a machine that is to stand still, gracefully where the engine can.
 pub(crate) fn add_stop_from(draft: &mut Draft<'_>, state: PowerState) {
     let graceful = draft.subject.rules.supports("stop.graceful");

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use enginehouse_model::documents::{Action, Config, PowerState};
+use enginehouse_model::documents::{Action, Config};
 
 use crate::draft::{Draft, Present, reason};
 use crate::planner::create;
@@ -57,25 +57,12 @@ pub(crate) fn replace(
     draft.supports("destroy", Class::Destructive);
     draft.supports("create", Class::Destructive);
     draft.supports(how_it_is_made(desired), Class::Destructive);
-    let stop = match present.observed.power {
-        PowerState::Running => Some("running"),
-        PowerState::Paused => Some("paused"),
-        PowerState::Stopped => None,
-        PowerState::Unknown => {
-            let text = "its run state is unknown: it is destroyed without being stopped first";
-            draft.plan.notes.push(text.to_owned());
-            None
-        }
-    };
-    if stop.is_some() {
-        draft.supports("stop", Class::Disruptive);
-    }
+    let is_up = power::must_stop_first(&mut draft, present);
     if !draft.plan.refused.is_empty() {
         return draft.finish("");
     }
-    if let Some(state) = stop {
-        let graceful = draft.subject.rules.supports("stop.graceful");
-        power::add_stop(&mut draft, state, graceful);
+    if is_up {
+        power::add_stop_from(&mut draft, present.observed.power);
     }
     let text = format!("with its disks, to be made anew: {}", forced_by(&forced));
     let fields = forced.into_iter().map(|forced| forced.change).collect();

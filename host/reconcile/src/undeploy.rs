@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use enginehouse_model::documents::{Action, PowerState};
+use enginehouse_model::documents::Action;
 
 use crate::draft::{Draft, Present};
 use crate::{Class, KeepDisks, MachinePlan, Ownership, owned, power};
@@ -27,25 +27,12 @@ pub(crate) fn undeploy(mut draft: Draft<'_>, keep: KeepDisks) -> MachinePlan {
     }
     let kept = kept(&mut draft, present, keep);
     draft.supports(DESTROY, Class::Destructive);
-    let stop = match present.observed.power {
-        PowerState::Running => Some("running"),
-        PowerState::Paused => Some("paused"),
-        PowerState::Stopped => None,
-        PowerState::Unknown => {
-            let text = "its run state is unknown: it is destroyed without being stopped first";
-            draft.plan.notes.push(text.to_owned());
-            None
-        }
-    };
-    if stop.is_some() {
-        draft.supports("stop", Class::Disruptive);
-    }
+    let is_up = power::must_stop_first(&mut draft, present);
     if !draft.plan.refused.is_empty() {
         return draft.finish("");
     }
-    if let Some(state) = stop {
-        let graceful = draft.subject.rules.supports("stop.graceful");
-        power::add_stop(&mut draft, state, graceful);
+    if is_up {
+        power::add_stop_from(&mut draft, present.observed.power);
     }
     let (slots, text) = match kept {
         Kept::None => (Vec::new(), "with its disks".to_owned()),
