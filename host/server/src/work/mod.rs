@@ -1,5 +1,6 @@
 //! Carries out the queue's commands: the part of the host that does something.
 
+mod before;
 mod call;
 mod doubted;
 mod earlier;
@@ -15,6 +16,7 @@ mod replaced;
 mod reserve;
 mod rollback;
 mod settle;
+mod taken;
 mod target;
 mod timer;
 mod turns;
@@ -25,13 +27,13 @@ use enginehouse_queue::Command;
 
 use crate::house::House;
 
-pub(crate) use call::take_as_done;
 pub(crate) use doubted::outcome_of;
 pub(crate) use observe::Freshness;
 pub(crate) use plan::{plan_automatic, plan_definitions, plan_nodes, plan_rollback};
 pub(crate) use replaced::replaces;
 pub(crate) use reserve::key as reservation_key;
 pub(crate) use rollback::did_something;
+pub(crate) use taken::take_as_done;
 pub(crate) use target::{Checks, Place, Target, check, check_provider, provider_identity};
 pub(crate) use timer::run_timer;
 pub(crate) use turns::Turns;

@@ -11,8 +11,9 @@ use enginehouse_queue::{Event, Json, Once, Operation, SettleEnd, Token};
 use crate::house::House;
 use crate::orders::Order;
 use crate::work::Target;
-use crate::work::call::{as_sent, note_machine, objects};
+use crate::work::call::{as_sent, objects};
 use crate::work::occasion::{listener, occasion, token};
+use crate::work::taken::note_machine;
 
 /// Time for `settle`.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(120);
