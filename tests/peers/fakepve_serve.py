@@ -10,12 +10,17 @@ Where fakepve is not like a node, this makes it so:
 - a configuration is shown with what the next start will change, unless `current` is asked for;
 - an API token works (fakepve makes none that does);
 - growing a disk of a VM grows it (fakepve answers with a task that does nothing);
+- a new disk in a configuration gets a volume; one that is taken out of it leaves its volume as `unusedN`,
+  if that is the VM's own, and out of the boot order it goes, too; removing `unusedN` destroys the volume;
+- a running VM takes and lets go of disks and network cards as its `hotplug` says; `revert` takes back
+  what waits for the next start; the digest is also that of what waits;
 - tasks can end with warnings (`task_ends`), and errors can have the form that they had before
   pve-http-server 5.2.0: the text in the reason phrase alone (`old_errors`).
 """
 
 import argparse
 import asyncio
+import hashlib
 import inspect
 import json
 import logging
@@ -30,7 +35,8 @@ from aiohttp import web
 from fakepve import FakePve, TaskError
 from fakepve.certs import make_cert
 from fakepve.lxc import format_size
-from fakepve.qemu import join_drive, split_drive
+from fakepve.model import FakeVm, PveError
+from fakepve.qemu import drives_of, is_cdrom, join_drive, split_drive, with_mac
 from fakepve.server import redact
 
 TEMPLATE = 9000
@@ -41,6 +47,50 @@ INTEGERS = frozenset(
     "acpi autostart balloon cores cpuunits freeze kvm localtime numa onboot protection reboot shares "
     "sockets tablet template tdf vcpus".split()
 )
+
+
+DISK = re.compile(r"(ide|sata|scsi|virtio)\d+")
+CARD = re.compile(r"net\d+")
+UNUSED = re.compile(r"unused\d+")
+
+
+def owned(vm, volume):
+    """PVE::QemuServer::vm_is_volid_owner, for volumes with PVE's own names."""
+    return re.search(rf"[:/](vm|base)-{vm.vmid}-", volume) is not None
+
+
+def leave_unused(vm, value):
+    """PVE::QemuServer::vmconfig_register_unused_drive"""
+    volume, options = split_drive(value)
+    if is_cdrom(volume, options) or not owned(vm, volume):
+        return
+    if volume not in (vm.config[key] for key in vm.config if UNUSED.fullmatch(key)):
+        free = next(key for key in map("unused{}".format, range(256)) if key not in vm.config)
+        vm.config[free] = volume
+
+
+def apply_pending(vm, keys=None):
+    """What waits for the next start comes into force: all of it, or these keys."""
+    for key in list(vm.pending) if keys is None else keys:
+        if key not in vm.pending:
+            continue
+        value = vm.pending.pop(key)
+        if value is not None:
+            vm.config[key] = value
+        elif key in vm.config:
+            gone = vm.config.pop(key)
+            if DISK.fullmatch(key):
+                leave_unused(vm, gone)
+
+
+def digest(vm):
+    """Of the whole file, as PVE makes it."""
+    whole = [vm.config, vm.snapshots, vm.pending]
+    return hashlib.sha1(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+FakeVm.apply_pending = apply_pending
+FakeVm.digest = digest
 
 
 class TestPve(FakePve):
@@ -101,6 +151,59 @@ class TestPve(FakePve):
                     config[key] = int(config[key])
             return web.json_response(answer)
         return response
+
+    async def _apply_config(self, vm, user, p):
+        """As PVE::API2::Qemu, update_vm_api, where it is about disks and cards."""
+        p = dict(p)
+        reverts = [key for key in str(p.pop("revert", "")).split(",") if key]
+        deletes = [key for key in str(p.get("delete", "")).split(",") if key]
+        for key in deletes:
+            if UNUSED.fullmatch(key) and self._in_snapshot(vm, vm.config.get(key)):
+                raise PveError(500, f"unable to delete '{vm.config[key]}' - volume is still in use (snapshot?)")
+        before = dict(vm.config)
+        await super()._apply_config(vm, user, p)
+        for key in reverts:
+            vm.pending.pop(key, None)
+        for values in (vm.config, vm.pending):
+            for key in p.keys() & values.keys():
+                if DISK.fullmatch(key):
+                    values[key], _ = self._qm_new_drive(vm.vmid, key, values[key], None)
+                elif CARD.fullmatch(key):
+                    values[key] = with_mac(values[key])
+        for key in deletes:
+            if UNUSED.fullmatch(key) and key in before:
+                vm.config.pop(key, None)
+                vm.pending.pop(key, None)
+                if owned(vm, before[key]):
+                    self._qm_free(before[key])
+            elif DISK.fullmatch(key) and key in before:
+                if vm.status != "running":
+                    leave_unused(vm, before[key])
+                self._out_of_boot_order(vm, key)
+        if vm.status == "running":
+            apply_pending(vm, [key for key in vm.pending if self._plugs(vm, key)])
+
+    @staticmethod
+    def _plugs(vm, key):
+        """Whether the running VM takes a change of this at once."""
+        hotplug = str(vm.config.get("hotplug", "1"))
+        kinds = "network,disk,usb" if hotplug == "1" else hotplug
+        if CARD.fullmatch(key):
+            return "network" in kinds
+        return key.startswith(("scsi", "virtio")) and DISK.fullmatch(key) is not None and "disk" in kinds
+
+    @staticmethod
+    def _in_snapshot(vm, volume):
+        snapshots = (drives_of(snapshot) for snapshot in vm.snapshots.values())
+        return any(volume == held for drives in snapshots for _, held, _ in drives)
+
+    @staticmethod
+    def _out_of_boot_order(vm, key):
+        boot = str(vm.config.get("boot", ""))
+        order = boot.removeprefix("order=").split(";")
+        if key in order:
+            rest = "order=" + ";".join(device for device in order if device != key)
+            (vm.pending if vm.status == "running" else vm.config)["boot"] = rest
 
     def _routes_resize(self):
         return [("PUT", "/nodes/{node}/qemu/{vmid}/resize", self._qm_resize)]
@@ -194,6 +297,10 @@ class Control:
             }
             for vm in self.pve.vms
         ]
+
+    def do_volumes(self, storage):
+        """Everything on a storage, by what it is called there."""
+        return sorted(self.pve._volumes(storage))
 
     def do_add_vm(self, vmid, name, status="stopped", node=NODE, config=None, template=False, lock=None):
         self.pve.add_vm(

@@ -211,6 +211,11 @@ impl FakePve {
         Ok(machines.into_iter().find(|machine| machine.vmid == vmid))
     }
 
+    /// What is on a storage, by its name there: `vm-100-disk-1`.
+    pub async fn volumes(&self, storage: &str) -> Result<Vec<String>> {
+        self.ask("volumes", json!({ "storage": storage })).await
+    }
+
     /// Machines that are no templates and were not there at the start.
     pub async fn created(&self) -> Result<Vec<PveMachine>> {
         let mut machines = self.machines().await?;
@@ -299,6 +304,14 @@ impl FakePve {
             json!({ "vmid": vmid, "name": name, "config": config }),
         )
         .await
+    }
+
+    /// A template beside [`TEMPLATE`].
+    pub async fn add_template(&self, vmid: u64, name: &str, config: Value) -> Result<()> {
+        let mut config = config;
+        config["template"] = json!(1);
+        let arguments = json!({"vmid": vmid, "name": name, "config": config, "template": true});
+        self.ask("add_vm", arguments).await
     }
 
     pub async fn remove_machine(&self, vmid: u64) -> Result<()> {

@@ -32,6 +32,7 @@ pub fn describe() -> Description {
             "destroy",
             "disk-add",
             "disk-grow",
+            "disk-remove",
             "nic-add",
             "nic-change",
             "nic-remove",

@@ -5,7 +5,7 @@ use enginehouse_sdk::prelude::*;
 use crate::api::{self, Place};
 use crate::phase::{Errand, Phase};
 use crate::settings::Connection;
-use crate::{cards, check, configure, create, describe, errand, list, poll, read, settle};
+use crate::{cards, check, configure, create, describe, errand, list, poll, read, removal, settle};
 
 /// Proxmox VE.
 pub struct Proxmox;
@@ -54,6 +54,13 @@ impl Engine for Proxmox {
             (Phase::Reread(write), action) => configure::reread(cx, action, write),
             (Phase::Send(errand), action) => errand::send(cx, action, errand),
             (Phase::Sent(errand), action) => errand::sent(cx, action, errand),
+            (Phase::Detach(it), Action::DiskRemove { .. }) => removal::detach(cx, it),
+            (Phase::NotDetached(it), Action::DiskRemove { .. }) => removal::not_detached(cx, it),
+            (Phase::Detached(it), Action::DiskRemove { .. }) => removal::detached(cx, it),
+            (Phase::Revert(it), Action::DiskRemove { .. }) => removal::revert(cx, it),
+            (Phase::Reverted(it), Action::DiskRemove { .. }) => removal::reverted(&it),
+            (Phase::Erase(it), Action::DiskRemove { .. }) => removal::erase(cx, it),
+            (Phase::Erased(it), Action::DiskRemove { .. }) => Ok(removal::erased(&it)),
             (
                 Phase::Choose { .. }
                 | Phase::Clone(_)
@@ -63,6 +70,19 @@ impl Engine for Proxmox {
                 action,
             ) => Err(Error::invalid(format_args!(
                 "the token belongs to a create, and the action is {}",
+                action.name()
+            ))),
+            (
+                Phase::Detach(_)
+                | Phase::NotDetached(_)
+                | Phase::Detached(_)
+                | Phase::Revert(_)
+                | Phase::Reverted(_)
+                | Phase::Erase(_)
+                | Phase::Erased(_),
+                action,
+            ) => Err(Error::invalid(format_args!(
+                "the token belongs to the removal of a disk, and the action is {}",
                 action.name()
             ))),
         }
@@ -129,11 +149,7 @@ fn begin(cx: &Cx, request: &ActionRequest) -> Result<Step<Phase>> {
         action @ (Action::NicAdd { .. } | Action::NicChange { .. } | Action::NicRemove { .. }) => {
             cards::begin(cx, place(cx, request)?, action)
         }
-        // Not among the actions of the description, so that no plan has it.
-        action @ Action::DiskRemove { .. } => Err(Error::unsupported(format_args!(
-            "this engine cannot do `{}`",
-            action.name()
-        ))),
+        Action::DiskRemove { slot, keep } => removal::begin(cx, place(cx, request)?, slot, *keep),
         action @ (Action::Start
         | Action::Stop { .. }
         | Action::Restart { .. }

@@ -111,6 +111,15 @@ impl GuestConfig {
             .collect()
     }
 
+    /// Entries of volumes that belong to the machine and are not attached: `unused0`.
+    pub fn unused(&self) -> impl Iterator<Item = &str> {
+        let keys = self.0.keys().map(String::as_str);
+        keys.filter(|key| {
+            key.strip_prefix("unused")
+                .is_some_and(|number| number.parse::<u16>().is_ok())
+        })
+    }
+
     /// The disk that the machine boots from: the first one in `boot`, or in Proxmox VE's own order.
     pub fn boot_disk(&self) -> Option<Slot> {
         let disks = self.disks();

@@ -6,7 +6,7 @@
 //! | requests and their errors | `api`, `problem` |
 //! | observing | `check`, `list`, `read` |
 //! | making a machine | `source` (from what, to where), `create` |
-//! | changing one | `configure` (all writes), `errand` (a request and its task) |
+//! | changing one | `configure`, `cards`, `removal` (writes), `errand` (a request and its task) |
 //! | what is written, and how it is recognised | `fitting`, `form`, `guest_config`, `drive`, `trailer` |
 //! | between phases, and after lost answers | `phase`, `task`, `poll`, `settle` |
 //!
@@ -30,6 +30,7 @@ mod phase;
 mod poll;
 mod problem;
 mod read;
+mod removal;
 mod settings;
 mod settle;
 mod source;

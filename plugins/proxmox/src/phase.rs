@@ -8,7 +8,8 @@ use crate::api::Place;
 use crate::form::Form;
 use crate::guest_config::GuestConfig;
 
-/// The next thing to do. Those that send a `once` request are `Clone`, `Make`, `Write` and `Send`;
+/// The next thing to do. Those that send a `once` request are `Clone`, `Make`, `Write`, `Send`,
+/// `Detach`, `Revert` and `Erase`;
 /// everything that decides what such a request says happens a phase earlier, so that it is the same
 /// when the phase is run again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,44 @@ pub enum Phase {
     Send(Errand),
     /// Its task ended.
     Sent(Errand),
+    /// Take a disk off.
+    Detach(Removal),
+    /// That was refused, as the machine was not as it was looked at: look again.
+    NotDetached(Removal),
+    /// It was taken off: look for its volume.
+    Detached(Removal),
+    /// Take back what only the next start would do.
+    Revert(Removal),
+    /// It was taken back.
+    Reverted(Removal),
+    /// Destroy the volume.
+    Erase(Removal),
+    /// It was destroyed.
+    Erased(Removal),
+}
+
+/// A disk being removed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Removal {
+    pub place: Place,
+    pub slot: String,
+    /// What the slot held when it was looked at: nothing else is destroyed.
+    pub volume: String,
+    /// What the configuration must still be.
+    #[serde(default)]
+    pub digest: Option<String>,
+    /// The entry that the volume has since it was taken off.
+    #[serde(default)]
+    pub unused: Option<String>,
+    /// To be taken back: the entries that wait for the next start.
+    #[serde(default)]
+    pub waiting: String,
+    /// Why the running machine does not let go of it.
+    #[serde(default)]
+    pub words: Option<String>,
+    /// How often somebody else was faster.
+    #[serde(default)]
+    pub tries: u32,
 }
 
 /// A machine being made.

@@ -116,6 +116,9 @@ pub fn of_text(text: &str) -> Error {
     if says("still in use by linked clone") {
         return Error::conflict(text).hint("destroy the machines that are linked to it first");
     }
+    if says("volume is still in use") {
+        return Error::conflict(text).hint("remove the snapshots that hold it first");
+    }
     if says("hostname lookup") || says("No route to host") || says("Connection timed out") {
         return Error::unreachable(text);
     }
@@ -170,7 +173,10 @@ fn denied(message: String) -> Error {
 }
 
 fn is_stale_text(text: &str) -> bool {
-    text.contains("checksum mismatch") || text.contains("detected modified configuration")
+    // qemu-server spells it so, `PVE::API2::Qemu`; its relatives do not.
+    text.contains("checksum missmatch")
+        || text.contains("checksum mismatch")
+        || text.contains("detected modified configuration")
 }
 
 /// Somebody else changed the configuration since its digest was read.

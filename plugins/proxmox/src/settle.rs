@@ -17,6 +17,7 @@ use crate::create;
 use crate::describe::VISIBILITY_LAG_MS;
 use crate::errand::part;
 use crate::phase::{Errand, Making, Phase, Write};
+use crate::removal;
 use crate::task::Task;
 
 /// How far the clocks of host and node may differ, in seconds, for a task to be taken for ours.
@@ -27,13 +28,20 @@ pub fn settle(cx: &Cx, action: &Action, phase: Phase, sent: &Sent) -> Result<Set
         Phase::Clone(making) | Phase::Make(making) => making_of(cx, making, sent),
         Phase::Write(write) => write_of(cx, write),
         Phase::Send(errand) => errand_of(cx, action, errand, sent),
+        Phase::Detach(removal) => removal::settle_detach(cx, removal),
+        Phase::Revert(removal) => removal::settle_revert(cx, removal),
+        Phase::Erase(removal) => removal::settle_erase(cx, removal),
         // These send nothing that could be lost.
         Phase::Choose { .. }
         | Phase::Taken(_)
         | Phase::Made(_)
         | Phase::Written(_)
         | Phase::Reread(_)
-        | Phase::Sent(_) => Ok(Settled::not_started()),
+        | Phase::Sent(_)
+        | Phase::NotDetached(_)
+        | Phase::Detached(_)
+        | Phase::Reverted(_)
+        | Phase::Erased(_) => Ok(Settled::not_started()),
     }
 }
 

@@ -77,6 +77,7 @@ fn what_was_not_observed_is_read_first() {
 #[test]
 fn somebody_elses_change_of_something_else_is_no_conflict() {
     for text in [
+        "checksum missmatch (file change by other user?)",
         "checksum mismatch (file change by other user?)",
         "detected modified configuration - file changed by other user? Try again.",
     ] {

@@ -8,6 +8,7 @@ mod creation;
 mod errands;
 mod errors;
 mod observing;
+mod removal;
 mod settling;
 mod tasks;
 
