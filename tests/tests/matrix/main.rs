@@ -10,12 +10,14 @@
 
 mod cells;
 mod provider;
+mod rows;
 mod stage;
 
 use anyhow::Result;
 
-use cells::{TABLE, table};
+use cells::table;
 use provider::Provider;
+use rows::TABLE;
 use stage::Stage;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,7 @@ use enginehouse_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::cells::Step;
+use crate::rows::Step;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Milliseconds in which a test says what comes after a request. Shorter than the host waits for it.
@@ -19,9 +19,17 @@ const SLOWLY: u64 = 1_000;
 /// How a machine is at the provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
+    /// The provider's.
+    pub id: String,
+    /// Another one for another machine.
+    pub incarnation: String,
+    /// Whether any installation has marked it.
+    pub marked: bool,
     pub running: bool,
     pub gib: u64,
     pub disks: usize,
+    /// Of its nics, sorted.
+    pub vlans: Vec<u16>,
     pub noted: bool,
 }
 
@@ -34,7 +42,13 @@ pub enum Provider {
 fn request(step: Step) -> (&'static str, &'static str) {
     match step {
         Step::Create => ("POST", "/clone"),
-        Step::Configure | Step::DiskAdd => ("PUT", "/config"),
+        Step::Configure
+        | Step::DiskAdd
+        | Step::DiskRemove
+        | Step::NicAdd
+        | Step::NicChange
+        | Step::NicRemove
+        | Step::Adopt => ("PUT", "/config"),
         Step::Grow => ("PUT", "/resize"),
         Step::Start => ("POST", "/status/start"),
         Step::Stop => ("POST", "/status/shutdown"),
@@ -46,9 +60,13 @@ fn request(step: Step) -> (&'static str, &'static str) {
 fn call(step: Step) -> Call {
     match step {
         Step::Create => Call::MachineCreate,
-        Step::Configure => Call::MachineUpdate,
+        Step::Configure | Step::Adopt => Call::MachineUpdate,
         Step::DiskAdd => Call::DiskAdd,
         Step::Grow => Call::DiskGrow,
+        Step::DiskRemove => Call::DiskRemove,
+        Step::NicAdd => Call::NicAdd,
+        Step::NicChange => Call::NicChange,
+        Step::NicRemove => Call::NicRemove,
         Step::Start => Call::MachineStart,
         Step::Stop => Call::MachineShutdown,
         Step::Restart => Call::MachineRestart,
@@ -81,6 +99,8 @@ impl Provider {
         let Some(pve) = FakePve::start_or_skip(FakePveOptions::default()).await? else {
             return Ok(None);
         };
+        let disk = json!({"scsi0": "local-lvm:base-9001-disk-0,size=8G"});
+        pve.add_template(9001, "other", disk).await?;
         let proxy = HidingProxy::start(&pve).await?;
         Ok(Some(Self::Pve { pve, proxy }))
     }
@@ -101,6 +121,46 @@ impl Provider {
                 }),
                 "template",
             ),
+        }
+    }
+
+    /// Another image than that of [`Provider::entry`].
+    pub fn another_image(&self) -> &'static str {
+        match self {
+            Self::Sim(_) => "d13",
+            Self::Pve { .. } => "other",
+        }
+    }
+
+    /// A stopped machine of 20 GiB that somebody else has made.
+    pub async fn stranger(&self, name: &str) -> Result<()> {
+        match self {
+            Self::Sim(sim) => {
+                let body = json!({"name": name, "disks": {"root": {"size": 20_u64 << 30}}});
+                let before = sim.world().machines.len();
+                let url = format!("{}/v1/machines", sim.url());
+                let client = reqwest::Client::new();
+                client
+                    .post(url)
+                    .json(&body)
+                    .send()
+                    .await?
+                    .error_for_status()?;
+                let began = Instant::now();
+                while sim.world().machines.len() == before
+                    || sim.world().machines.values().any(|vm| vm.lock.is_some())
+                {
+                    ensure!(began.elapsed() < PATIENCE, "{name} is not made");
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                Ok(())
+            }
+            Self::Pve { pve, .. } => {
+                let vmid = 500 + pve.machines().await?.len();
+                let disk = format!("local-lvm:vm-{vmid}-disk-0,size=20G");
+                let config = json!({ "scsi0": disk });
+                pve.add_machine(u64::try_from(vmid)?, name, config).await
+            }
         }
     }
 
@@ -261,8 +321,12 @@ impl Provider {
         match self {
             Self::Sim(sim) => {
                 let world = sim.world();
-                let named = world.machines.values().filter(|vm| vm.name == name);
-                let seen = named.map(|vm| Seen {
+                let named = world.machines.iter().filter(|(_, vm)| vm.name == name);
+                let seen = named.map(|(number, vm)| Seen {
+                    id: format!("m-{number}"),
+                    incarnation: number.to_string(),
+                    marked: !vm.mark.is_empty(),
+                    vlans: vlans(vm.nics.values().filter_map(|nic| nic.vlan)),
                     running: vm.power == Power::Running,
                     gib: vm.disks.get("disk0").map_or(0, |disk| disk.size >> 30),
                     disks: vm.disks.len(),
@@ -284,7 +348,19 @@ impl Provider {
                     let Some(gib) = gib else {
                         bail!("what size is this disk? {vm:?}");
                     };
+                    let value = |key: &str| vm.value(key).unwrap_or_default();
+                    let tags = vm.config.keys().filter_map(|key| {
+                        let slot = key.strip_prefix("net")?;
+                        slot.parse::<u8>().ok()?;
+                        let card = value(key);
+                        let tag = card.split(',').find_map(|part| part.strip_prefix("tag="));
+                        tag?.parse().ok()
+                    });
                     seen.push(Seen {
+                        id: vm.vmid.to_string(),
+                        incarnation: value("smbios1"),
+                        marked: value("description").contains("<!-- enginehouse: "),
+                        vlans: vlans(tags),
                         running: vm.status == "running",
                         gib,
                         disks: disks.len(),
@@ -315,6 +391,12 @@ impl Provider {
             }
         }
     }
+}
+
+fn vlans(of: impl Iterator<Item = u16>) -> Vec<u16> {
+    let mut vlans: Vec<u16> = of.collect();
+    vlans.sort_unstable();
+    vlans
 }
 
 /// `scsi0`, `virtio1`
