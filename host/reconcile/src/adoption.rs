@@ -3,7 +3,7 @@
 //! Nothing of it is changed but the mark. What its definition says of it is on record from then on as
 //! if it had been deployed so, and the first plan afterwards has nothing to do.
 
-use enginehouse_model::documents::{Action, ActionRequest, Config, Machine};
+use enginehouse_model::documents::{Action, ActionRequest, Config, Machine, Power, PowerState};
 use enginehouse_model::{MachineRecord, Mark};
 use serde::{Deserialize, Serialize};
 
@@ -47,9 +47,14 @@ pub(crate) fn plan(mut draft: Draft<'_>) -> MachinePlan {
         let note = format!("the hypervisor holds it locked: {lock}");
         draft.plan.notes.push(note);
     }
-    let held = as_held(&mut draft, desired);
+    let mut config = Config::clone(&as_held(&mut draft, desired));
+    // A machine is started once after its creation, and this one was made long ago.
+    config.power = config.power.or(Some(match observed.power {
+        PowerState::Stopped => Power::Stopped,
+        PowerState::Running | PowerState::Paused | PowerState::Unknown => Power::Running,
+    }));
     let taken_over = TakenOver {
-        config: Box::new(Config::clone(&held)),
+        config: Box::new(config),
         mark: observed.mark.clone().unwrap_or_default(),
     };
     let shown = observed.name.as_deref().unwrap_or("without a name");

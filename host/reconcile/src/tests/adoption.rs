@@ -177,15 +177,18 @@ proptest! {
         prop_assert!(plan.actions().count() == 1, "{}", plan);
         let sent = world.execute(&plan);
         prop_assert_eq!(sent.len(), 1);
-        let first = world.plan(Intent::Reconfigure);
-        let machine = first.machines.first().unwrap();
-        prop_assert!(
-            first.is_empty()
-                && machine.drift.is_empty()
-                && machine.pending.is_empty()
-                && machine.in_step.is_empty(),
-            "{}\n{:?}", first, world
-        );
+        // `plan` alone is that of a deploy.
+        for intent in [Intent::Deploy, Intent::Reconfigure] {
+            let first = world.plan(intent);
+            let machine = first.machines.first().unwrap();
+            prop_assert!(
+                first.is_empty()
+                    && machine.drift.is_empty()
+                    && machine.pending.is_empty()
+                    && machine.in_step.is_empty(),
+                "{}\n{:?}", first, world
+            );
+        }
     }
 
     #[test]
