@@ -15,7 +15,7 @@ async fn number_of(stage: &Stage, path: &str) -> Result<u64> {
     Ok(id.trim_start_matches("m-").parse()?)
 }
 
-async fn cores(stage: &Stage, path: &str, vcpu: u32) -> Result<()> {
+pub(crate) async fn cores(stage: &Stage, path: &str, vcpu: u32) -> Result<()> {
     let number = number_of(stage, path).await?;
     stage.sim.edit(|world| {
         let machine = world.machines.get_mut(&number);
@@ -24,7 +24,7 @@ async fn cores(stage: &Stage, path: &str, vcpu: u32) -> Result<()> {
     Ok(())
 }
 
-async fn has_cores(stage: &Stage, path: &str) -> Result<Option<u32>> {
+pub(crate) async fn has_cores(stage: &Stage, path: &str) -> Result<Option<u32>> {
     let number = number_of(stage, path).await?;
     let world = stage.sim.world();
     Ok(world.machines.get(&number).map(|machine| machine.vcpu))
@@ -45,7 +45,7 @@ async fn root(stage: &Stage, key: &str, value: Value) -> Result<()> {
 }
 
 /// What the host has ordered by itself, newest first.
-async fn automatic(stage: &Stage) -> Result<Vec<enginehouse_api::Operation>> {
+pub(crate) async fn automatic(stage: &Stage) -> Result<Vec<enginehouse_api::Operation>> {
     let page = stage.json(&["ops", "list", "--limit", "500"]).await?;
     let operations = page["operations"].as_array().cloned().unwrap_or_default();
     let ours = operations

@@ -1,6 +1,8 @@
 //! What is seen of hypervisors, how much it costs, and what is never concluded from it.
 
 #[cfg(test)]
+mod alone;
+#[cfg(test)]
 mod drift;
 #[cfg(test)]
 mod found;

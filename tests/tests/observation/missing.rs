@@ -28,7 +28,7 @@ async fn number_of(stage: &Stage, path: &str) -> Result<u64> {
 }
 
 /// Waits for so many lists that begin from now on.
-async fn lists(stage: &Stage, many: usize) -> Result<()> {
+pub(crate) async fn lists(stage: &Stage, many: usize) -> Result<()> {
     let seen = std::sync::Mutex::new(BTreeSet::new());
     until("some more lists", async || {
         let listed_at = page(&stage.host, "sim").await?.inventory.listed_at;
@@ -193,4 +193,38 @@ async fn what_is_on_a_host_that_is_away_is_unreachable_and_never_missing() -> Re
         Ok(those(&stage, 4, Status::Deployed).await?.len() == 4)
     })
     .await
+}
+
+#[tokio::test]
+async fn a_person_may_say_that_a_machine_on_a_host_that_is_away_is_gone() -> Result<()> {
+    let Some(stage) = stage(2).await? else {
+        return Ok(());
+    };
+    let away = page(&stage.host, "sim").await?.machines;
+    let away = away.iter().filter_map(|found| found.host.clone()).collect();
+    stage.sim.tune(|knobs| knobs.offline_hosts = away)?;
+    until("it is unreachable", async || {
+        Ok(stage.node("/vm1").await?.status == Some(Status::Unreachable))
+    })
+    .await?;
+    let id = stage.node("/vm1").await?.machine_id.context("no machine")?;
+    stage.cli(&["missing", "/vm1", "--confirm"]).await?;
+    let node = stage.node("/vm1").await?;
+    assert_eq!(node.status, Some(Status::Provisioned));
+    assert_eq!(node.machine_id, None);
+    let history = stage.cli(&["history", "/vm1"]).await?;
+    ensure!(history.contains(&id), "{history}");
+    let audit = stage.cli(&["audit", "list", "--path", "/vm1"]).await?;
+    ensure!(audit.contains("missing"), "{audit}");
+    // It was not gone: it is offered, and not taken by itself.
+    stage.sim.tune(|knobs| knobs.offline_hosts.clear())?;
+    until("it is offered", async || {
+        Ok(stage.node("/vm1").await?.returned.is_some())
+    })
+    .await?;
+    lists(&stage, 2).await?;
+    assert_eq!(stage.node("/vm1").await?.status, Some(Status::Provisioned));
+    stage.cli(&["link", "/vm1"]).await?;
+    assert_eq!(stage.node("/vm1").await?.machine_id, Some(id));
+    Ok(())
 }

@@ -15,7 +15,7 @@ use enginehouse_model::{
 };
 use enginehouse_reconcile::{Intent, Layout, Plan, Rules, Subject, plan_one, render};
 use enginehouse_tests::Estate;
-use enginehouse_tree::{Definition, Tree};
+use enginehouse_tree::{Computed, Definition, ResolvedHypervisor, Tree};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -43,13 +43,39 @@ struct Deployed {
     observed: Machine,
 }
 
+impl Deployed {
+    fn subject<'a>(
+        &'a self,
+        intent: Intent,
+        computed: &'a Computed,
+        used: &'a ResolvedHypervisor,
+        desired: &'a Config,
+        rules: &'a Rules,
+    ) -> Subject<'a> {
+        Subject {
+            name: computed.full_name(),
+            node: self.node,
+            machine: Some(self.record.uid),
+            hypervisor: used.uid,
+            hypervisor_name: &used.name,
+            intent,
+            shutdown_timeout_ms: None,
+            desired: Some(desired),
+            record: Some(&self.record),
+            observed: Some(&self.observed),
+            rules,
+            assessment: None,
+        }
+    }
+}
+
 fn planned(estate: Estate, budget: &str, table: &mut Table) -> Result<()> {
     let mut tree = Tree::load(estate.stored()?)?;
     let machines = deployed(&tree)?;
     let maps = maps(&tree, &machines)?;
     let rules = Rules::new(&description());
     let (mut whole, mut inherited, mut compared) = <(Samples, Samples, Samples)>::default();
-    let (mut told, mut naive) = <(Samples, Samples)>::default();
+    let (mut told, mut drift, mut naive) = <(Samples, Samples, Samples)>::default();
     let changed = machines.len() / 100;
     for round in 0..ROUNDS {
         let mut document = tree.node(tree.root())?.local.to_json();
@@ -67,24 +93,28 @@ fn planned(estate: Estate, budget: &str, table: &mut Table) -> Result<()> {
             let computed = tree.computed(machine.node)?;
             let desired = computed.config_or(&machine.record.deployed);
             let used = computed.hypervisor().context("it uses one")?;
-            each.push(plan_one(&Subject {
-                name: computed.full_name(),
-                node: machine.node,
-                machine: Some(machine.record.uid),
-                hypervisor: used.uid,
-                hypervisor_name: &used.name,
-                intent: Intent::Reconfigure,
-                shutdown_timeout_ms: None,
-                desired: Some(&*desired),
-                record: Some(&machine.record),
-                observed: Some(&machine.observed),
-                rules: &rules,
-                assessment: None,
-            }));
+            let intent = Intent::Reconfigure;
+            each.push(plan_one(
+                &machine.subject(intent, &computed, used, &desired, &rules),
+            ));
         }
         let made = Plan::of(each);
         compared.add(since(planning));
         whole.add(since(began));
+
+        // As after a look at a hypervisor whose machines have all changed in its list.
+        let looking = on_core();
+        let mut drifted = 0;
+        for machine in &machines {
+            let computed = tree.computed(machine.node)?;
+            let desired = computed.config_or(&machine.record.deployed);
+            let used = computed.hypervisor().context("it uses one")?;
+            let intent = Intent::Observe;
+            let plan = plan_one(&machine.subject(intent, &computed, used, &desired, &rules));
+            drifted += usize::from(!plan.drift.is_empty());
+        }
+        drift.add(since(looking));
+        ensure!(drifted == changed - changed / 2, "{drifted} have drifted");
 
         ensure!(tree.computations() - before == u64::from(estate.nodes()));
         let acts = made.machines.iter().filter(|made| !made.actions.is_empty());
@@ -108,6 +138,7 @@ fn planned(estate: Estate, budget: &str, table: &mut Table) -> Result<()> {
     table.line("  of that inheritance", &inherited);
     table.line("  of that the planner", &compared);
     table.line("  its text, 50 machines of it", &told);
+    table.line("  drift of all, nothing computed anew", &drift);
     table.line("  naive: maps compared", &naive);
     table.line("  plan / naive", ratio(&whole, &naive));
     table.line("  the planner / naive", ratio(&compared, &naive));
