@@ -1,4 +1,4 @@
-//! SSH signatures of approvals: whose they are, and whether they are enough.
+//! Approvals: what is asked, SSH signatures over it, whose they are, and whether what they are for may be done.
 //!
 //! ```text
 //! Signature::parse(armoured) -> Signature          what `ssh-keygen -Y sign` writes
@@ -7,6 +7,10 @@
 //! Quorum::of(need, lines, author)                  who may sign, of the keys of a folder
 //! quorum.sign(signature, text) -> Signer           whose signature it is
 //! quorum.missing(signers)                          how many signatures are still to come
+//! decide(asked, terms, operation, unit, now)       whether an operation may carry out its plan
+//! text(units)                                      what people sign
+//! before_step(asked, epoch, operation, …)          whether a step may begin
+//! still_covers(operation, planned, grounds)        whether one that was put off may be tried again
 //! ```
 //!
 //! **The format** is SSHSIG (`PROTOCOL.sshsig` of OpenSSH): the namespace is signed with the text, so
@@ -20,13 +24,21 @@
 //!
 //! No clock, no I/O.
 
+mod asked;
+mod decide;
 mod key;
 #[cfg(test)]
 mod made;
 mod quorum;
+mod request;
 mod signature;
+mod text;
 mod wire;
 
+pub use asked::Asked;
+pub use decide::{Terms, Verdict, before_step, decide, is_used, still_covers};
 pub use key::{KeyError, PublicKey};
 pub use quorum::{Quorum, Refused, Signer};
+pub use request::{Request, Signed, request_of, signed_of};
 pub use signature::{NAMESPACE, Signature, SignatureError};
+pub use text::{text, units_in};

@@ -2,8 +2,8 @@
 //!
 //! **Expected flow.** When the plan of an operation has gated actions and the definition says
 //! `approvals`, the operation does not go on with it: people are asked ([`decide`](decide::decide)), it
-//! leaves its lane, and what they are to sign is journalled ([`Request`]). Whoever may sign gets the
-//! text ([`text`]), and hands the signature in ([`sign`](sign::sign)). With the last one it
+//! leaves its lane, and what they are to sign is journalled ([`Request`](enginehouse_approval::Request)). Whoever may sign gets the
+//! text ([`text`](enginehouse_approval::text)), and hands the signature in ([`sign`](sign::sign)). With the last one it
 //! joins its lane again and is planned again: another [`Unit`](enginehouse_reconcile::Unit) than was
 //! signed is not carried out, nor is a step that is none of it any more right before it would be
 //! sent ([`decide::before_step`]).
@@ -20,12 +20,13 @@
 mod decide;
 mod request;
 mod sign;
-mod text;
 
-pub(crate) use decide::{Verdict, before_step, decide, is_used, waits_in_plan};
-pub(crate) use request::{Request, missing_of, request_of, shown, signed_of};
+pub(crate) use decide::{before_step, decide, waits_in_plan};
+pub(crate) use enginehouse_approval::{
+    Request, Verdict, is_used, request_of, signed_of, still_covers, text,
+};
+pub(crate) use request::{missing_of, shown};
 pub(crate) use sign::{refuse, sign};
-pub(crate) use text::text;
 
 #[cfg(test)]
 mod tests;

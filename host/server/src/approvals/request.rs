@@ -1,88 +1,19 @@
-//! What people are asked, and what they answered, as the journal has it.
+//! What is asked of people for a node, and what an operation waits for.
 
 use enginehouse_api::{Approval as View, ApprovalSignature};
-use enginehouse_approval::{Quorum, Signer};
-use enginehouse_model::{FullName, InstallationId, NodeUid, Timestamp};
+use enginehouse_approval::{Asked, Signed, Signer, request_of, signed_of};
+use enginehouse_model::{FullName, NodeUid};
 use enginehouse_queue::{Operation, Phase};
-use enginehouse_reconcile::Unit;
-use serde::{Deserialize, Serialize};
 
 use crate::house::State;
 
-/// What is to be approved. The text that is signed is made of it, and of nothing else.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Request {
-    pub installation: InstallationId,
-    /// The life of the installation: a restore ends it, and what was signed in it.
-    pub epoch: u64,
-    pub kind: String,
-    /// Who ordered it.
-    pub author: String,
-    pub asked_at: Timestamp,
-    pub until: Timestamp,
-    pub unit: Unit,
-}
-
-/// A signature that was handed in, and counted then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Signed {
-    pub owner: String,
-    pub fingerprint: String,
-    /// Who handed it in.
-    pub by: String,
-    pub at: Timestamp,
-    /// The signature itself, to be checked by anybody later.
-    pub signature: String,
-}
-
-impl Signed {
-    pub(crate) fn signer(&self) -> Signer {
-        Signer {
-            owner: self.owner.clone(),
-            fingerprint: self.fingerprint.clone(),
-        }
-    }
-}
-
-/// What an operation asks, or asked; none where it never did, or a later version wrote it.
-pub(crate) fn request_of(operation: &Operation) -> Option<Request> {
-    operation.approval.as_ref()?.request.read().ok()
-}
-
-pub(crate) fn signed_of(operation: &Operation) -> Vec<Signed> {
-    let approval = operation.approval.as_ref();
-    let signatures = approval
-        .into_iter()
-        .flat_map(|approval| &approval.signatures);
-    signatures
-        .filter_map(|signature| signature.read().ok())
-        .collect()
-}
-
-/// Who may sign for a node now, the node that says so, and lines that are no keys; none where no
-/// approvals are asked for.
-pub(super) struct Asked {
-    pub quorum: Quorum,
-    pub by: FullName,
-    pub unusable: Vec<String>,
-}
-
+/// Who may sign for a node now; none where no approvals are asked for.
 pub(super) fn asked_of(state: &State, node: NodeUid, author: &str) -> Option<Asked> {
     let computed = state.tree.computed(node).ok()?;
     let approvals = computed.approvals()?;
-    let (quorum, unusable) = Quorum::of(approvals.need, &approvals.keys, author);
-    let unusable = unusable
-        .into_iter()
-        .map(|(at, error)| format!("key {} of {}: {error}", at + 1, approvals.keys.len()))
-        .collect();
-    Some(Asked {
-        quorum,
-        by: computed
-            .approvals_by()
-            .cloned()
-            .unwrap_or_else(FullName::root),
-        unusable,
-    })
+    let by = computed.approvals_by();
+    let by = by.cloned().unwrap_or_else(FullName::root);
+    Some(Asked::of(approvals.need, &approvals.keys, by, author))
 }
 
 /// How many signatures an operation still waits for; none where nobody asks for any.

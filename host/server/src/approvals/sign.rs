@@ -1,15 +1,17 @@
 //! Yes and no of people.
 
 use enginehouse_api::{ErrorCode, Problem};
-use enginehouse_approval::{Refused, Signature, SignatureError, Signer};
+use enginehouse_approval::{
+    Refused, Request, Signature, SignatureError, Signed, Signer, request_of, signed_of, text,
+    units_in,
+};
 use enginehouse_audit::Action;
 use enginehouse_documents::Code;
 use enginehouse_model::{OperationId, Timestamp};
 use enginehouse_queue::{Event, Operation, Phase};
 use enginehouse_tree::Permission;
 
-use super::request::{Request, Signed, asked_of, request_of, signed_of};
-use super::text::{text, units_in};
+use super::request::asked_of;
 use crate::access::Caller;
 use crate::audit::Note;
 use crate::house::{Staged, State};

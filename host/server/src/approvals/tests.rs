@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use enginehouse_approval::Signed;
 use enginehouse_documents::{Action as EngineAction, ActionRequest};
 use enginehouse_model::{NodeUid, OperationId, Timestamp};
 use enginehouse_queue::{Event, Operation, Spec};
@@ -10,8 +11,7 @@ use enginehouse_tree::Definition;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::decide::{Verdict, before_step, decide};
-use super::request::{Request, Signed};
+use super::{Request, Verdict, before_step, decide};
 use crate::access::Caller;
 use crate::house::{House, Staged, State};
 use crate::{Running, ServeConfig, Server};

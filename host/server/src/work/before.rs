@@ -8,7 +8,7 @@ use enginehouse_model::{FullName, MachineRecord};
 use enginehouse_queue::Operation;
 use enginehouse_reconcile::{Needed, PlannedAction, still_needed};
 
-use crate::approvals::before_step;
+use crate::approvals::{before_step, still_covers};
 use crate::house::House;
 use crate::work::call::planned_of;
 use crate::work::plan::grounds;
@@ -82,19 +82,20 @@ pub(super) async fn fill(
 }
 
 /// What is tried again is looked at again, as long as nothing of it is at the provider: it may have been
-/// put off for long, and by then somebody may have protected the machine, or another may have its id.
+/// put off for long, and by then somebody may have protected the machine, or another may have its id. What it
+/// gives is why it is not what was approved any more.
 pub(super) async fn guard_again(
     operation: &Operation,
     target: &Target,
     observer: &Arc<dyn Observer>,
-) -> Result<(), Problem> {
+) -> Result<Option<Problem>, Problem> {
     let planned = planned_of(operation)?;
     let guarded = planned.is_gated() || operation.state.escalated;
     // After its first phase something was done, also where that was a request that may be repeated: then
     // what it finds is its own doing.
     let has_moved = operation.state.phases > 0;
     if !guarded || has_moved || !operation.state.is_untouched() {
-        return Ok(());
+        return Ok(None);
     }
     if planned.is_gated()
         && let Some(by) = &target.protected_by
@@ -102,7 +103,7 @@ pub(super) async fn guard_again(
         return Err(protected(&planned, target, by));
     }
     let Some(record) = &target.record else {
-        return Ok(());
+        return Ok(None);
     };
     let observed = match &record.identity {
         Some(identity) => observe::read(target, identity.machine_ref(), observer).await?,
@@ -110,10 +111,14 @@ pub(super) async fn guard_again(
     };
     // A request that may be repeated may have been sent. What is gone cannot be hurt: the engine says.
     let Some(observed) = observed else {
-        return Ok(());
+        return Ok(None);
     };
     match still_needed(&planned, record, Some(&observed), &target.rules) {
-        Needed::Yes(_) | Needed::No(_) => Ok(()),
+        Needed::Yes(_) => {
+            let grounds = grounds(target, Some(&observed));
+            Ok(still_covers(operation, &planned, &grounds).err())
+        }
+        Needed::No(_) => Ok(None),
         Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
     }
 }

@@ -102,7 +102,9 @@ async fn run(
     let observer = listener(house, operation);
     let request = match &operation.state.request {
         Some(request) => {
-            guard_again(operation, &target, &observer).await?;
+            if let Some(problem) = guard_again(operation, &target, &observer).await? {
+                return Ok(Some(Event::Outdated(problem)));
+            }
             request
                 .read()
                 .map_err(|error| Problem::new(Code::Invalid, error.to_string()))?

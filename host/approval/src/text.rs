@@ -7,14 +7,15 @@ use std::fmt::Write as _;
 
 use enginehouse_model::{OperationId, Timestamp};
 
-use super::request::Request;
+use crate::request::Request;
 
 /// The first line. Another way to write the text gets another one.
 const FIRST: &str = "enginehouse approval 1";
 const OPERATION: &str = "operation ";
 
 /// The text of these units, in the order of their operations; none of none.
-pub(crate) fn text(units: &[(OperationId, Request)]) -> Option<String> {
+#[must_use]
+pub fn text(units: &[(OperationId, Request)]) -> Option<String> {
     let (_, first) = units.first()?;
     let machines = match units.len() {
         1 => "1 machine".to_owned(),
@@ -42,7 +43,8 @@ pub(crate) fn text(units: &[(OperationId, Request)]) -> Option<String> {
 }
 
 /// The operations that a text names, as it may have been made by [`text`].
-pub(crate) fn units_in(text: &str) -> Vec<OperationId> {
+#[must_use]
+pub fn units_in(text: &str) -> Vec<OperationId> {
     let lines = text.lines().filter_map(|line| line.strip_prefix(OPERATION));
     lines
         .filter_map(|line| line.split_once(':')?.0.parse().ok())
