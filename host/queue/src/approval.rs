@@ -1,5 +1,5 @@
 //! What waits for people's approval: outside of its lane, so that nothing on the same machine waits with
-//! it, and without a slot. Once enough have signed, it joins its lane at the end and is planned again:
+//! it, and without a slot. Once enough have signed, it joins its lane at the end (before what waits for something that waits for it) and is planned again:
 //! whoever plans it sees whether that is still what was approved.
 
 use enginehouse_model::documents::{Code, Problem};
@@ -11,6 +11,7 @@ use crate::decide::failed;
 use crate::entry::Entry;
 use crate::lanes::behind;
 use crate::operation::{Illegal, Operation, Phase};
+use crate::position::Place;
 use crate::queue::Queue;
 
 impl Queue {
@@ -39,9 +40,34 @@ impl Queue {
             entries.push(Entry::Approved { rank });
         }
         let mut output = self.take(number, entries)?;
+        if enough {
+            output.append(self.out_of_circles(number));
+        }
         self.follow(number, now, &mut output);
         output.append(self.schedule(now));
         Ok(output)
+    }
+
+    /// What came into its lane meanwhile may wait for something that waits for it. Then it goes before that:
+    /// to the last place at which they do not wait for each other.
+    fn out_of_circles(&mut self, number: OperationId) -> Output {
+        if self.order_with(number, Place::Last).is_ok() {
+            return Output::default();
+        }
+        let Some(operation) = self.get(number) else {
+            return Output::default();
+        };
+        let who = operation.spec.who.clone();
+        let others: Vec<OperationId> = self
+            .lane(operation.spec.target)
+            .map(Operation::number)
+            .filter(|other| *other != number)
+            .collect();
+        let mut places = others.into_iter().rev().map(Place::Before);
+        match places.find_map(|place| self.order_with(number, place).ok()) {
+            Some(order) => self.rank(&order, number, &who),
+            None => Output::default(),
+        }
     }
 
     /// Operations that wait for approval, by number.

@@ -161,7 +161,7 @@ impl Queue {
         Ok(operation)
     }
 
-    fn rank(&mut self, order: &[OperationId], moved: OperationId, who: &str) -> Output {
+    pub(crate) fn rank(&mut self, order: &[OperationId], moved: OperationId, who: &str) -> Output {
         let mut output = Output::default();
         let ranked: Vec<(OperationId, u64)> = order
             .iter()

@@ -111,6 +111,36 @@ fn with_the_last_signature_it_joins_its_lane_at_the_end_and_is_planned_again() {
 }
 
 #[test]
+fn it_joins_its_lane_before_what_waits_for_something_that_waits_for_it() {
+    let mut bench = waiting();
+    // On another resource, after what waits for people; and on the same one, before and after that.
+    let after = |mut spec: Spec, number: u64| {
+        spec.after.push(After {
+            number: OperationId(number),
+            however_it_ends: true,
+        });
+        spec
+    };
+    bench.submit(vec![after(spec(2, 2), 1)]);
+    assert_eq!(bench.submit(vec![spec(3, 1)]), [prepare(OperationId(3))]);
+    bench.submit(vec![after(spec(4, 1), 2), spec(5, 1)]);
+    assert_eq!(sign(&mut bench, true), []);
+    let lane: Vec<u64> = bench
+        .queue
+        .lane(bench.one().spec.target)
+        .map(|one| one.number().0)
+        .collect();
+    assert_eq!(lane, [3, 1, 4, 5]);
+    assert_eq!(again(&bench).lane(bench.one().spec.target).count(), 4);
+    bench.tell_to(3, prepared(vec![]));
+    bench.tell(prepared(vec![]));
+    bench.tell_to(2, prepared(vec![]));
+    bench.tell_to(4, prepared(vec![]));
+    bench.tell_to(5, prepared(vec![]));
+    assert!(bench.queue.is_clean());
+}
+
+#[test]
 fn nobody_signs_what_does_not_wait_for_it() {
     let mut bench = Bench::new();
     assert!(bench.queue.sign(ONE, json!({}), true, bench.now).is_err());
