@@ -51,6 +51,8 @@ pub(crate) fn by_force(mut request: ActionRequest) -> ActionRequest {
 enum Filled {
     Send(Box<ActionRequest>),
     NotNeeded(String),
+    /// It is not what was approved any more.
+    Outdated(Problem),
 }
 
 impl Simulation {
@@ -72,7 +74,8 @@ impl Simulation {
         }
         if operation.state.request.is_some() {
             return match self.guard_again(&operation) {
-                Ok(()) => self.run_engine(number, None, None),
+                Ok(None) => self.run_engine(number, None, None),
+                Ok(Some(problem)) => self.outdated(number, problem),
                 Err(problem) => {
                     self.later(20, HostWork::Returned(number, failed(problem)));
                     Ok(())
@@ -86,11 +89,18 @@ impl Simulation {
                 self.commit(staged, vec![HostWork::Run(number, None)])
             }
             Ok(Filled::NotNeeded(reason)) => self.not_needed(&operation, reason),
+            Ok(Filled::Outdated(problem)) => self.outdated(number, problem),
             Err(problem) => {
                 self.later(20, HostWork::Returned(number, failed(problem)));
                 Ok(())
             }
         }
+    }
+
+    fn outdated(&mut self, number: OperationId, problem: Problem) -> Result<(), Violation> {
+        self.check_outdated(number, &problem)?;
+        let staged = self.handle(number, Event::Outdated(problem))?;
+        self.commit(staged, Vec::new())
     }
 
     fn not_needed(&mut self, operation: &Operation, reason: String) -> Result<(), Violation> {
@@ -143,26 +153,32 @@ impl Simulation {
         }
         let rules = Rules::new(&description());
         match still_needed(&planned, record, observed.as_ref(), &rules) {
-            Needed::Yes(request) => Ok(Filled::Send(Box::new(request))),
+            Needed::Yes(request) => {
+                let seen = observed.as_ref();
+                match self.check_approved(operation, &planned, &target, seen) {
+                    Ok(()) => Ok(Filled::Send(Box::new(request))),
+                    Err(problem) => Ok(Filled::Outdated(problem)),
+                }
+            }
             Needed::No(reason) => Ok(Filled::NotNeeded(reason)),
             Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
         }
     }
 
     /// What is tried again is looked at again, as long as nothing of it is at the provider: it may have been
-    /// put off for long.
-    fn guard_again(&mut self, operation: &Operation) -> Result<(), Problem> {
+    /// put off for long. What it gives is why it is not what was approved any more.
+    fn guard_again(&mut self, operation: &Operation) -> Result<Option<Problem>, Problem> {
         let Some(planned) = planned_of(operation) else {
-            return Ok(());
+            return Ok(None);
         };
         let guarded = planned.is_gated() || operation.state.escalated;
         if !guarded || !operation.state.is_untouched() || self.has(Fault::TriesAgainUnguarded) {
-            return Ok(());
+            return Ok(None);
         }
         let target = self.target(operation.spec.target)?;
         must_not_be_gated(&planned, &target)?;
         let Some(record) = &target.record else {
-            return Ok(());
+            return Ok(None);
         };
         let identity = record.identity.as_ref();
         let observed = match identity.map(|identity| &identity.machine_id) {
@@ -175,7 +191,11 @@ impl Simulation {
             observed.as_ref(),
             &Rules::new(&description()),
         ) {
-            Needed::Yes(_) | Needed::No(_) => Ok(()),
+            Needed::Yes(_) => {
+                let covered = self.check_covered(operation, &planned, &target, observed.as_ref());
+                Ok(covered.err())
+            }
+            Needed::No(_) => Ok(None),
             Needed::Refused(reason) => Err(Problem::new(Code::Conflict, reason)),
         }
     }

@@ -67,8 +67,12 @@ impl Simulation {
             && let Some(kind) = Kind::of(&operation.spec)
         {
             self.check_end(operation, kind, *end)?;
-            if !matches!(end, Final::Succeeded | Final::Superseded) {
+            let outdated = self.outside.ledger.outdated.contains(&operation.number());
+            let gave_way = *end == Final::Superseded && !outdated;
+            if *end != Final::Succeeded && !gave_way {
+                let now = self.now();
                 self.outside.ledger.upset.insert(node);
+                self.outside.ledger.failed_at.insert(node, now);
             }
             self.settle_machine(staged, operation, kind, *end)?;
         }
@@ -76,6 +80,7 @@ impl Simulation {
         self.check_rollout(operation)?;
         let now = self.now();
         self.memory()?.last_ended.insert(node, now);
+        self.outside.ledger.ended_at.insert(node, now);
         let number = operation.number();
         let queued_at = operation.spec.queued_at;
         let document = document_of(operation, machine_id);

@@ -78,6 +78,7 @@ pub(crate) fn description() -> Description {
             "destroy",
             "disk-add",
             "disk-grow",
+            "disk-remove",
         ]
         .map(str::to_owned)
         .into(),
@@ -327,10 +328,12 @@ impl Call<'_> {
             }
         }
         let next = match action {
-            Action::DiskAdd { .. } => Phase::Changed,
+            Action::DiskAdd { .. } | Action::DiskRemove { .. } => Phase::Changed,
             _ => Phase::Ended,
         };
         match self.answer {
+            // An addition of which nobody knew what became of it.
+            None if self.has_disk_of(action, id) => self.shown(id),
             None => self.send(action, id),
             Some(Answer::Done) => self.shown(id),
             Some(Answer::Task { task, .. }) => Move::End(CallEnd::Wait {
@@ -344,6 +347,13 @@ impl Call<'_> {
             }
             Some(other) => refused_by(other),
         }
+    }
+
+    fn has_disk_of(&self, action: &Action, id: u64) -> bool {
+        let Action::DiskAdd { name, .. } = action else {
+            return false;
+        };
+        self.vm(id).is_some_and(|vm| vm.slots.contains_key(name))
     }
 
     fn send(&self, action: &Action, id: u64) -> Move {
@@ -377,11 +387,11 @@ impl Call<'_> {
             Action::Adopt => {
                 return problem(Code::Unsupported, "nobody makes machines but the host");
             }
+            Action::DiskRemove { slot, .. } => Request::RemoveDisk { slot: slot.clone() },
             // Not in its description, so no plan has them.
-            Action::DiskRemove { .. }
-            | Action::NicAdd { .. }
-            | Action::NicChange { .. }
-            | Action::NicRemove { .. } => return problem(Code::Unsupported, action.name()),
+            Action::NicAdd { .. } | Action::NicChange { .. } | Action::NicRemove { .. } => {
+                return problem(Code::Unsupported, action.name());
+            }
         };
         let once = !matches!(request, Request::Grow { .. });
         let effect = request.name().to_owned();
@@ -499,18 +509,18 @@ impl Call<'_> {
                 Some(Phase::Restarting { boots }) => vm.boots > boots,
                 _ => false,
             },
+            Action::DiskRemove { slot, .. } => !vm.config.disks.contains_key(slot),
             Action::Create { .. }
             | Action::Adopt
             | Action::Destroy { .. }
             | Action::DiskAdd { .. }
             | Action::DiskGrow { .. }
-            | Action::DiskRemove { .. }
             | Action::NicAdd { .. }
             | Action::NicChange { .. }
             | Action::NicRemove { .. } => false,
         };
         let next = match action {
-            Action::Configure { .. } => Phase::Changed,
+            Action::Configure { .. } | Action::DiskRemove { .. } => Phase::Changed,
             _ => Phase::Ended,
         };
         if took_effect {

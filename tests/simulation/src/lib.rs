@@ -20,6 +20,7 @@
 //! | `disk`, `memory` | what is durable, and what follows from it |
 //! | `orders`, `machines`, `projected` | what is accepted, and what comes before what |
 //! | `prepare`, `call`, `settle`, `conclude` | an operation's way |
+//! | `approvals` | what waits for people's signatures |
 //! | `observe` | what is looked at before anything is done |
 //! | `inventory` | what is looked at again and again, and what is done about it |
 //! | `resolve` | what a person says of a doubt |
@@ -32,6 +33,7 @@
 //! | `check`, `violation` | what must hold |
 //! | `seeds` | many runs, and one again |
 
+mod approvals;
 mod call;
 mod check;
 mod conclude;
@@ -63,6 +65,7 @@ pub use disk::Disk;
 pub use ledger::Ledger;
 pub use memory::{LIMITS, Memory, OperationDocument};
 pub use orders::{Kind, Order, Params, Undo};
+pub use people::keys::line as key_of;
 pub use provider::{Naming, Provider, Request, Temper, Vm};
 pub use resolve::Verdict;
 pub use run::{Outside, Simulation};

@@ -308,6 +308,8 @@ fn supersede(
     let lane = memory.queue.lane(node);
     let reconfigures: Vec<&Operation> = lane
         .filter(|operation| Kind::of(&operation.spec) == Some(Kind::Reconfigure))
+        // What was approved has written its definition already.
+        .filter(|operation| operation.approval.is_none())
         .collect();
     let changes = |params: &Params| params.change.is_some() || params.definition.is_some();
     let mut needless = Vec::new();
@@ -326,7 +328,9 @@ fn supersede(
     let local = &memory.tree.node(node).map_err(|e| e.to_string())?.local;
     let mut base: Definition = local.clone();
     for operation in memory.queue.lane(node) {
-        if let Some(Kind::Reconfigure | Kind::Edit) = Kind::of(&operation.spec) {
+        if operation.approval.is_none()
+            && let Some(Kind::Reconfigure | Kind::Edit) = Kind::of(&operation.spec)
+        {
             base = definition_on(&base, &params_of(&operation.spec))?;
         }
     }

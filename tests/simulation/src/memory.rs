@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::inventory::Known;
-use crate::ledger::Promise;
+use crate::ledger::{Promise, all_asks};
 use crate::protection::protected;
 use crate::rollback::last_deployed;
 use crate::violation::{Rule, Violation};
@@ -262,5 +262,6 @@ impl Staged {
             nodes: protected(tree),
             lowers: said,
         });
+        self.promises.push(Promise::AsksFor(all_asks(tree)));
     }
 }

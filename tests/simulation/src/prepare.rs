@@ -8,11 +8,14 @@ use enginehouse_model::{
     Timestamp,
 };
 use enginehouse_queue::{Event, Json, StepPlan, StepSpec};
-use enginehouse_reconcile::{Intent, MachinePlan, Rules, Subject, adopt, plan_one, recognise};
+use enginehouse_reconcile::{
+    Intent, MachinePlan, Rules, Subject, Unit, adopt, plan_one, recognise,
+};
 use enginehouse_store::Table;
 use enginehouse_tree::{Event as TreeEvent, Status, next};
 use uuid::Uuid;
 
+use crate::approvals::grounds;
 use crate::engine::description;
 use crate::machines::hypervisor_of;
 use crate::memory::Staged;
@@ -86,7 +89,10 @@ impl Simulation {
         {
             return self.commit(staged, vec![HostWork::Look(number)]);
         }
+        // It was written before people were asked; others may have changed it since.
+        let is_written = operation.approval.is_some();
         let changes = params.change.is_some() || params.definition.is_some();
+        let changes = changes && !is_written;
         if kind == Kind::Reconfigure && changes {
             let now = self.now();
             let fault = self.settings.fault;
@@ -182,7 +188,22 @@ impl Simulation {
         number: OperationId,
         prepared: Prepared,
     ) -> Result<(), Violation> {
-        let mut staged = self.handle(number, Event::Prepared(prepared.result))?;
+        let operation = self.operation(number)?;
+        let event = match prepared.result {
+            Ok(plan) => self.approved(&operation, prepared.unit.as_ref(), plan),
+            Err(problem) => Event::Prepared(Err(problem)),
+        };
+        if let Event::Outdated(problem) = &event {
+            self.check_outdated(number, problem)?;
+        }
+        let asks = match &event {
+            Event::Asks { request, .. } => Some(request.clone()),
+            _ => None,
+        };
+        let mut staged = self.handle(number, event)?;
+        if let Some(request) = asks {
+            self.asks_people(&mut staged, &operation, request)?;
+        }
         let now = self.now();
         let memory = self.memory()?;
         let node = staged
@@ -310,6 +331,11 @@ impl Simulation {
         if let Some(undo) = takes_back {
             target.desired = self.earlier(node, undo.of)?;
         }
+        if self.has(Fault::TakesAllDisksForOurs)
+            && let (Some(record), Some(machine)) = (&mut target.record, &observed)
+        {
+            take_all_disks(record, machine);
+        }
         let rules = Rules::new(&description());
         let intent = kind.intent(&params);
         let mut plan = plan_one(&subject(
@@ -322,6 +348,11 @@ impl Simulation {
         if !self.has(Fault::PlansThroughTheGate) {
             plan.gate(target.protected_by.as_ref());
         }
+        let actions = match takes_down && (observed.is_none() || taken_back) {
+            true => &[][..],
+            false => &plan.actions,
+        };
+        let unit = Unit::of(&grounds(&target, observed.as_ref()), actions);
         let mut record = target.record;
         if let (Some(record), false) = (&mut record, takes_down) {
             adopt(record, &plan, &target.desired, &rules);
@@ -335,6 +366,7 @@ impl Simulation {
             record,
             observed,
             forgets,
+            unit,
         })
     }
 
@@ -410,6 +442,7 @@ impl Prepared {
             record: None,
             observed: None,
             forgets: None,
+            unit: None,
         }
     }
 }
@@ -427,6 +460,17 @@ impl crate::memory::Memory {
             staged.nodes(&self.tree, &change, now, "forgotten");
             self.records.remove(&machine);
             staged.delete(Table::Machine, machine.to_string());
+        }
+    }
+}
+
+/// A host that takes whatever disk a machine has for its own.
+fn take_all_disks(record: &mut MachineRecord, machine: &Machine) {
+    for (slot, disk) in machine.config.iter().flat_map(|config| &config.disks) {
+        // That of the template is there from the beginning.
+        if slot != "scsi0" && !record.slots.values().any(|ours| ours == slot) {
+            record.slots.insert(slot.clone(), slot.clone());
+            record.deployed.disks.insert(slot.clone(), disk.clone());
         }
     }
 }

@@ -234,7 +234,14 @@ impl Simulation {
     /// The operation that made another deployed config of a machine's after `number` did.
     fn changed_since(&self, node: NodeUid, number: OperationId) -> Option<OperationId> {
         let node = node.to_string();
-        let rows = self.disk.history.iter().filter(|row| row.node == node);
+        // What has ended may be on its way to the disk yet.
+        let pending = self.pending.iter().flat_map(|pending| &pending.writes);
+        let pending = pending.filter_map(|write| match write {
+            Write::History(row) => Some(row),
+            _ => None,
+        });
+        let rows = self.disk.history.iter().chain(pending);
+        let rows = rows.filter(|row| row.node == node);
         let mut before: Option<Config> = None;
         let mut since = None;
         for row in rows {

@@ -289,6 +289,8 @@ impl Simulation {
         let reports = matches!(
             event,
             Event::Prepared(_)
+                | Event::Asks { .. }
+                | Event::Outdated(_)
                 | Event::NotNeeded(_)
                 | Event::Returned(_)
                 | Event::Settled(_)
@@ -325,6 +327,8 @@ impl Simulation {
             }
             match entry {
                 Entry::Queued { .. } => self.queued(*number, &mut staged)?,
+                Entry::Asked { .. } => self.people_are_asked(*number),
+                Entry::Filled { .. } => self.begins_step(*number),
                 Entry::Started => staged.promises.push(Promise::Begun(*number)),
                 Entry::Ended { state, .. } => {
                     staged.promises.push(Promise::Ended(*number, *state));

@@ -37,6 +37,12 @@ pub struct Totals {
     /// itself that it be brought back.
     pub drifted: u64,
     pub repaired: u64,
+    /// Operations that people were asked to approve, those that enough of them did, those to which somebody
+    /// said no, and those that did not go on since they were not what was approved any more.
+    pub asked: u64,
+    pub approved: u64,
+    pub said_no: u64,
+    pub outdated: u64,
     /// Machines on which a person took back what a `reconfigure` had done.
     pub taken_back: u64,
     /// Operations that were given another place in their lane.
@@ -224,6 +230,10 @@ impl Totals {
                 .copied()
                 .map(u64::from)
                 .sum(),
+            asked: simulation.outside.ledger.requests.len() as u64,
+            approved: simulation.outside.ledger.approved.len() as u64,
+            said_no: simulation.outside.ledger.said_no.len() as u64,
+            outdated: simulation.outside.ledger.outdated.len() as u64,
             taken_back: simulation.outside.ledger.takes_back.len() as u64,
             moved: simulation.outside.ledger.moved,
             refusals: simulation.outside.ledger.refusals.clone(),
@@ -258,6 +268,10 @@ impl Totals {
         self.found_to_undeploy += other.found_to_undeploy;
         self.drifted += other.drifted;
         self.repaired += other.repaired;
+        self.asked += other.asked;
+        self.approved += other.approved;
+        self.said_no += other.said_no;
+        self.outdated += other.outdated;
         self.taken_back += other.taken_back;
         self.moved += other.moved;
         for (why, times) in &other.refusals {

@@ -102,10 +102,30 @@ pub enum Fault {
     TriesAgainUnguarded,
     /// An order may take protection away without saying so.
     LowersByTheWay,
+    /// What needs approval is done without asking for it.
+    AsksNobody,
+    /// A signature of who ordered it counts.
+    CountsTheAuthor,
+    /// What was approved is done, whatever it has become.
+    ApprovesWhatever,
+    /// What was approved is not looked at again right before it is done.
+    LooksOnceForApproval,
+    /// What was approved and put off is not held against its approval when it is tried again.
+    TriesAgainUncovered,
+    /// An approval is used again, by another operation that would do the same.
+    ApprovesForEver,
+    /// An approval is good for long.
+    ForgetsTheTime,
+    /// Who says no is not heard.
+    OverhearsNo,
+    /// An approval is bound to what goes on elsewhere.
+    SignsTheWorld,
+    /// A disk that somebody else gave a machine is taken for one of ours.
+    TakesAllDisksForOurs,
 }
 
 impl Fault {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 40] = [
         Self::LosesIntents,
         Self::AnswersEarly,
         Self::ActsEarly,
@@ -136,6 +156,16 @@ impl Fault {
         Self::TakesBackWhatWasChanged,
         Self::TriesAgainUnguarded,
         Self::LowersByTheWay,
+        Self::AsksNobody,
+        Self::CountsTheAuthor,
+        Self::ApprovesWhatever,
+        Self::LooksOnceForApproval,
+        Self::TriesAgainUncovered,
+        Self::ApprovesForEver,
+        Self::ForgetsTheTime,
+        Self::OverhearsNo,
+        Self::SignsTheWorld,
+        Self::TakesAllDisksForOurs,
     ];
 }
 

@@ -34,6 +34,9 @@ pub enum Rule {
     /// Nothing is destroyed, and nothing leads up to that, where a machine was protected before it was
     /// decided; and protection is not taken away by the way.
     Protected,
+    /// What a folder asks signatures for is done when enough people have signed this very thing, none of
+    /// them who ordered it, in time and once; and it is done where only other machines have changed.
+    Approved,
     /// What was seen before the last step of a machine ended does not count; a drift that is told is
     /// one.
     Observed,

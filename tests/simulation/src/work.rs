@@ -3,6 +3,7 @@
 use enginehouse_model::documents::{Machine, Problem};
 use enginehouse_model::{MachineRecord, MachineUid, OperationId, Timestamp};
 use enginehouse_queue::{CallEnd, Command, PollEnd, SettleEnd, StepPlan};
+use enginehouse_reconcile::Unit;
 use enginehouse_store::Write;
 
 use crate::ledger::Promise;
@@ -70,6 +71,12 @@ pub(crate) enum WorldWork {
     GoesDown(usize, u64),
     /// Somebody does something to one of our machines.
     Meddle,
+    /// Somebody who may approve it looks at an operation that waits for that.
+    Consider(OperationId),
+    /// Somebody signs for it.
+    Sign(OperationId, &'static str),
+    /// Somebody gives the machine with this id another disk, or takes that away again.
+    Plug(usize, u64),
     /// A person takes back what some `reconfigure` did.
     GoBack,
     /// Somebody puts another machine in the place of the one with this id.
@@ -84,6 +91,8 @@ pub(crate) struct Prepared {
     pub record: Option<MachineRecord>,
     pub observed: Option<Machine>,
     pub forgets: Option<MachineUid>,
+    /// What of the plan is to be approved where its folder asks for that.
+    pub unit: Option<Unit>,
 }
 
 /// A commit on its way to the disk, and what follows it.

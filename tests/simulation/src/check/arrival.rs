@@ -30,7 +30,8 @@ impl Simulation {
             format!("{number} was to go on with machine {gone_on:?}, and makes another")
         })?;
         self.check_protected(flight)?;
-        self.check_managed(flight)?;
+        self.check_signed(provider, flight)?;
+        self.check_managed(provider, flight)?;
         self.check_taken_back(provider, flight)
     }
 
@@ -53,6 +54,7 @@ impl Simulation {
             managed.extend(desired.memory.map(|_| "memory".to_owned()));
             let description = desired.description.as_ref();
             managed.extend(description.map(|_| "description".to_owned()));
+            managed.extend(desired.disks.keys().map(|name| format!("disks.{name}")));
             managed.extend(desired.name.as_ref().map(|_| "name".to_owned()));
         }
         // A label that was ours is taken away with its key.
@@ -63,11 +65,25 @@ impl Simulation {
     }
 
     /// What is written is what the definition says.
-    fn check_managed(&self, flight: &Flight) -> Result<(), Violation> {
+    fn check_managed(&self, provider: usize, flight: &Flight) -> Result<(), Violation> {
+        let managed = self.outside.ledger.managed.get(&flight.operation);
+        let provider = self.outside.providers.get(provider);
+        if let Request::RemoveDisk { slot } = &flight.request {
+            let vm = flight.id.and_then(|id| provider?.vms.get(&id));
+            let mut names = vm.iter().flat_map(|vm| &vm.slots);
+            let defined = names.find(|(name, ours)| {
+                *ours == slot && managed.is_some_and(|all| all.contains(&format!("disks.{name}")))
+            });
+            return holds(defined.is_none(), Rule::Unmanaged, || {
+                format!(
+                    "{} removes disk {defined:?} of {}, which is defined",
+                    flight.operation, flight.node
+                )
+            });
+        }
         let Request::Configure { changed, .. } = &flight.request else {
             return Ok(());
         };
-        let managed = self.outside.ledger.managed.get(&flight.operation);
         let strange = changed
             .iter()
             .find(|key| managed.is_none_or(|managed| !managed.contains(*key)));

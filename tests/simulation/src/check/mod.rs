@@ -1,6 +1,7 @@
 //! What must hold: at any time, when an operation ends, and when all is over.
 
 mod adopted;
+mod approved;
 mod arrival;
 mod kept;
 mod scheduling;
@@ -40,7 +41,7 @@ impl Simulation {
             if !operation.spec.children.is_empty() {
                 continue;
             }
-            let open = operation.phase != Phase::Pending;
+            let open = !matches!(operation.phase, Phase::Pending | Phase::WaitingApproval);
             let alone = !open || working.insert(operation.spec.target);
             holds(alone, Rule::Order, || {
                 format!("{} overtook its lane", operation.number())
@@ -104,12 +105,17 @@ impl Simulation {
         let works = providers.find_map(|provider| provider.works_for(number));
         // A stop that waited for its guest is left to itself where a forced one overtakes it.
         let left = kind == Kind::Stop && end == Final::Superseded;
-        let known = works.is_none() || judged || gave_up || left;
+        // The task of a machine that is another by now may be forgotten.
+        let replaced = self.outside.ledger.meddled.contains(&node);
+        let known = works.is_none() || judged || gave_up || left || replaced;
         holds(known, Rule::Truth, || {
             format!("{number} ended {end:?} while its {works:?} goes on")
         })?;
         let params = params_of(&operation.spec);
-        if kind.destroys(&params) && end == Final::Failed && (judged || gave_up) {
+        let mut steps = operation.steps.iter();
+        let takes_off = steps.any(|step| step.action == "disk-remove");
+        let destroys = kind.destroys(&params) || takes_off;
+        if destroys && end == Final::Failed && (judged || gave_up) {
             self.outside.ledger.unsure.insert(node);
         }
         if end != Final::Succeeded && (judged || gave_up) {
@@ -248,6 +254,8 @@ impl Simulation {
                         format!("{number} began before {before:?} ended")
                     })?;
                 }
+                // It has left its lane.
+                Entry::Asked { .. } => open.retain(|_, other| other != number),
                 Entry::Ended { .. } => {
                     ended.insert(*number);
                 }
@@ -322,6 +330,7 @@ impl Simulation {
         for provider in &mut self.outside.providers {
             provider.temper = Temper::GOOD;
         }
+        self.unprotect()?;
         let deployed = self.descriptors(|memory, node| {
             let body = memory.tree.descriptor(node);
             body.is_ok_and(|body| body.status == Status::Deployed)
@@ -337,7 +346,6 @@ impl Simulation {
                 self.check_applied(*node, path)?;
             }
         }
-        self.unprotect()?;
         let machines = self.descriptors(|memory, node| memory.record_of(node).is_some());
         for (_, path) in &machines {
             self.order_at(0, Kind::Undeploy, path, Params::default());
@@ -347,18 +355,21 @@ impl Simulation {
         self.check_nothing_left()
     }
 
-    /// People take all protection away, and say so: on folders first, then where a descriptor has its
+    /// People take all protection away, and what asks for approvals, and say so: on folders first, then where a descriptor has its
     /// own.
     fn unprotect(&mut self) -> Result<(), Violation> {
         let params = || Params {
-            change: Some(json!({"protect": null})),
+            change: Some(json!({"protect": null, "approvals": null})),
             confirm_lowered: true,
             ..Params::default()
         };
         let Some(memory) = &self.memory else {
             return Ok(());
         };
-        let own = |node: &&Node| node.local.to_json().get("protect").is_some();
+        let own = |node: &&Node| {
+            let local = node.local.to_json();
+            local.get("protect").is_some() || local.get("approvals").is_some()
+        };
         let folders = memory.tree.nodes().filter(|node| node.is_folder());
         let folders = folders.filter(own);
         let named = folders.filter_map(|node| memory.tree.full_name(node.uid).ok());
@@ -369,7 +380,7 @@ impl Simulation {
         self.run()?;
         let own = self.descriptors(|memory, node| {
             let computed = memory.tree.computed(node);
-            computed.is_ok_and(|computed| computed.protect())
+            computed.is_ok_and(|computed| computed.protect() || computed.approvals().is_some())
         });
         for (node, path) in &own {
             let body = self

@@ -1,9 +1,13 @@
 //! The world of a run: a random tree, what people order in it, and what they do behind our backs.
 
+mod approvers;
 mod doubts;
+pub(crate) mod keys;
 mod moves;
 mod planting;
 mod wishes;
+
+pub(crate) use self::moves::wait_for_each_other;
 
 use enginehouse_model::{FullName, OperationId, Timestamp};
 use enginehouse_queue::{Event, Phase};
@@ -13,7 +17,7 @@ use uuid::Uuid;
 use self::planting::{Plant, Planting};
 use self::wishes::{machine, needs};
 use crate::disk::Disk;
-use crate::ledger::{Ledger, Promise};
+use crate::ledger::{Ledger, Promise, all_asks};
 use crate::orders::{Kind, Order, Params};
 use crate::protection::protected;
 use crate::provider::{Naming, Provider, Temper};
@@ -57,13 +61,15 @@ impl Simulation {
             .map(|_| random.pick(&namings).copied().unwrap_or(Naming::ChosenId))
             .collect();
         let machines = 2 + random.below(4);
+        // In some houses most is to be approved.
+        let asks = if random.chance(100) { 800 } else { 60 };
         let mut paths = Vec::new();
         let mut definitions = Vec::new();
         for at in 0..machines {
             let folder = random.pick(&FOLDERS).copied().unwrap_or("/");
             let folder = folder.trim_end_matches('/');
             paths.push(format!("{folder}/vm{at}"));
-            definitions.push(machine(&mut random));
+            definitions.push(machine(&mut random, asks));
         }
         for definition in &mut definitions {
             if random.chance(400) {
@@ -93,6 +99,13 @@ impl Simulation {
             let order = simulation.some_order(&paths);
             let at = simulation.below(business);
             simulation.later_outside(at, WorldWork::Order(Box::new(order)));
+        }
+        if asks > 100 {
+            for path in &paths {
+                let at = business / 3 + simulation.below(business);
+                simulation.order_at(at, Kind::Deploy, path, Params::default());
+                simulation.order_at(at + 20_000, Kind::Undeploy, path, Params::default());
+            }
         }
         for _ in 0..simulation.below(6) {
             let at = simulation.below(business + business / 4);
@@ -187,7 +200,8 @@ impl Simulation {
             nodes: protected(&planting.tree),
             lowers: false,
         };
-        outside.ledger.keep(&[protects], T0)?;
+        let asks = Promise::AsksFor(all_asks(&planting.tree));
+        outside.ledger.keep(&[protects, asks], T0)?;
         let mut disk = Disk::default();
         disk.commit(&planting.staged.writes);
         let mut simulation = Self::over(settings, outside, disk);
@@ -283,6 +297,12 @@ impl Simulation {
                 Ok(())
             }
             WorldWork::GoBack => self.go_back(),
+            WorldWork::Consider(number) => self.consider(number),
+            WorldWork::Sign(number, person) => self.sign_one(number, person),
+            WorldWork::Plug(provider, id) => {
+                self.plug(provider, id);
+                Ok(())
+            }
             WorldWork::Restart => self.restart(),
         }
     }
@@ -358,6 +378,7 @@ impl Simulation {
                 let copy = provider.free_id();
                 provider.add_stranger(copy, "copy", Some(mark.to_string()));
             }
+            4 => vm.plug(now),
             how => {
                 vm.drift(how);
                 vm.others_at = now;

@@ -14,7 +14,7 @@ use crate::violation::{Rule, Violation, holds};
 
 /// Whether operations would wait for each other, were this the order of a lane: those that can go
 /// on are taken away until none can.
-fn wait_for_each_other(memory: &Memory, node: NodeUid, order: &[OperationId]) -> bool {
+pub(crate) fn wait_for_each_other(memory: &Memory, node: NodeUid, order: &[OperationId]) -> bool {
     let mut waits: BTreeMap<OperationId, BTreeSet<OperationId>> = BTreeMap::new();
     for operation in memory.queue.iter() {
         let number = operation.number();

@@ -3,6 +3,7 @@
 use enginehouse_model::FullName;
 use serde_json::{Value, json};
 
+use super::approvers::approvals;
 use super::{FOLDERS, name};
 use crate::memory::OperationDocument;
 use crate::orders::{Kind, Order, Params};
@@ -57,7 +58,7 @@ impl Simulation {
                 params.change = Some(change(random));
             }
             Kind::Edit => params.change = Some(change(random)),
-            Kind::Provision => params.change = Some(machine(random)),
+            Kind::Provision => params.change = Some(machine(random, 100)),
             Kind::Move => {
                 let last = path.rsplit('/').next().unwrap_or("x");
                 let to = random.pick(&FOLDERS).copied().unwrap_or("/");
@@ -158,7 +159,8 @@ impl Simulation {
     }
 }
 
-pub(super) fn machine(random: &mut Random) -> Value {
+/// `asks`: of a thousand, so many ask for approvals.
+pub(super) fn machine(random: &mut Random, asks: u64) -> Value {
     let mut definition = json!({});
     if random.chance(500) {
         definition["disks"] = json!({"data": {"size": "4GiB"}});
@@ -174,6 +176,9 @@ pub(super) fn machine(random: &mut Random) -> Value {
     }
     if random.chance(60) {
         definition["protect"] = json!(random.chance(700));
+    }
+    if random.chance(asks) {
+        definition["approvals"] = approvals(random);
     }
     if random.chance(100) {
         definition["on_failure"] = json!("rollback");
@@ -205,11 +210,20 @@ pub(super) fn needs(random: &mut Random, paths: &[String]) -> Vec<String> {
 }
 
 fn change(random: &mut Random) -> Value {
-    match random.below(6) {
+    match random.below(8) {
+        6 | 7 => match random.below(4) {
+            0 => json!({"disks": {"data": {"size": "4GiB"}}}),
+            1 => json!({"disks": {"root": {"size": "16GiB"}, "logs": {"size": "2GiB"}}}),
+            _ => json!({"disks": null}),
+        },
         0 => json!({"vcpu": 1 + random.below(4)}),
         1 => json!({"memory": format!("{}GiB", 1 + random.below(4))}),
         2 if random.chance(250) => json!({"description": null}),
         2 => json!({"description": format!("the {}.", random.below(3))}),
+        3 if random.chance(400) => match random.chance(600) {
+            true => json!({"approvals": approvals(random)}),
+            false => json!({"approvals": null}),
+        },
         3 => {
             let said = [json!(true), json!(false), Value::Null];
             json!({"protect": random.pick(&said)})

@@ -49,6 +49,9 @@ pub enum Request {
         name: String,
         disk: Disk,
     },
+    RemoveDisk {
+        slot: String,
+    },
     AddNics {
         names: Vec<String>,
     },
@@ -80,7 +83,7 @@ impl Request {
     #[must_use]
     pub fn destroys(&self) -> bool {
         match self {
-            Self::Destroy => true,
+            Self::Destroy | Self::RemoveDisk { .. } => true,
             Self::Clone { .. }
             | Self::AddDisk { .. }
             | Self::AddNics { .. }
@@ -107,6 +110,7 @@ impl Request {
         match self {
             Self::Clone { .. } => "clone",
             Self::AddDisk { .. } => "disk-add",
+            Self::RemoveDisk { .. } => "disk-remove",
             Self::AddNics { .. } => "nics",
             Self::Initialize { .. } => "initialize",
             Self::Configure { .. } => "configure",

@@ -120,8 +120,12 @@ impl Provider {
             Request::Restart if vm.power != PowerState::Running => error("it is stopped"),
             Request::Destroy if vm.power == PowerState::Running => error("it is running"),
             Request::AddDisk { name, .. } if vm.slots.contains_key(name) => error("it has that"),
+            Request::RemoveDisk { slot } if !vm.config.disks.contains_key(slot) => {
+                error("that slot is empty")
+            }
             Request::Clone { .. }
             | Request::AddDisk { .. }
+            | Request::RemoveDisk { .. }
             | Request::AddNics { .. }
             | Request::Initialize { .. }
             | Request::Configure { .. }
@@ -144,6 +148,15 @@ impl Provider {
                 self.name,
                 flight.machine,
                 flight.node,
+            ));
+        }
+        let vm = self.vms.get(&id);
+        if let Request::RemoveDisk { slot } = &flight.request
+            && vm.is_some_and(|vm| !vm.slots.values().any(|ours| ours == slot))
+        {
+            self.wrongs.push(format!(
+                "operation {} removes disk {slot} of machine {id} of {}, which somebody else put there",
+                flight.operation, self.name
             ));
         }
     }
@@ -282,9 +295,14 @@ impl Provider {
                 self.vms.remove(&task.vm);
             }
             Request::AddDisk { name, disk } => {
-                let slot = format!("scsi{}", vm.config.disks.len());
+                let slot = vm.free_slot();
                 vm.config.disks.insert(slot.clone(), disk.clone());
                 vm.slots.insert(name.clone(), slot);
+                vm.version += 1;
+            }
+            Request::RemoveDisk { slot } => {
+                vm.config.disks.remove(slot);
+                vm.slots.retain(|_, ours| ours != slot);
                 vm.version += 1;
             }
             Request::Clone { .. }
@@ -327,6 +345,7 @@ fn change(vm: &mut Vm, request: &Request) -> bool {
         }
         Request::Clone { .. }
         | Request::AddDisk { .. }
+        | Request::RemoveDisk { .. }
         | Request::Start
         | Request::Stop { .. }
         | Request::Restart

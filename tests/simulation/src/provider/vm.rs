@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use enginehouse_model::documents::{Config, Disk, Machine, PowerState};
 use enginehouse_model::{MachineUid, OperationId, Timestamp};
 
+/// The slot of a disk that somebody else plugs in.
+const THEIRS: &str = "scsi9";
+
 #[derive(Clone, Debug, Default)]
 pub struct Vm {
     pub name: Option<String>,
@@ -23,6 +26,8 @@ pub struct Vm {
     pub made_by: Option<OperationId>,
     /// When somebody else has changed it last, or a request of ours that came too late.
     pub others_at: Timestamp,
+    /// When somebody else has changed its disks last.
+    pub plugged_at: Timestamp,
     /// Lists and reads show it from then on.
     pub seen_from: Timestamp,
     /// They show whose it is from then on.
@@ -82,6 +87,27 @@ impl Vm {
             _ => config.description = Some("theirs".to_owned()),
         }
         self.version += 1;
+    }
+
+    /// Where the next disk goes.
+    pub(crate) fn free_slot(&self) -> String {
+        let slots = (0..).map(|nth| format!("scsi{nth}"));
+        let mut free = slots.filter(|slot| !self.config.disks.contains_key(slot));
+        free.next().unwrap_or_default()
+    }
+
+    /// Somebody gives it a disk that is nobody's here, or takes that away again.
+    pub(crate) fn plug(&mut self, now: Timestamp) {
+        let theirs = Disk {
+            size: Some(1 << 30),
+            ..Disk::default()
+        };
+        if self.config.disks.remove(THEIRS).is_none() {
+            self.config.disks.insert(THEIRS.to_owned(), theirs);
+        }
+        self.version += 1;
+        self.others_at = now;
+        self.plugged_at = now;
     }
 
     /// Writes one plain field; a field that is not known is left alone.

@@ -4,13 +4,18 @@
 //! what it comes after. The ledger keeps that by itself, from the orders and not from the queue's
 //! entries, and takes the beginnings and ends of operations in as they become durable.
 
+mod approvals;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use enginehouse_approval::Request;
 use enginehouse_model::{NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Final;
 use serde_json::Value;
 
 use crate::violation::{Rule, Violation, holds};
+
+pub(crate) use self::approvals::{Asks, all_asks, asks_now};
 
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -77,6 +82,25 @@ pub struct Ledger {
     pub(crate) looked: BTreeMap<OperationId, Timestamp>,
     /// When each step was called last, while nothing of it was at the provider.
     pub(crate) called: BTreeMap<(OperationId, usize), Timestamp>,
+    /// When each step was begun.
+    pub(crate) filled: BTreeMap<(OperationId, usize), Timestamp>,
+    /// Descriptors where what is destroyed is to be approved: by whom, and since when.
+    pub(crate) asks: BTreeMap<NodeUid, (Asks, Timestamp)>,
+    /// What people were asked, and by whom it was to be approved then.
+    pub(crate) requests: BTreeMap<OperationId, (Request, Asks)>,
+    /// Who signed for which operation, and what was asked.
+    pub(crate) signed: BTreeMap<OperationId, Vec<(String, Request)>>,
+    /// Operations to which somebody said no.
+    pub(crate) said_no: BTreeSet<OperationId>,
+    /// Operations that enough people have approved, and those of which that did not count any more.
+    pub(crate) approved: BTreeSet<OperationId>,
+    pub(crate) outdated: BTreeSet<OperationId>,
+    /// Those of them that have not begun again.
+    rejoined: BTreeSet<OperationId>,
+    /// When an operation on each descriptor failed last.
+    pub(crate) failed_at: BTreeMap<NodeUid, Timestamp>,
+    /// When an operation on each descriptor ended last.
+    pub(crate) ended_at: BTreeMap<NodeUid, Timestamp>,
     /// Machines that were found by their mark, without an id on record: to go on with, and to remove.
     pub found_to_deploy: u64,
     pub found_to_undeploy: u64,
@@ -157,6 +181,17 @@ pub(crate) enum Promise {
         nodes: BTreeSet<NodeUid>,
         lowers: bool,
     },
+    /// These descriptors ask for approvals, and no others.
+    AsksFor(BTreeMap<NodeUid, Asks>),
+    /// People are asked to approve it; it has left its lane.
+    Asked(OperationId, Box<Request>, Asks),
+    /// It was approved, and is in its lane again.
+    Rejoins {
+        number: OperationId,
+        node: NodeUid,
+        order: Vec<OperationId>,
+    },
+    SaysNo(OperationId),
     /// It goes on with the machine of this id.
     GoesOnWith(OperationId, u64),
     Begun(OperationId),
@@ -211,6 +246,23 @@ impl Ledger {
                     self.reordered.insert(*node);
                 }
                 Promise::Protects { nodes, lowers } => self.protects(nodes, *lowers, now)?,
+                Promise::AsksFor(asks) => self.asks_for(asks, now),
+                Promise::Asked(number, request, asks) => {
+                    let asked = ((**request).clone(), asks.clone());
+                    self.requests.insert(*number, asked);
+                }
+                Promise::Rejoins {
+                    number,
+                    node,
+                    order,
+                } => {
+                    self.approved.insert(*number);
+                    self.rejoined.insert(*number);
+                    self.lanes.insert(*node, order.clone());
+                }
+                Promise::SaysNo(number) => {
+                    self.said_no.insert(*number);
+                }
                 Promise::GoesOnWith(number, id) => {
                     self.gone_on.insert(*number, *id);
                 }
@@ -223,7 +275,8 @@ impl Ledger {
 
     /// The order of its lane is kept, and nothing begins before what it needs.
     fn begins(&mut self, number: OperationId) -> Result<(), Violation> {
-        if !self.begun.insert(number) {
+        let begins = self.begun.insert(number);
+        if !begins && !self.rejoined.remove(&number) {
             return Ok(());
         }
         for lane in self.lanes.values_mut() {
@@ -235,7 +288,9 @@ impl Ledger {
             })?;
             lane.remove(at);
         }
-        self.wave_begins(number)?;
+        if begins {
+            self.wave_begins(number)?;
+        }
         if let Some((node, of)) = self.takes_back.get(&number) {
             let last = self.deployed_by.get(node);
             let foreseen = last.is_none_or(|last| last <= of);
