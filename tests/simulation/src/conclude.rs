@@ -74,6 +74,12 @@ impl Simulation {
                 self.outside.ledger.upset.insert(node);
                 self.outside.ledger.failed_at.insert(node, now);
             }
+            let params = params_of(&operation.spec);
+            self.after_repair(staged, operation, kind, &params, *end)?;
+            let brings = matches!(kind, Kind::Reconfigure | Kind::Deploy | Kind::Undo);
+            if brings && !params.repair {
+                staged.promises.push(Promise::Brought(node));
+            }
             self.settle_machine(staged, operation, kind, *end)?;
         }
         self.check_story(operation)?;

@@ -11,11 +11,11 @@ use enginehouse_model::{FullName, HypervisorUid, NodeUid, Timestamp};
 use enginehouse_reconcile::inventory::{
     Entry, List, Observation, Read, Shown, differs, observe, turns,
 };
-use enginehouse_reconcile::{Class, Intent, Rules, plan_one};
+use enginehouse_reconcile::{Intent, Rules, plan_one};
 use enginehouse_tree::Status;
 
 use crate::engine::description;
-use crate::memory::Memory;
+use crate::memory::{Memory, Staged};
 use crate::orders::{Kind, Order, Params};
 use crate::prepare::subject;
 use crate::provider::LAG;
@@ -28,8 +28,6 @@ use crate::work::{HostWork, WorldWork};
 const INTERVAL: u64 = 20_000;
 /// How old what is kept may be to be planned with.
 const KEPT: u64 = 60_000;
-/// How often the host repairs one machine by itself.
-const REPAIRS: u32 = 3;
 /// Machines that are read beside a list because it is their turn.
 const TURNS: usize = 2;
 
@@ -78,12 +76,12 @@ impl Known {
 }
 
 /// Descriptors that are deployed on a provider, and on which nothing is under way.
-fn idle(memory: &Memory, uid: HypervisorUid) -> Vec<NodeUid> {
+fn idle(memory: &Memory, uid: HypervisorUid, hasty: bool) -> Vec<NodeUid> {
     let on_it = memory.records.values().filter(|r| r.hypervisor == uid);
     let nodes = on_it.map(|record| record.node).filter(|node| {
         let body = memory.tree.descriptor(*node);
         body.is_ok_and(|body| body.status == Status::Deployed)
-            && memory.queue.lane(*node).next().is_none()
+            && (hasty || memory.queue.lane(*node).next().is_none())
     });
     nodes.collect()
 }
@@ -174,7 +172,8 @@ impl Simulation {
             return Ok(());
         };
         let uid = provider.uid;
-        for node in idle(self.memory()?, uid) {
+        let hasty = self.has(Fault::RepairsTheBusy);
+        for node in idle(self.memory()?, uid, hasty) {
             self.compare(node)?;
         }
         Ok(())
@@ -210,17 +209,15 @@ impl Simulation {
         let machine = Some(&observed.machine);
         let plan = plan_one(&subject(&target, intent, Some(record), machine, &rules));
         self.check_kept(&target, record, &observed, &plan)?;
-        if plan.drift.is_empty() {
+        let mut staged = Staged::default();
+        let due = self.note_drift(&mut staged, node, &plan, observed.oldest())?;
+        self.commit(staged, Vec::new())?;
+        self.outside.ledger.drifted += u64::from(!plan.drift.is_empty());
+        if !due || self.memory.is_none() {
             return Ok(());
         }
-        self.outside.ledger.drifted += 1;
-        let mut actions = plan.actions.iter();
-        let may = plan.refused.is_empty() && actions.all(|action| action.class == Class::Benign);
-        let repairs = self.outside.ledger.repairs.entry(node).or_default();
-        if plan.actions.is_empty() || !may || *repairs >= REPAIRS {
-            return Ok(());
-        }
-        *repairs += 1;
+        *self.outside.ledger.repairs.entry(node).or_default() += 1;
+        self.check_idle(node)?;
         self.repair(target.name)
     }
 
@@ -228,6 +225,7 @@ impl Simulation {
         self.note(|| format!("the host repairs {path} by itself"));
         let params = Params {
             automatic: true,
+            repair: true,
             ..Params::default()
         };
         self.order(Order {

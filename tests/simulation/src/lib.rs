@@ -23,6 +23,7 @@
 //! | `approvals` | what waits for people's signatures |
 //! | `observe` | what is looked at before anything is done |
 //! | `inventory` | what is looked at again and again, and what is done about it |
+//! | `alone` | how far the host goes by itself |
 //! | `resolve` | what a person says of a doubt |
 //! | `waves` | how many machines of a folder at a time |
 //! | `protection` | what is not destroyed, and not lowered by the way |
@@ -33,6 +34,7 @@
 //! | `check`, `violation` | what must hold |
 //! | `seeds` | many runs, and one again |
 
+mod alone;
 mod approvals;
 mod call;
 mod check;

@@ -103,6 +103,9 @@ pub(crate) fn queue_on_machines(
             needs: needed.iter().map(|number| Need::good(*number)).collect(),
             automatic: order.params.automatic,
         });
+        if order.params.repair {
+            staged.promises.push(Promise::Alone(number, target.node));
+        }
         staged.promises.extend(change.map(|members| {
             Promise::Changes(Change {
                 node: target.node,

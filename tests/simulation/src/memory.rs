@@ -12,6 +12,7 @@ use enginehouse_tree::{Change, Node, Tree};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::alone::{Watched, policies};
 use crate::disk::Disk;
 use crate::inventory::Known;
 use crate::ledger::{Promise, all_asks};
@@ -38,6 +39,10 @@ pub struct Memory {
     pub lists: BTreeMap<HypervisorUid, (Timestamp, Vec<Machine>)>,
     /// What is known of the machines of each hypervisor. Nothing of it is durable.
     pub known: BTreeMap<HypervisorUid, Known>,
+    /// What is remembered of machines that have drifted.
+    pub watched: BTreeMap<MachineUid, Watched>,
+    /// Nodes at and below which nothing is done without a person.
+    pub paused: BTreeSet<NodeUid>,
     /// When the last operation on a descriptor ended, in this life.
     pub last_ended: BTreeMap<NodeUid, Timestamp>,
     /// The deployed config of each descriptor's machine when its last operation ended.
@@ -102,6 +107,21 @@ impl Memory {
             let record: MachineRecord = read(document)?;
             records.insert(record.uid, record);
         }
+        let mut watched = BTreeMap::new();
+        let mut paused = BTreeSet::new();
+        for (key, document) in disk.table(Table::Meta) {
+            let wrong = || broken("what is remembered", key);
+            match key.split_once('/') {
+                Some(("watched", machine)) => {
+                    let machine = machine.parse().map_err(|_| wrong())?;
+                    watched.insert(machine, read(document)?);
+                }
+                Some(("pause", _)) => {
+                    paused.insert(read(document)?);
+                }
+                _ => return Err(wrong()),
+            }
+        }
         let mut reservations = BTreeMap::new();
         for (key, document) in disk.table(Table::Reservation) {
             let wrong = || broken("a reservation", key);
@@ -138,6 +158,8 @@ impl Memory {
             observed: BTreeMap::new(),
             lists: BTreeMap::new(),
             known: BTreeMap::new(),
+            watched,
+            paused,
             last_ended: BTreeMap::new(),
             deployed: last_deployed(disk),
             asked: BTreeSet::new(),
@@ -187,6 +209,8 @@ impl Memory {
                 format!("{} {:?}", operation.number(), operation.spec.target_name)
             }),
         );
+        all.extend(self.watched.iter().map(|watched| format!("{watched:?}")));
+        all.push(format!("{:?}", self.paused));
         all.push(format!("{}", self.last_operation));
         all
     }
@@ -263,5 +287,9 @@ impl Staged {
             lowers: said,
         });
         self.promises.push(Promise::AsksFor(all_asks(tree)));
+        self.promises.push(Promise::Policies(policies(tree)));
+        if kind == "move" {
+            self.promises.push(Promise::MovesNodes);
+        }
     }
 }

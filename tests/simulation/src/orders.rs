@@ -74,6 +74,9 @@ pub struct Params {
     /// The host itself wants it.
     #[serde(default)]
     pub automatic: bool,
+    /// It brings a machine back, as far as that may be done without a person.
+    #[serde(default)]
+    pub repair: bool,
     /// Machines in each wave of a folder; what is left comes in one more. Empty: all at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<usize>,

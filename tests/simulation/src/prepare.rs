@@ -345,6 +345,9 @@ impl Simulation {
             observed.as_ref(),
             &rules,
         ));
+        if params.repair {
+            self.confine(node, &mut plan);
+        }
         if !self.has(Fault::PlansThroughTheGate) {
             plan.gate(target.protected_by.as_ref());
         }

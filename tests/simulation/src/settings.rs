@@ -122,10 +122,18 @@ pub enum Fault {
     SignsTheWorld,
     /// A disk that somebody else gave a machine is taken for one of ours.
     TakesAllDisksForOurs,
+    /// What may run without a person is not asked of the policy.
+    RepairsAgainstPolicy,
+    /// A pause is not looked at.
+    RepairsInAPause,
+    /// A field is repaired again and again.
+    RepairsForEver,
+    /// What is under way on a machine is not waited for.
+    RepairsTheBusy,
 }
 
 impl Fault {
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 44] = [
         Self::LosesIntents,
         Self::AnswersEarly,
         Self::ActsEarly,
@@ -166,6 +174,10 @@ impl Fault {
         Self::OverhearsNo,
         Self::SignsTheWorld,
         Self::TakesAllDisksForOurs,
+        Self::RepairsAgainstPolicy,
+        Self::RepairsInAPause,
+        Self::RepairsForEver,
+        Self::RepairsTheBusy,
     ];
 }
 

@@ -37,6 +37,9 @@ pub enum Rule {
     /// What a folder asks signatures for is done when enough people have signed this very thing, none of
     /// them who ordered it, in time and once; and it is done where only other machines have changed.
     Approved,
+    /// Without a person nothing is done above the policy, nor below a folder that is paused, nor on a machine
+    /// on which something is under way, nor again to a field of which the repair never lasted.
+    Alone,
     /// What was seen before the last step of a machine ended does not count; a drift that is told is
     /// one.
     Observed,

@@ -1,7 +1,7 @@
 //! What happens at a time: in the host, and outside of it.
 
 use enginehouse_model::documents::{Machine, Problem};
-use enginehouse_model::{MachineRecord, MachineUid, OperationId, Timestamp};
+use enginehouse_model::{FullName, MachineRecord, MachineUid, OperationId, Timestamp};
 use enginehouse_queue::{CallEnd, Command, PollEnd, SettleEnd, StepPlan};
 use enginehouse_reconcile::Unit;
 use enginehouse_store::Write;
@@ -77,6 +77,10 @@ pub(crate) enum WorldWork {
     Sign(OperationId, &'static str),
     /// Somebody gives the machine with this id another disk, or takes that away again.
     Plug(usize, u64),
+    /// A person pauses a folder, or no longer.
+    Pause(FullName),
+    /// Somebody changes the machine with this id, in one of several ways.
+    Drift(usize, u64, u64),
     /// A person takes back what some `reconfigure` did.
     GoBack,
     /// Somebody puts another machine in the place of the one with this id.

@@ -31,6 +31,7 @@ impl Simulation {
         })?;
         self.check_protected(flight)?;
         self.check_signed(provider, flight)?;
+        self.check_alone(flight)?;
         self.check_managed(provider, flight)?;
         self.check_taken_back(provider, flight)
     }

@@ -1,6 +1,7 @@
 //! What must hold: at any time, when an operation ends, and when all is over.
 
 mod adopted;
+mod alone;
 mod approved;
 mod arrival;
 mod kept;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use enginehouse_approval::Request;
 use enginehouse_model::{NodeUid, OperationId, Timestamp};
 use enginehouse_queue::Final;
+use enginehouse_tree::Policy;
 use serde_json::Value;
 
 use crate::violation::{Rule, Violation, holds};
@@ -82,6 +83,16 @@ pub struct Ledger {
     pub(crate) looked: BTreeMap<OperationId, Timestamp>,
     /// When each step was called last, while nothing of it was at the provider.
     pub(crate) called: BTreeMap<(OperationId, usize), Timestamp>,
+    /// What the host has ordered by itself, to bring a machine back.
+    pub(crate) alone: BTreeMap<OperationId, NodeUid>,
+    /// How often each field of a machine was brought back since a person did that.
+    pub(crate) repaired: BTreeMap<(NodeUid, String), u32>,
+    /// How far the host may go by itself, and since when.
+    pub(crate) policies: BTreeMap<NodeUid, (Policy, Timestamp)>,
+    /// Nodes at and below which it may do nothing, and since when.
+    pub(crate) paused: BTreeMap<NodeUid, Timestamp>,
+    /// When nodes were moved last.
+    pub(crate) moved_at: Timestamp,
     /// When each step was begun.
     pub(crate) filled: BTreeMap<(OperationId, usize), Timestamp>,
     /// Descriptors where what is destroyed is to be approved: by whom, and since when.
@@ -181,6 +192,17 @@ pub(crate) enum Promise {
         nodes: BTreeSet<NodeUid>,
         lowers: bool,
     },
+    /// How far the host may go by itself with each descriptor's machine.
+    Policies(Vec<(NodeUid, Policy)>),
+    /// These are paused, and no others.
+    Pauses(BTreeSet<NodeUid>),
+    MovesNodes,
+    /// The host has ordered it by itself.
+    Alone(OperationId, NodeUid),
+    /// The host has brought these fields back.
+    Repaired(NodeUid, Vec<String>),
+    /// A person has brought the machine to its definition.
+    Brought(NodeUid),
     /// These descriptors ask for approvals, and no others.
     AsksFor(BTreeMap<NodeUid, Asks>),
     /// People are asked to approve it; it has left its lane.
@@ -246,6 +268,30 @@ impl Ledger {
                     self.reordered.insert(*node);
                 }
                 Promise::Protects { nodes, lowers } => self.protects(nodes, *lowers, now)?,
+                Promise::Policies(policies) => {
+                    for (node, policy) in policies {
+                        let known = self.policies.get(node).map(|(policy, _)| *policy);
+                        if known != Some(*policy) {
+                            self.policies.insert(*node, (*policy, now));
+                        }
+                    }
+                }
+                Promise::Pauses(nodes) => {
+                    self.paused.retain(|node, _| nodes.contains(node));
+                    for node in nodes {
+                        self.paused.entry(*node).or_insert(now);
+                    }
+                }
+                Promise::MovesNodes => self.moved_at = now,
+                Promise::Alone(number, node) => {
+                    self.alone.insert(*number, *node);
+                }
+                Promise::Repaired(node, fields) => {
+                    for field in fields {
+                        *self.repaired.entry((*node, field.clone())).or_default() += 1;
+                    }
+                }
+                Promise::Brought(node) => self.repaired.retain(|(of, _), _| of != node),
                 Promise::AsksFor(asks) => self.asks_for(asks, now),
                 Promise::Asked(number, request, asks) => {
                     let asked = ((**request).clone(), asks.clone());

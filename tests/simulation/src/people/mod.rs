@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use self::planting::{Plant, Planting};
 use self::wishes::{machine, needs};
+use crate::alone::policies;
 use crate::disk::Disk;
 use crate::ledger::{Ledger, Promise, all_asks};
 use crate::orders::{Kind, Order, Params};
@@ -126,6 +127,12 @@ impl Simulation {
                 let at = simulation.below(BUSINESS);
                 simulation.later_outside(at, WorldWork::Meddle);
             }
+            for _ in 0..simulation.below(3) {
+                let at = simulation.below(BUSINESS);
+                let folder = simulation.outside.random.pick(&FOLDERS).copied();
+                let folder = name(folder.unwrap_or("/"));
+                simulation.later_outside(at, WorldWork::Pause(folder));
+            }
         }
         Ok(simulation)
     }
@@ -201,7 +208,8 @@ impl Simulation {
             lowers: false,
         };
         let asks = Promise::AsksFor(all_asks(&planting.tree));
-        outside.ledger.keep(&[protects, asks], T0)?;
+        let policies = Promise::Policies(policies(&planting.tree));
+        outside.ledger.keep(&[protects, asks, policies], T0)?;
         let mut disk = Disk::default();
         disk.commit(&planting.staged.writes);
         let mut simulation = Self::over(settings, outside, disk);
@@ -232,6 +240,26 @@ impl Simulation {
     /// At a time, somebody puts another machine in the place of the one with this id.
     pub fn usurp_at(&mut self, ms: u64, provider: usize, id: u64) {
         self.later_outside(ms, WorldWork::Usurp(provider, id));
+    }
+
+    /// The host looks at its providers by itself.
+    pub fn watch(&mut self) {
+        self.outside.watched = true;
+        self.begin_to_watch();
+    }
+
+    /// At a time, somebody changes the machine with this id.
+    pub fn drift_at(&mut self, ms: u64, provider: usize, id: u64, how: u64) {
+        self.later_outside(ms, WorldWork::Drift(provider, id, how));
+    }
+
+    fn drift(&mut self, provider: usize, id: u64, how: u64) {
+        let now = self.now();
+        let provider = self.outside.providers.get_mut(provider);
+        if let Some(vm) = provider.and_then(|provider| provider.vms.get_mut(&id)) {
+            vm.drift(how);
+            vm.others_at = now;
+        }
     }
 
     /// At a time, a provider stops answering, for so many milliseconds.
@@ -294,6 +322,11 @@ impl Simulation {
                 {
                     provider.add_stranger(id, "usurper", None);
                 }
+                Ok(())
+            }
+            WorldWork::Pause(path) => self.pause(&path),
+            WorldWork::Drift(provider, id, how) => {
+                self.drift(provider, id, how);
                 Ok(())
             }
             WorldWork::GoBack => self.go_back(),

@@ -180,6 +180,10 @@ pub(super) fn machine(random: &mut Random, asks: u64) -> Value {
     if random.chance(asks) {
         definition["approvals"] = approvals(random);
     }
+    if random.chance(200) {
+        let policy = random.pick(&["observe", "disruptive"]);
+        definition["policy"] = json!(policy);
+    }
     if random.chance(100) {
         definition["on_failure"] = json!("rollback");
     }
@@ -224,6 +228,15 @@ fn change(random: &mut Random) -> Value {
             true => json!({"approvals": approvals(random)}),
             false => json!({"approvals": null}),
         },
+        3 if random.chance(300) => {
+            let policies = [
+                json!("observe"),
+                json!("benign"),
+                json!("disruptive"),
+                Value::Null,
+            ];
+            json!({"policy": random.pick(&policies)})
+        }
         3 => {
             let said = [json!(true), json!(false), Value::Null];
             json!({"protect": random.pick(&said)})
