@@ -41,10 +41,13 @@ fn contested(fault: Option<Fault>) -> Result<u32, Violation> {
     simulation.order_at(0, Kind::Deploy, "/vm1", Params::default());
     simulation.run()?;
     simulation.watch();
-    let id = simulation.outside.providers[0].vms.keys().copied();
-    let id = id.filter(|id| *id != 101).next().unwrap();
+    let vms = &simulation.outside.providers[0].vms;
+    let ours = vms.iter().filter(|(_, vm)| vm.made_for.is_some());
+    let ours: Vec<u64> = ours.map(|(id, _)| *id).collect();
     for times in 0..6 {
-        simulation.drift_at(times * 100_000, 0, id, 4);
+        for id in &ours {
+            simulation.drift_at(times * 100_000, 0, *id, 4);
+        }
     }
     simulation.run()?;
     let arrived = &simulation.outside.providers[0].arrived;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use enginehouse_model::documents::{Action, Config, Disk, Machine, Nic, Power, PowerState};
+use enginehouse_model::documents::{
+    Action, Assessment, ChangeClass, Config, Disk, Machine, Nic, Power, PowerState,
+};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -100,6 +102,32 @@ fn config() -> impl Strategy<Value = Config> {
         )
 }
 
+/// What an engine may say of changes, also of those that it has no rule for.
+fn assessment() -> impl Strategy<Value = Assessment> {
+    let field = prop_oneof![
+        Just("vcpu"),
+        Just("memory"),
+        Just("description"),
+        Just("labels.a"),
+        Just("settings.bios"),
+        Just("settings.odd"),
+        Just("disks.data.storage"),
+        Just("nics.lan.adapter"),
+    ];
+    let class = prop_oneof![
+        Just(ChangeClass::InPlace),
+        Just(ChangeClass::Restart),
+        Just(ChangeClass::Replace),
+    ];
+    let fields = prop::collection::btree_map(field, class, 0..4);
+    fields.prop_map(|fields| {
+        let fields = fields.into_iter();
+        fields.fold(Assessment::default(), |all, (field, class)| {
+            all.field(field, class, "the engine says so")
+        })
+    })
+}
+
 /// A world in any state: unborn, half made, deployed, drifted, unreadable, lost.
 pub(super) fn world(number: u128) -> impl Strategy<Value = World> {
     let state = prop_oneof![
@@ -116,9 +144,10 @@ pub(super) fn world(number: u128) -> impl Strategy<Value = World> {
         prop::bool::weighted(0.9),
         prop::bool::weighted(0.9),
         prop::bool::weighted(0.9),
+        prop::option::of(assessment()),
     )
         .prop_map(
-            move |(desired, deployed, observed, state, recorded, seen, read)| {
+            move |(desired, deployed, observed, state, recorded, seen, read, assessment)| {
                 let mut world = World::new(number)
                     .desired(desired)
                     .deployed(deployed.clone())
@@ -144,6 +173,7 @@ pub(super) fn world(number: u128) -> impl Strategy<Value = World> {
                     }
                 }
                 world = world.observed(shown);
+                world.assessment = assessment;
                 if !read {
                     world.observed.as_mut().unwrap().config = None;
                 }
@@ -273,7 +303,13 @@ proptest! {
                     prop_assert_eq!(intent, Intent::Reconfigure);
                     let fields = planned.fields.iter().map(|change| change.field.as_str());
                     for field in fields.clone() {
-                        let replaces = field == "base_image" || field == "settings.arch";
+                        let assessed = world.assessment.as_ref();
+                        let assessed = assessed.and_then(|all| all.fields.get(field));
+                        let assessed = assessed.map(|found| found.class);
+                        let replaces = match assessed {
+                            Some(class) => class == ChangeClass::Replace,
+                            None => field == "base_image" || field == "settings.arch",
+                        };
                         prop_assert!(replaces, "{} in {}", field, plan);
                     }
                     prop_assert!(fields.count() > 0, "{}", plan);

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use enginehouse_model::documents::{
-    Action, ActionRequest, ChangeClass, Config, Description, Disk, FieldRule, Machine, Outcome,
-    PowerState,
+    Action, ActionRequest, Assessment, ChangeClass, Config, Description, Disk, FieldRule, Machine,
+    Outcome, PowerState,
 };
 use enginehouse_model::{
     FullName, HypervisorUid, Identity, InstallationId, MachineRecord, MachineUid, Mark, NodeUid,
@@ -28,6 +28,8 @@ pub(super) struct World {
     pub record: Option<MachineRecord>,
     pub observed: Option<Machine>,
     pub rules: Rules,
+    /// What the engine says of changes.
+    pub assessment: Option<Assessment>,
 }
 
 pub(super) fn description() -> Description {
@@ -138,6 +140,7 @@ impl World {
             record: Some(record),
             observed: Some(observed),
             rules: Rules::new(&description()),
+            assessment: None,
         }
     }
 
@@ -196,7 +199,7 @@ impl World {
             record: self.record.as_ref(),
             observed: self.observed.as_ref(),
             rules: &self.rules,
-            assessment: None,
+            assessment: self.assessment.as_ref(),
         }
     }
 

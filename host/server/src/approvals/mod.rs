@@ -3,7 +3,7 @@
 //! **Expected flow.** When the plan of an operation has gated actions and the definition says
 //! `approvals`, the operation does not go on with it: people are asked ([`decide`](decide::decide)), it
 //! leaves its lane, and what they are to sign is journalled ([`Request`](enginehouse_approval::Request)). Whoever may sign gets the
-//! text ([`text`](enginehouse_approval::text)), and hands the signature in ([`sign`](sign::sign)). With the last one it
+//! text ([`text`](enginehouse_approval::text())), and hands the signature in ([`sign`](sign::sign)). With the last one it
 //! joins its lane again and is planned again: another [`Unit`](enginehouse_reconcile::Unit) than was
 //! signed is not carried out, nor is a step that is none of it any more right before it would be
 //! sent ([`decide::before_step`]).
