@@ -198,6 +198,8 @@ fn edit_key(document: &mut Value, path: &KeyPath, edit: &KeyEdit) -> Result<(), 
     }
     match edit {
         KeyEdit::Remove => path.edit(document, None),
+        // A removal that cannot be leaves the document as it was.
+        KeyEdit::Forget => path.edit(document, None).or(Ok(())),
         KeyEdit::Set(value) => path.edit(document, Some(value.clone())),
         KeyEdit::Type(text) => {
             let as_text = Value::String(text.clone());

@@ -32,6 +32,8 @@ pub enum KeyEdit {
     Type(String),
     /// Say nothing there: inherited again.
     Remove,
+    /// As `Remove`, where something is written there; otherwise it is as it should be.
+    Forget,
 }
 
 impl KeyPath {

@@ -42,6 +42,22 @@ const GROW: [Moment; 6] = [
     answered("GET", "%3Aresize%3A", 1),
 ];
 
+/// The disk is taken off, then its volume is destroyed.
+const REMOVE: [Moment; 12] = [
+    after_ms(0),
+    sent("PUT", CONFIG, WhileDown),
+    sent("PUT", CONFIG, AfterLook),
+    sent("PUT", CONFIG, Never),
+    worked("PUT", CONFIG),
+    answered("PUT", CONFIG, 1),
+    sent("PUT", CONFIG, WhileDown).of_second(),
+    sent("PUT", CONFIG, AfterLook).of_second(),
+    sent("PUT", CONFIG, Never).of_second(),
+    worked("PUT", CONFIG).of_second(),
+    answered("PUT", CONFIG, 2),
+    answered("GET", CONFIG, 1),
+];
+
 const UNDEPLOY: [Moment; 13] = [
     after_ms(0),
     sent("POST", SHUTDOWN, WhileDown),
@@ -180,6 +196,56 @@ async fn a_disk_that_grows_survives_a_kill() -> Result<()> {
         ensure!(machine.status == "running", "{machine:#?}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_disk_that_is_removed_survives_a_kill() -> Result<()> {
+    let Some(mut scene) = Scene::start().await? else {
+        return Ok(());
+    };
+    let id = deployed(&mut scene, "vm").await?;
+    let others = volumes(&scene, id).await?;
+    for moment in &REMOVE {
+        let data = json!({"size": "4GiB", "storage": "local-lvm"});
+        let add = set(&["disks", "data"], data);
+        let kind = OperationKind::Reconfigure;
+        let added = scene.order(kind, "/vm", add).await?;
+        scene.succeeds(added).await?;
+        ensure!(volumes(&scene, id).await?.len() == others.len() + 1);
+        let (written, _) = written_and_rebooted(&scene, id).await?;
+        let remove = Params {
+            changes: vec![Change::Unset {
+                key: vec!["disks".to_owned(), "data".to_owned()],
+            }],
+            confirm_destructive: true,
+            ..Params::default()
+        };
+        survive(&mut scene, kind, "/vm", remove, moment).await?;
+        let machine = scene.pve.machine(id).await?.context("it is gone")?;
+        let left = ["scsi1", "unused0"].map(|key| machine.value(key));
+        ensure!(left == [None, None], "{moment:?} {machine:#?}");
+        ensure!(
+            machine.status == "running" && machine.pending.is_empty(),
+            "{machine:#?}"
+        );
+        ensure!(volumes(&scene, id).await? == others, "{moment:?}");
+        let (after, _) = written_and_rebooted(&scene, id).await?;
+        ensure!(
+            after == written + 2,
+            "{moment:?}: {after}, not {written} + 2"
+        );
+    }
+    Ok(())
+}
+
+/// The volumes of a machine, wherever they are.
+async fn volumes(scene: &Scene, id: u64) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for storage in ["local-lvm", "ceph-pool"] {
+        all.extend(scene.pve.volumes(storage).await?);
+    }
+    all.retain(|name| name.contains(&format!("vm-{id}-")));
+    Ok(all)
 }
 
 #[tokio::test]

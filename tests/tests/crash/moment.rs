@@ -38,6 +38,15 @@ pub enum Release {
 pub struct Moment {
     pub when: When,
     pub release: Release,
+    /// How many such requests come before it and meet no trouble.
+    pub before: usize,
+}
+
+impl Moment {
+    /// The same of the second such request.
+    pub const fn of_second(self) -> Self {
+        Self { before: 1, ..self }
+    }
 }
 
 pub const fn pick(method: &'static str, path: &'static str) -> Pick {
@@ -48,6 +57,7 @@ pub const fn after_ms(millis: u64) -> Moment {
     Moment {
         when: When::After(Duration::from_millis(millis)),
         release: Release::Never,
+        before: 0,
     }
 }
 
@@ -55,6 +65,7 @@ pub const fn sent(method: &'static str, path: &'static str, release: Release) ->
     Moment {
         when: When::Sent(pick(method, path)),
         release,
+        before: 0,
     }
 }
 
@@ -62,6 +73,7 @@ pub const fn worked(method: &'static str, path: &'static str) -> Moment {
     Moment {
         when: When::Worked(pick(method, path)),
         release: Release::Never,
+        before: 0,
     }
 }
 
@@ -69,6 +81,7 @@ pub const fn answered(method: &'static str, path: &'static str, times: usize) ->
     Moment {
         when: When::Answered(pick(method, path), times),
         release: Release::Never,
+        before: 0,
     }
 }
 
@@ -91,6 +104,9 @@ impl Moment {
             return Before::default();
         };
         if let Some(trouble) = trouble {
+            for _ in 0..self.before {
+                proxy.on(Rule::once(method, path, Trouble::Delay(Duration::ZERO)));
+            }
             proxy.on(Rule::once(method, path, trouble));
         }
         Before {
@@ -102,8 +118,8 @@ impl Moment {
     fn reached(&self) -> Option<(Pick, Reached, usize)> {
         match self.when {
             When::After(_) => None,
-            When::Sent(pick) => Some((pick, Reached::Arrived, 1)),
-            When::Worked(pick) => Some((pick, Reached::Done, 1)),
+            When::Sent(pick) => Some((pick, Reached::Arrived, self.before + 1)),
+            When::Worked(pick) => Some((pick, Reached::Done, self.before + 1)),
             When::Answered(pick, times) => Some((pick, Reached::Answered, times)),
         }
     }
@@ -130,7 +146,7 @@ impl Moment {
     pub async fn is_done(&self, proxy: &HidingProxy, before: Before) -> Result<()> {
         if let When::Sent(Pick { method, path }) = self.when {
             proxy
-                .reached(method, path, Reached::Done, before.done + 1)
+                .reached(method, path, Reached::Done, before.done + self.before + 1)
                 .await?;
         }
         Ok(())

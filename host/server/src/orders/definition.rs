@@ -13,24 +13,41 @@ pub(crate) fn new_definition(order: &Order) -> Result<Definition, Problem> {
     let document = serde_json::Value::Object(order.params.definition.clone().unwrap_or_default());
     let definition = Definition::parse(&order.path, &document)
         .map_err(|errors| crate::problem::of_definition(&errors))?;
-    edited(definition, order)
+    edited(definition, order, Written::Not)
 }
 
-/// The definition that an `edit` or `reconfigure` leaves.
+/// Whether what an order changes may be written already: it was accepted, and began before a pause, a
+/// restart, or an unreachable hypervisor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    Not,
+    /// Then what it removes may be gone.
+    Perhaps,
+}
+
+/// The definition that an accepted `edit` or `reconfigure` leaves.
 pub(crate) fn edit_definition(state: &State, order: &Order) -> Result<Definition, Problem> {
-    changed_definition(&state.tree, order)
+    let node = state
+        .tree
+        .node(order.node)
+        .map_err(|error| crate::problem::of_lookup(&error))?;
+    definition_on(&node.local, order, Written::Perhaps)
 }
 
-/// The same, in a tree that may not be that of the house.
+/// The same of one that is not accepted yet, in a tree that may not be that of the house.
 pub(super) fn changed_definition(tree: &Tree, order: &Order) -> Result<Definition, Problem> {
     let node = tree
         .node(order.node)
         .map_err(|error| crate::problem::of_lookup(&error))?;
-    definition_on(&node.local, order)
+    definition_on(&node.local, order, Written::Not)
 }
 
 /// The definition that an order makes of another.
-pub(super) fn definition_on(before: &Definition, order: &Order) -> Result<Definition, Problem> {
+pub(super) fn definition_on(
+    before: &Definition,
+    order: &Order,
+    written: Written,
+) -> Result<Definition, Problem> {
     let base = match &order.params.definition {
         Some(document) => {
             let mut document = serde_json::Value::Object(document.clone());
@@ -40,12 +57,12 @@ pub(super) fn definition_on(before: &Definition, order: &Order) -> Result<Defini
         }
         None => before.clone(),
     };
-    edited(base, order)
+    edited(base, order, written)
 }
 
 /// Refuses at once what could not be written when its turn comes.
 pub(super) fn check_edit(state: &State, order: &Order) -> Result<(), Problem> {
-    let definition = edit_definition(state, order)?;
+    let definition = changed_definition(&state.tree, order)?;
     must_keep_machines(state, order.node, &definition)?;
     state
         .tree
@@ -53,7 +70,7 @@ pub(super) fn check_edit(state: &State, order: &Order) -> Result<(), Problem> {
         .map_err(|error| crate::problem::of_edit(&error))
 }
 
-fn edited(base: Definition, order: &Order) -> Result<Definition, Problem> {
+fn edited(base: Definition, order: &Order, written: Written) -> Result<Definition, Problem> {
     let edits: Vec<(KeyPath, KeyEdit)> = order
         .params
         .changes
@@ -62,7 +79,13 @@ fn edited(base: Definition, order: &Order) -> Result<Definition, Problem> {
             KeyChange::Set { key, value } => {
                 (KeyPath::from_keys(key.clone()), KeyEdit::Set(value.clone()))
             }
-            KeyChange::Unset { key } => (KeyPath::from_keys(key.clone()), KeyEdit::Remove),
+            KeyChange::Unset { key } => {
+                let edit = match written {
+                    Written::Not => KeyEdit::Remove,
+                    Written::Perhaps => KeyEdit::Forget,
+                };
+                (KeyPath::from_keys(key.clone()), edit)
+            }
         })
         .collect();
     base.edited(&order.path, &edits)

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::access::changes_governed_keys;
 use crate::house::State;
-use crate::orders::definition::definition_on;
+use crate::orders::definition::{Written, definition_on};
 use crate::orders::{Order, kind_of};
 
 /// What becomes of an order that reconfigures one descriptor: its parameters, and the operations
@@ -65,10 +65,10 @@ pub(super) fn supersede(
                 OperationKind::Reconfigure | OperationKind::Edit
             )
         {
-            base = definition_on(&base, &before)?;
+            base = definition_on(&base, &before, Written::Perhaps)?;
         }
     }
-    let whole = definition_on(&base, order)?;
+    let whole = definition_on(&base, order, Written::Not)?;
     let params = Params {
         definition: Some(members(&whole)),
         changes: Vec::new(),

@@ -431,6 +431,18 @@ fn single_keys_are_set_unset_and_removed() {
 }
 
 #[test]
+fn a_removal_of_what_may_be_gone_is_nothing_where_it_is() {
+    let start = json!({"vcpu": 2, "disks": {"root": {"size": "8GiB"}}});
+    for key in ["memory", "disks.data", "nics.lan.vlan", "vcpu.x"] {
+        let result = edited(start.clone(), &[(key, KeyEdit::Forget)]);
+        let same = edited(start.clone(), &[]);
+        assert_eq!(result.unwrap(), same.unwrap(), "{key}");
+    }
+    let result = edited(start, &[("disks.root", KeyEdit::Forget)]);
+    assert_eq!(result.unwrap(), json!({"vcpu": 2, "disks": {}}));
+}
+
+#[test]
 fn an_edit_that_cannot_be_made_says_why() {
     for (start, path, edit, reason) in [
         (
