@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use crate::field::{Field, Seen, UNMANAGED};
 use crate::replace::{Forced, refusal};
 use crate::rules::Weight;
+use crate::sound::is_shared;
 use crate::{Class, FieldChange, Refusal, Rules};
 
 /// The state that a comparison is about.
@@ -36,6 +37,11 @@ impl Sides<'_> {
     pub(crate) fn is_read(&self) -> bool {
         self.observed
             .is_some_and(|machine| machine.config.is_some())
+    }
+
+    /// Whether the slot on record under this name may be a nic's as well as a disk's.
+    pub(crate) fn is_shared(&self, name: &str) -> bool {
+        is_shared(name, &[self.desired, self.deployed])
     }
 }
 

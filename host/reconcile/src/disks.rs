@@ -35,7 +35,7 @@ pub(crate) fn compare(
     for name in names {
         let place = Place {
             name,
-            slot: slots.get(name),
+            slot: slots.get(name).filter(|_| !sides.is_shared(name)),
             deployed: sides.deployed.disks.get(name),
             sides,
         };
@@ -121,6 +121,14 @@ impl Place<'_> {
         findings.pending.push(change.clone());
         // What the machine has could not be read: this disk may be there already.
         self.observed()?;
+        // That both are defined is refused already.
+        if self.sides.is_shared(self.name) && !self.sides.desired.nics.contains_key(self.name) {
+            self.refuse_whole(
+                findings,
+                "a nic has this name until it is removed, and their slots are kept by name: remove that first".to_owned(),
+            );
+            return None;
+        }
         let action = Action::DiskAdd {
             name: self.name.to_owned(),
             disk: desired.clone(),

@@ -42,6 +42,7 @@ mod power;
 mod render;
 mod replace;
 mod rules;
+mod sound;
 mod step;
 mod subject;
 mod undeploy;

@@ -13,6 +13,7 @@ use crate::compare::{Findings, Sides, Triple};
 use crate::draft::reason;
 use crate::field::{Seen, UNMANAGED, UNSET};
 use crate::rules::Weight;
+use crate::sound::{ADDRESSES, ONE_NAME};
 use crate::step::{Part, Step};
 use crate::{Class, FieldChange, Refusal, Rules};
 
@@ -62,11 +63,16 @@ impl Member {
     }
 
     /// What a nic that was seen shows. One that shows its network shows its VLAN: without a tag it
-    /// has none.
-    fn observe(&self, nic: &Nic) -> Seen {
+    /// has none. So it is with addresses, where the engine sets them.
+    fn observe(&self, nic: &Nic, rules: &Rules) -> Seen {
+        let shows = |member: &Self| match member.name {
+            "vlan" => true,
+            "addresses" | "gateway" => rules.supports(ADDRESSES),
+            _ => false,
+        };
         match (self.read)(nic) {
             Some(value) => Seen::Is(value),
-            None if self.name == "vlan" && nic.network.is_some() => Seen::Is(Value::Null),
+            None if nic.network.is_some() && shows(self) => Seen::Is(Value::Null),
             None => Seen::Unread,
         }
     }
@@ -74,7 +80,7 @@ impl Member {
     /// Whether a nic that was seen is in this as `wanted`; a member that is not shown is not.
     pub(crate) fn is_so(&self, key: &str, wanted: &Nic, seen: &Nic, rules: &Rules) -> bool {
         let wanted = (self.read)(wanted).unwrap_or_default();
-        match self.observe(seen) {
+        match self.observe(seen, rules) {
             Seen::Is(value) => rules.canonical(key, &value) == rules.canonical(key, &wanted),
             Seen::Unread => false,
         }
@@ -111,14 +117,9 @@ pub(crate) fn compare(
         .collect();
     let mut steps = Vec::new();
     for name in names {
-        let is_disk =
-            |config: &enginehouse_model::documents::Config| config.disks.contains_key(name);
         let place = Place {
             name,
-            // Slots are known by name alone: that of a disk is not the nic's.
-            slot: slots
-                .get(name)
-                .filter(|_| !is_disk(sides.desired) && !is_disk(sides.deployed)),
+            slot: slots.get(name).filter(|_| !sides.is_shared(name)),
             deployed: sides.deployed.nics.get(name),
             sides,
         };
@@ -141,12 +142,17 @@ fn is_the_same(sides: &Sides<'_>, slots: &BTreeMap<String, String>) -> bool {
     };
     desired.iter().all(|(name, nic)| match slots.get(name) {
         None => true,
-        Some(slot) => config.nics.get(slot).is_some_and(|seen| same(nic, seen)),
+        Some(slot) => {
+            let has_all = sides.rules.supports(ADDRESSES);
+            let seen = config.nics.get(slot);
+            seen.is_some_and(|seen| same(nic, seen, has_all))
+        }
     })
 }
 
-/// Whether a nic shows nothing else than the definition says of it, to the letter.
-fn same(desired: &Nic, seen: &Nic) -> bool {
+/// Whether a nic shows nothing else than the definition says of it, to the letter. `has_all`: it has no
+/// addresses that it does not show.
+fn same(desired: &Nic, seen: &Nic, has_all: bool) -> bool {
     fn shown<T: PartialEq>(desired: &Option<T>, seen: &Option<T>) -> bool {
         desired.is_none() || desired == seen
     }
@@ -154,8 +160,18 @@ fn same(desired: &Nic, seen: &Nic) -> bool {
         && shown(&desired.vlan, &seen.vlan)
         && shown(&desired.mac, &seen.mac)
         && shown(&desired.adapter, &seen.adapter)
-        && (seen.addresses.is_empty() || desired.addresses == seen.addresses)
-        && (seen.gateway.is_none() || desired.gateway == seen.gateway)
+        && (desired.addresses == seen.addresses
+            || if has_all {
+                desired.addresses.is_empty()
+            } else {
+                seen.addresses.is_empty()
+            })
+        && (desired.gateway == seen.gateway
+            || if has_all {
+                desired.gateway.is_none()
+            } else {
+                seen.gateway.is_none()
+            })
 }
 
 /// One nic, by the definition's name.
@@ -221,13 +237,11 @@ impl Place<'_> {
 
     fn add(&self, desired: &Nic, text: String, findings: &mut Findings) -> Option<Step> {
         let change = self.added(desired);
-        let disks = [self.sides.desired, self.sides.deployed];
-        if disks
-            .iter()
-            .any(|config| config.disks.contains_key(self.name))
-        {
-            let reason = "a disk has this name, too, and their slots are kept by name: give the nic another one";
-            self.refuse(findings, Some(change), Class::Benign, reason);
+        if self.sides.is_shared(self.name) {
+            // That both are defined is refused already.
+            if !self.sides.desired.disks.contains_key(self.name) {
+                self.refuse(findings, Some(change), Class::Benign, ONE_NAME);
+            }
             return None;
         }
         Some(Step {
@@ -318,7 +332,7 @@ impl Place<'_> {
         findings: &mut Findings,
     ) -> Option<FieldChange> {
         let canonical = |value: &Value| self.sides.rules.canonical(key, value);
-        let seen = observed.map_or(Seen::Unread, |nic| member.observe(nic));
+        let seen = observed.map_or(Seen::Unread, |nic| member.observe(nic, self.sides.rules));
         let was_pending = findings.pending.len();
         let change = findings.sort(&Triple {
             key: key.to_owned(),

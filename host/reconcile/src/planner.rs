@@ -13,6 +13,7 @@ use crate::field::{Field, UNSET};
 use crate::order::in_order;
 use crate::replace::{Forced, how_it_is_made, refusal, replace};
 use crate::rules::Weight;
+use crate::sound::refuse_unsound;
 use crate::step::{self, Part, Step};
 use crate::undeploy::undeploy;
 use crate::{
@@ -157,6 +158,7 @@ pub(crate) fn create(mut draft: Draft<'_>, begun: Option<Present<'_>>) -> Machin
         return draft.finish("");
     };
     let held = as_held(&mut draft, desired);
+    refuse_unsound(&mut draft, desired);
     draft.supports(how_it_is_made(desired), Class::Benign);
     if !draft.plan.refused.is_empty() {
         return draft.finish("");
@@ -238,6 +240,7 @@ fn reconfigure(mut draft: Draft<'_>, start: Start) -> MachinePlan {
         return draft.finish("");
     };
     let held = as_held(&mut draft, desired);
+    refuse_unsound(&mut draft, desired);
     let resumed = start == Start::Resumed;
     let (mut findings, steps) = compare(&mut draft, &held, present.record, resumed);
     let forced = forced(&mut findings);

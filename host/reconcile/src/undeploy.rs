@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use enginehouse_model::documents::Action;
+use enginehouse_model::documents::{Action, Config};
 
 use crate::draft::{Draft, Present};
+use crate::sound::is_shared;
 use crate::{Class, KeepDisks, MachinePlan, Ownership, owned, power};
 
 const DESTROY: &str = "destroy";
@@ -69,7 +70,9 @@ fn kept(draft: &mut Draft<'_>, present: Present<'_>, keep: KeepDisks) -> Kept {
         })
         .collect();
     for name in names {
-        match record.slots.get(name) {
+        let of = [Some(&record.deployed), draft.subject.desired];
+        let of: Vec<&Config> = of.into_iter().flatten().collect();
+        match record.slots.get(name).filter(|_| !is_shared(name, &of)) {
             Some(slot) => {
                 shown.push(format!("{name} ({slot})"));
                 slots.insert(slot.clone());

@@ -82,11 +82,8 @@ pub(crate) struct NewNic {
     pub vlan: Option<u16>,
     pub mac: Option<String>,
     pub adapter: Option<String>,
-    // Understood, and without effect.
-    #[serde(rename = "addresses")]
-    _addresses: IgnoredAny,
-    #[serde(rename = "gateway")]
-    _gateway: IgnoredAny,
+    pub addresses: Vec<String>,
+    pub gateway: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,11 +102,10 @@ pub(crate) struct ChangeNic {
     pub vlan: Option<Option<u16>>,
     pub mac: Option<String>,
     pub adapter: Option<String>,
-    // Understood, and without effect.
-    #[serde(rename = "addresses")]
-    _addresses: IgnoredAny,
-    #[serde(rename = "gateway")]
-    _gateway: IgnoredAny,
+    #[serde(deserialize_with = "present")]
+    pub addresses: Option<Option<Vec<String>>>,
+    #[serde(deserialize_with = "present")]
+    pub gateway: Option<Option<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -232,6 +228,11 @@ impl ChangeNic {
             vlan: self.vlan.unwrap_or(nic.vlan),
             mac: self.mac.unwrap_or_else(|| nic.mac.clone()),
             adapter: self.adapter.unwrap_or_else(|| nic.adapter.clone()),
+            addresses: match self.addresses {
+                Some(addresses) => addresses.unwrap_or_default(),
+                None => nic.addresses.clone(),
+            },
+            gateway: self.gateway.unwrap_or_else(|| nic.gateway.clone()),
         };
         check_vlan(&changed.label, changed.vlan)?;
         Ok(changed)
@@ -248,6 +249,8 @@ impl NewNic {
             vlan: self.vlan,
             mac: self.mac.unwrap_or_default(),
             adapter: self.adapter.unwrap_or_else(virtio),
+            addresses: self.addresses,
+            gateway: self.gateway,
         })
     }
 }

@@ -77,6 +77,11 @@ pub struct Nic {
     pub mac: String,
     #[serde(default = "virtio")]
     pub adapter: String,
+    /// Inside the guest, as a client wrote them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
 }
 
 pub(crate) fn local() -> String {

@@ -56,7 +56,7 @@ pub(crate) fn describe() -> Description {
         actions: names(
             "create create.from-image create.from-scratch configure adopt start stop stop.graceful \
              restart destroy destroy.keep-disks disk-add disk-grow disk-remove disk-remove.keep \
-             nic-add nic-change nic-remove",
+             nic-add nic-change nic-remove nic.addresses",
         ),
         auth: vec![AuthScheme::Bearer, AuthScheme::None],
         default_port: Some(7070),

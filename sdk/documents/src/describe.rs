@@ -24,8 +24,9 @@ pub struct Description {
     /// Kinds of machines: `qemu`, `container`.
     pub kinds: Vec<String>,
     /// The actions it can run, by the names in the `action` document; `create.from-image`,
-    /// `create.from-scratch`, `stop.graceful`, `destroy.keep-disks` and `disk-remove.keep` are asked
-    /// for separately. What is not named here is refused by the plan.
+    /// `create.from-scratch`, `stop.graceful`, `destroy.keep-disks`, `disk-remove.keep` and
+    /// `nic.addresses` (`addresses` and `gateway` of nics are set and shown) are asked for
+    /// separately. What is not named here is refused by the plan.
     pub actions: Vec<String>,
     /// Schemes it can be used with, the best first.
     pub auth: Vec<AuthScheme>,

@@ -269,6 +269,72 @@ async fn nics_are_added_and_changed_and_their_drift_is_repaired() -> Result<()> 
     Ok(())
 }
 
+#[tokio::test]
+async fn the_addresses_of_a_nic_are_set_seen_and_brought_back() -> Result<()> {
+    let Some(stage) = wired().await? else {
+        return Ok(());
+    };
+    let changes = vec![
+        set(&["nics", "lan", "addresses"], json!(["192.0.2.10/24"])),
+        set(&["nics", "lan", "gateway"], json!("192.0.2.1")),
+    ];
+    let ended = stage
+        .order(OperationKind::Reconfigure, "/vm1", changing(changes))
+        .await?;
+    let steps: Vec<&str> = ended.steps.iter().map(|step| &*step.action).collect();
+    ensure!(steps == ["nic-change"], "{steps:?}");
+    let has = |addresses: &[&str], gateway: Option<&str>| -> Result<bool> {
+        let nic = machine(&stage)?.nics.get("nic0").cloned();
+        let nic = nic.context("no nic0")?;
+        Ok(nic.addresses == addresses && nic.gateway.as_deref() == gateway)
+    };
+    ensure!(has(&["192.0.2.10/24"], Some("192.0.2.1"))?);
+    let after = plan(&stage, Params::default()).await?;
+    ensure!(after.text.contains("as it is defined"), "{}", after.text);
+
+    // Somebody takes the address away.
+    let id = format!("m-{}", stage.sim.world().machines_made);
+    let url = format!("{}/v1/machines/{id}/nics/nic0", stage.sim.url());
+    let unset = reqwest::Client::new()
+        .patch(url)
+        .body(r#"{"addresses": null}"#);
+    unset.send().await?.error_for_status()?;
+    until_free(&stage).await?;
+    ensure!(has(&[], Some("192.0.2.1"))?);
+    let drifted = plan(&stage, Params::default()).await?;
+    let line = "~ nic-change: nic lan addresses unset -> 192.0.2.10/24";
+    ensure!(drifted.text.contains(line), "{}", drifted.text);
+    stage
+        .order(OperationKind::Reconfigure, "/vm1", Params::default())
+        .await?;
+    ensure!(has(&["192.0.2.10/24"], Some("192.0.2.1"))?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_disk_and_a_nic_of_one_name_are_not_deployed() -> Result<()> {
+    let Some(stage) = Stage::start().await? else {
+        return Ok(());
+    };
+    let definition = json!({
+        "disks": {"root": {}, "data": {"size": "4GiB"}},
+        "nics": {"data": {"network": "vmbr0"}},
+    });
+    stage.provision("/vm1", definition).await?;
+    let begun = stage
+        .begin(OperationKind::Deploy, "/vm1", Params::default())
+        .await?;
+    let failed = stage.ended(begun.number).await?;
+    ensure!(failed.state == OperationState::Failed, "{failed:#?}");
+    let message = failed.error.context("it says why")?.message;
+    ensure!(
+        message.contains("nics.data: a disk has this name, too"),
+        "{message}"
+    );
+    ensure!(stage.sim.world().machines.is_empty());
+    Ok(())
+}
+
 /// Waits until no task has the machine locked.
 async fn until_free(stage: &Stage) -> Result<()> {
     for _ in 0..1_000 {

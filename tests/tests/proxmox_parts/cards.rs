@@ -199,3 +199,22 @@ async fn a_card_whose_answer_is_refused_is_changed_by_the_next_order() -> Result
     assert_eq!(mac(&after, "net0")?, mac(&before, "net0")?);
     Ok(())
 }
+
+#[tokio::test]
+async fn addresses_that_this_engine_does_not_set_are_refused_by_the_plan() -> Result<()> {
+    let Some((site, vmid)) = wired().await? else {
+        return Ok(());
+    };
+    let before = there(&site, vmid).await?;
+    let change = changing(vec![set(
+        &["nics", "lan", "addresses"],
+        json!(["192.0.2.10/24"]),
+    )]);
+    let refused = site.end(RECONFIGURE, "/vm1", change).await?;
+    let error = refused.error.context("it did not fail")?;
+    let said = "the engine proxmox does not set the addresses of a nic";
+    ensure!(error.message.contains("nics.lan.addresses: "), "{error:#?}");
+    ensure!(error.message.contains(said), "{error:#?}");
+    assert_eq!(there(&site, vmid).await?.config, before.config);
+    Ok(())
+}

@@ -58,6 +58,7 @@ pub(super) fn description() -> Description {
             "nic-add",
             "nic-change",
             "nic-remove",
+            "nic.addresses",
         ]
         .map(str::to_owned)
         .into(),

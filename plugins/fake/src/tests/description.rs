@@ -43,6 +43,7 @@ fn every_action_of_the_contract_is_described() {
         "nic-add",
         "nic-change",
         "nic-remove",
+        "nic.addresses",
     ] {
         assert!(
             description.actions.iter().any(|action| action == name),

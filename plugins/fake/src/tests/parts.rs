@@ -83,6 +83,34 @@ fn disks_and_nics_come_change_and_go() {
 }
 
 #[test]
+fn the_addresses_of_a_nic_are_set_and_shown() {
+    let (_, hypervisor) = simulated();
+    let mut created = web();
+    let nic = json!({"network": "lan", "addresses": ["192.0.2.10/24"], "gateway": "192.0.2.1"});
+    if let Action::Create { desired } = &mut created.action {
+        desired.nics = [("lan".to_owned(), serde_json::from_value(nic).unwrap())].into();
+    }
+    let shown = |request: &ActionRequest| {
+        let ended = hypervisor.run::<Fake>(request).unwrap();
+        let config = ended.outcome.machine.unwrap().config.unwrap();
+        let nic = &config.nics["nic0"];
+        (nic.addresses.clone(), nic.gateway.clone())
+    };
+    let text = |text: &str| text.to_owned();
+    let expected = (vec![text("192.0.2.10/24")], Some(text("192.0.2.1")));
+    assert_eq!(shown(&created), expected);
+    let wanted = json!({"addresses": ["192.0.2.11/24", "dhcp"]});
+    let changed = nic_change(wanted, &["addresses"]);
+    let expected = (
+        vec![text("192.0.2.11/24"), text("dhcp")],
+        Some(text("192.0.2.1")),
+    );
+    assert_eq!(shown(&changed), expected);
+    let unset = nic_change(json!({}), &["addresses", "gateway"]);
+    assert_eq!(shown(&unset), (Vec::new(), None));
+}
+
+#[test]
 fn what_cannot_be_is_refused_and_changes_nothing() {
     let (world, hypervisor) = simulated();
     hypervisor.run::<Fake>(&web()).unwrap();

@@ -266,6 +266,7 @@ fn description() -> Description {
             "stop",
             "disk-add",
             "disk-grow",
+            "nic.addresses",
         ]
         .map(str::to_owned)
         .into(),

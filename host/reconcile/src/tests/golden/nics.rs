@@ -4,7 +4,7 @@ use enginehouse_model::documents::{ChangeClass, Config, FieldRule, Nic, PowerSta
 
 use super::{golden, same, small, traced};
 use crate::tests::world::{World, description, disks};
-use crate::{Intent, Rules};
+use crate::{Intent, KeepDisks, Rules};
 
 fn nic(network: &str, vlan: Option<u16>) -> Nic {
     Nic {
@@ -102,7 +102,7 @@ fn a_nic_whose_vlan_is_no_longer_managed() {
 }
 
 #[test]
-fn a_nic_whose_address_is_not_shown() {
+fn a_nic_that_gets_an_address() {
     let mut lan = nic("vmbr0", Some(10));
     lan.addresses = vec!["192.0.2.10/24".to_owned()];
     golden!(
@@ -163,6 +163,88 @@ fn a_nic_with_the_name_of_a_disk_is_not_added() {
     let mut config = wired([("data", nic("vmbr0", None))]);
     config.disks = disks([("data", 1 << 30)]);
     golden!(same(9).desired(config).plan(Intent::Reconfigure));
+}
+
+#[test]
+fn a_new_machine_whose_disk_and_nic_have_one_name() {
+    let mut config = wired([("data", nic("vmbr0", None))]);
+    config.disks = disks([("data", 1 << 30)]);
+    golden!(World::unborn(7).desired(config).plan(Intent::Deploy));
+}
+
+#[test]
+fn a_disk_with_the_name_of_a_nic_that_goes_is_not_added() {
+    let mut config = small();
+    config.disks = disks([("lan", 1 << 30)]);
+    golden!(deployed().desired(config).plan(Intent::Reconfigure));
+}
+
+/// Both were made before that was refused: the one slot on record may be of either.
+fn with_one_name() -> World {
+    let lan = || nic("vmbr0", Some(10));
+    let mut config = wired([("data", lan())]);
+    config.disks = disks([("data", 1 << 30)]);
+    let mut seen = wired([("net0", lan())]);
+    seen.disks = disks([("scsi1", 1 << 30)]);
+    same(9)
+        .desired(config.clone())
+        .deployed(config)
+        .observed(seen)
+        .slot("data", "net0")
+}
+
+#[test]
+fn a_disk_that_shares_its_name_with_a_nic_is_not_removed() {
+    let mut world = with_one_name();
+    let lan = nic("vmbr0", Some(10));
+    world = world.desired(wired([("data", lan)]));
+    golden!(world.plan(Intent::Reconfigure));
+}
+
+#[test]
+fn a_disk_that_is_kept_and_shares_its_name_with_a_nic_is_not_destroyed() {
+    let intent = Intent::Undeploy {
+        keep: KeepDisks::All,
+    };
+    golden!(with_one_name().plan(intent));
+}
+
+/// An engine that sets no addresses.
+fn without_addresses() -> Rules {
+    let mut description = description();
+    description
+        .actions
+        .retain(|action| action != "nic.addresses");
+    Rules::new(&description)
+}
+
+fn addressed() -> Config {
+    let lan = Nic {
+        addresses: vec!["192.0.2.10/24".to_owned()],
+        gateway: Some("192.0.2.1".to_owned()),
+        ..nic("vmbr0", Some(10))
+    };
+    wired([("lan", lan)])
+}
+
+#[test]
+fn a_new_machine_with_addresses_that_the_engine_does_not_set() {
+    let mut world = World::unborn(7).desired(addressed());
+    world.rules = without_addresses();
+    golden!(world.plan(Intent::Deploy));
+}
+
+#[test]
+fn addresses_that_the_engine_does_not_set_are_refused_later_too() {
+    let mut world = deployed().desired(addressed());
+    world.rules = without_addresses();
+    golden!(world.plan(Intent::Reconfigure));
+}
+
+#[test]
+fn addresses_that_somebody_took_away() {
+    let world = deployed().desired(addressed()).deployed(addressed());
+    golden!(world.plan(Intent::Reconfigure));
 }
 
 #[test]
