@@ -137,6 +137,7 @@ pub(crate) fn contact(event: &Event) -> Option<Result<(), &Problem>> {
         }
         Event::Prepared(Ok(_))
         | Event::Asks { .. }
+        | Event::Held { .. }
         | Event::Outdated(_)
         | Event::Refused(_)
         | Event::NotNeeded(_)

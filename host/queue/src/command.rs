@@ -14,6 +14,8 @@ pub enum Event {
     Prepared(Result<StepPlan, Problem>),
     /// What its plan destroys needs people's approval.
     Asks { request: Value, until: Timestamp },
+    /// A limit does not let it do what it planned before `until`; nothing of its step is done.
+    Held { until: Timestamp, problem: Problem },
     /// It does not go on, since what it was decided on is another now.
     Outdated(Problem),
     /// A person says no to what was asked.
@@ -57,6 +59,7 @@ impl Event {
         match self {
             Self::Prepared(_) => "prepared",
             Self::Asks { .. } => "asks",
+            Self::Held { .. } => "held",
             Self::Outdated(_) => "outdated",
             Self::Refused(_) => "refused",
             Self::NotNeeded(_) => "not-needed",

@@ -21,7 +21,7 @@ const PHASES_MAX: u32 = 1000;
 pub(crate) fn expects(operation: &Operation, event: &Event) -> bool {
     match event {
         Event::Prepared(_) | Event::Asks { .. } => operation.phase == Phase::Starting,
-        Event::Outdated(_) => {
+        Event::Held { .. } | Event::Outdated(_) => {
             operation.phase == Phase::Starting
                 || (operation.phase == Phase::Calling && operation.state.once == Once::None)
         }
@@ -55,6 +55,8 @@ pub(crate) fn decide(
         Event::Prepared(Err(problem)) => after_problem(operation, problem, now, limits),
         Event::Asks { .. } if operation.cancel.is_some() => vec![cancelled()],
         Event::Asks { request, until } => vec![Entry::Asked { request, until }],
+        Event::Held { .. } if operation.cancel.is_some() => vec![cancelled()],
+        Event::Held { until, problem } => vec![Entry::Held { until, problem }],
         Event::Outdated(problem) => vec![Entry::Ended {
             state: Final::Superseded,
             problem: Some(problem),

@@ -28,6 +28,11 @@ pub enum Entry {
     Signed { signature: Value },
     /// Enough did: it joins its lane again at the end, to be planned again.
     Approved { rank: u64 },
+    /// A limit on destruction does not let it go on yet: it waits in its lane, without a slot, and
+    /// begins again by looking.
+    Held { until: Timestamp, problem: Problem },
+    /// It may try again.
+    Released,
     /// The plan: the steps in order.
     Planned(StepPlan),
     /// The current step turned out not to be needed.

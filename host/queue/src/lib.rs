@@ -24,6 +24,7 @@ mod command;
 mod decide;
 mod endings;
 mod entry;
+mod held;
 mod json;
 mod lanes;
 mod operation;

@@ -184,6 +184,10 @@ pub struct Operation {
     pub shortfall: Option<Box<Problem>>,
     /// What people were asked to approve, and who did.
     pub approval: Option<Box<Approval>>,
+    /// While a limit holds it in its lane: when it tries again. What holds it is its obstacle.
+    pub held_until: Option<Timestamp>,
+    /// How often it was held.
+    pub holds: u32,
 }
 
 /// A question to people, and their answers.
@@ -240,6 +244,8 @@ impl Operation {
             undo: None,
             shortfall: None,
             approval: None,
+            held_until: None,
+            holds: 0,
             spec,
             phase: Phase::Pending,
             steps: Vec::new(),

@@ -268,6 +268,10 @@ impl Queue {
                 self.expire(number, now, &mut output);
                 continue;
             }
+            if operation.held_until.is_some() {
+                self.let_go(number, now, &mut output);
+                continue;
+            }
             let Phase::Postponed { then, .. } = operation.phase else {
                 continue;
             };
@@ -382,10 +386,12 @@ impl Queue {
         if !matches!(operation.phase, Phase::Waiting { .. }) {
             self.polls.clear(number);
         }
-        if !matches!(
-            operation.phase,
-            Phase::Postponed { .. } | Phase::WaitingApproval
-        ) {
+        if operation.held_until.is_none()
+            && !matches!(
+                operation.phase,
+                Phase::Postponed { .. } | Phase::WaitingApproval
+            )
+        {
             self.timers.clear(number);
         }
         match &operation.phase {
@@ -412,8 +418,12 @@ impl Queue {
             }
             Phase::WaitingApproval => self.set_expiry(number),
             Phase::Ended { .. } => self.leave(number, now, output),
-            Phase::Pending
-            | Phase::Starting
+            Phase::Pending => {
+                if let Some(until) = operation.held_until {
+                    self.timers.set(number, until);
+                }
+            }
+            Phase::Starting
             | Phase::Between
             | Phase::Calling
             | Phase::Settling

@@ -177,6 +177,7 @@ impl Queue {
                 self.timers.set(number, (*until).min(latest));
             }
             Phase::WaitingApproval => self.set_expiry(number),
+            Phase::Pending if operation.held_until.is_some() => self.set_release(number, now),
             Phase::Pending | Phase::Between | Phase::InDoubt { .. } | Phase::Ended { .. } => {}
         }
         output

@@ -56,7 +56,10 @@ impl Share {
     fn of(operation: &Operation, is_first: bool) -> Self {
         let wants = match operation.phase {
             Phase::Pending
-                if is_first && operation.spec.children.is_empty() && !operation.is_blocked() =>
+                if is_first
+                    && operation.spec.children.is_empty()
+                    && operation.held_until.is_none()
+                    && !operation.is_blocked() =>
             {
                 Wants::Slot(operation.spec.urgency)
             }

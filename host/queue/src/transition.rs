@@ -14,7 +14,7 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
     match entry {
         Entry::Queued { .. } => return Err(()),
         Entry::Started => {
-            if operation.is_blocked() || has_parts(operation) {
+            if operation.is_blocked() || has_parts(operation) || operation.held_until.is_some() {
                 return Err(());
             }
             fits(operation, |phase| {
@@ -47,6 +47,22 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
             approval.granted = true;
             operation.rank = *rank;
             operation.phase = Phase::Pending;
+        }
+        Entry::Held { until, problem } => {
+            match operation.phase {
+                Phase::Starting => {}
+                Phase::Calling if operation.state.once == Once::None => {}
+                _ => return Err(()),
+            }
+            forget_plan(operation);
+            operation.obstacle = Some(Box::new(problem.clone()));
+            operation.held_until = Some(*until);
+            operation.holds = operation.holds.saturating_add(1);
+            operation.phase = Phase::Pending;
+        }
+        Entry::Released => {
+            operation.held_until.take().ok_or(())?;
+            operation.obstacle = None;
         }
         Entry::Planned(plan) => {
             fits(operation, |phase| matches!(phase, Phase::Starting))?;
@@ -261,13 +277,8 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
                     Phase::Pending | Phase::WaitingApproval | Phase::InDoubt { .. }
                 )
             })?;
-            operation.steps.clear();
-            operation.tries.clear();
-            operation.step = 0;
-            operation.state = StepState::default();
-            operation.shortfall = None;
+            forget_plan(operation);
             operation.obstacle = None;
-            operation.message.clear();
             operation.phase = Phase::Starting;
         }
         Entry::CancelRequested { who } => operation.cancel = Some(who.clone()),
@@ -343,6 +354,16 @@ pub(crate) fn apply(operation: &mut Operation, entry: &Entry) -> Result<(), ()> 
         }
     }
     Ok(())
+}
+
+/// It is planned again from what it finds then.
+fn forget_plan(operation: &mut Operation) {
+    operation.steps.clear();
+    operation.tries.clear();
+    operation.step = 0;
+    operation.state = StepState::default();
+    operation.shortfall = None;
+    operation.message.clear();
 }
 
 fn has_parts(operation: &Operation) -> bool {

@@ -17,6 +17,7 @@ mod cancel;
 mod cost;
 mod engine;
 mod fixture;
+mod held;
 mod limits;
 mod order;
 mod provider;

@@ -225,6 +225,7 @@ impl Shell {
         match &event {
             Event::Prepared(_)
             | Event::Asks { .. }
+            | Event::Held { .. }
             | Event::Outdated(_)
             | Event::NotNeeded(_)
             | Event::Returned(_)

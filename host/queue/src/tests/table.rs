@@ -22,6 +22,11 @@ fn entries() -> Vec<Entry> {
             signature: json!({}),
         },
         Entry::Approved { rank: 7 },
+        Entry::Held {
+            until: at(9),
+            problem: problem(Code::Busy),
+        },
+        Entry::Released,
         Entry::Planned(StepPlan {
             steps: vec![step("stop"), step("destroy")],
             warnings: vec!["the machine was not there any more".into()],
@@ -117,6 +122,8 @@ fn states() -> Vec<(&'static str, Vec<&'static str>)> {
             "starting, approved",
             vec!["started", "asked", "signed", "approved", "started"],
         ),
+        ("pending, held", vec!["started", "held"]),
+        ("pending, released", vec!["started", "held", "released"]),
         ("between", vec!["started", "planned"]),
         ("calling", with(&[])),
         ("calling, filled", with(&["filled"])),
