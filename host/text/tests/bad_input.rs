@@ -36,7 +36,7 @@ fn all_problems_of_all_files_are_said_at_once_with_line_and_column() {
     ]);
     insta::assert_snapshot!(said, @r#"
     web/_folder.yaml:2:3: labels: expected an object of named entries, found a list
-    web/_folder.yaml:3:1: xyzzy: unknown key [known here: hypervisors, use_hypervisor, filter_hypervisors_allow, prototypes, use_prototype, base_image, vcpu, memory, description, power, labels, placement, disks, nics, guest, settings, depends_on, protect, policy, follow, approvals, on_failure]
+    web/_folder.yaml:3:1: xyzzy: unknown key [known here: hypervisors, use_hypervisor, filter_hypervisors_allow, destruction_limit, prototypes, use_prototype, base_image, vcpu, memory, description, power, labels, placement, disks, nics, guest, settings, depends_on, protect, policy, follow, approvals, on_failure]
     web/vm1.yaml:2:1: memroy: unknown key, did you mean `memory`?
     web/vm1.yaml:3:7: vcpu: expected a whole number, 1 or more, found the text "many"
     web/vm1.yaml:7:11: disks.root.size: expected a size with a unit, such as 8GiB, found the number 8192 [write 8192MiB or 8192GiB for one of these]

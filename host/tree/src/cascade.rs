@@ -39,12 +39,14 @@ pub(crate) fn compute(
             hypervisor: None,
             prototype: None,
             filter: None,
+            destruction: None,
         },
     };
     let mut problems = Vec::new();
     level.define_hypervisors(node, &here, &mut problems);
     level.define_prototypes(node, &here);
     level.narrow(node, &here);
+    level.limit_destruction(node, &here);
     level.use_hypervisor(node, &here, &mut problems);
     level.use_prototype(node, &here, &mut problems);
     if !node.local.machine.is_silent() {
@@ -116,6 +118,16 @@ impl Computed {
             origin: here.clone(),
         });
         self.filter = Some(Arc::new(Filter { allowed, levels }));
+    }
+
+    /// What is said above holds as well: `null` changes nothing.
+    fn limit_destruction(&mut self, node: &Node, here: &Origin) {
+        if let Written::Set(limit) = &node.local.destruction_limit {
+            Arc::make_mut(self.destruction.get_or_insert_default()).push(Traced {
+                value: *limit,
+                origin: here.clone(),
+            });
+        }
     }
 
     fn use_hypervisor(&mut self, node: &Node, here: &Origin, problems: &mut Vec<ResolveError>) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use enginehouse_model::documents::{Config, Disk, Nic, Placement};
 use enginehouse_model::{FullName, HypervisorUid, NodeUid};
 
+use crate::destruction::DestructionLimit;
 use crate::hypervisor::HypervisorEntry;
 use crate::leaf::{Filled, NicAddresses, Size, Texts};
 use crate::origin::{Origin, Traced};
@@ -26,6 +27,8 @@ pub struct Computed {
     pub(crate) hypervisor: Option<Arc<ResolvedHypervisor>>,
     pub(crate) prototype: Option<Traced<Filled>>,
     pub(crate) filter: Option<Arc<Filter>>,
+    /// The root's first.
+    pub(crate) destruction: Option<Arc<Vec<Traced<DestructionLimit>>>>,
 }
 
 /// A hypervisor entry under its name.
@@ -257,6 +260,17 @@ impl Computed {
                 key: "filter_hypervisors_allow".to_owned(),
                 value: format!("[{}]", allowed.unwrap_or_else(|| value.0.join(", "))),
                 origin: origin.clone(),
+            });
+        }
+        if let Some((nearest, above)) = self.destruction_limits().split_last() {
+            let above = above
+                .iter()
+                .rev()
+                .map(|limit| format!("; {} of {}", limit.value.shown(), limit.origin.full_name()));
+            lines.push(Line {
+                key: "destruction_limit".to_owned(),
+                value: nearest.value.shown() + &above.collect::<String>(),
+                origin: nearest.origin.clone(),
             });
         }
         if let Some(prototype) = &self.prototype {

@@ -6,6 +6,7 @@ use enginehouse_model::FullName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::destruction::DestructionLimit;
 use crate::entries::Entries;
 use crate::hypervisor::HypervisorEntry;
 use crate::key_path::{KeyEdit, KeyPath};
@@ -30,6 +31,8 @@ pub struct Definition {
     pub use_hypervisor: Written<Filled>,
     /// Names of hypervisors. It only narrows what is allowed above; `null` changes nothing.
     pub filter_hypervisors_allow: Written<Texts>,
+    /// Counts beside those of the levels above; `null` changes nothing.
+    pub destruction_limit: Written<DestructionLimit>,
     /// Bundles of the machine's keys, by name and whole.
     pub prototypes: Written<Entries<MachineValues>>,
     /// Resolved at this level.
@@ -38,10 +41,11 @@ pub struct Definition {
     pub rules: RuleValues,
 }
 
-const OWN_KEYS: [&str; 5] = [
+const OWN_KEYS: [&str; 6] = [
     "hypervisors",
     "use_hypervisor",
     "filter_hypervisors_allow",
+    "destruction_limit",
     "prototypes",
     "use_prototype",
 ];
@@ -96,6 +100,7 @@ impl Definition {
             hypervisors: Written::read(members, "hypervisors", at),
             use_hypervisor: Written::read(members, "use_hypervisor", at),
             filter_hypervisors_allow: Written::read(members, "filter_hypervisors_allow", at),
+            destruction_limit: Written::read(members, "destruction_limit", at),
             prototypes: Written::read(members, "prototypes", at),
             use_prototype: Written::read(members, "use_prototype", at),
             machine: MachineValues::read_members(members, at),
@@ -119,6 +124,10 @@ impl Definition {
         put(
             "filter_hypervisors_allow",
             schemas.key::<Texts>("Names of the hypervisors that may be used here and below. It only narrows what is allowed above; empty: none."),
+        );
+        put(
+            "destruction_limit",
+            schemas.key::<DestructionLimit>("How much may be destroyed here and below within an hour; what is more waits. It counts beside the limits of the folders above."),
         );
         put(
             "prototypes",
@@ -155,6 +164,8 @@ impl Definition {
         self.use_hypervisor.write("use_hypervisor", to, secrets);
         self.filter_hypervisors_allow
             .write("filter_hypervisors_allow", to, secrets);
+        self.destruction_limit
+            .write("destruction_limit", to, secrets);
         self.prototypes.write("prototypes", to, secrets);
         self.use_prototype.write("use_prototype", to, secrets);
         self.machine.write_members(to, secrets);

@@ -62,6 +62,7 @@ fn shares_everything(before: &Computed, after: &Computed) -> bool {
         && Arc::ptr_eq(&before.rules, &after.rules)
         && same(&before.hypervisor, &after.hypervisor)
         && same(&before.filter, &after.filter)
+        && same(&before.destruction, &after.destruction)
         && before.prototype == after.prototype
 }
 

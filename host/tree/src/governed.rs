@@ -11,9 +11,10 @@ use crate::secret::Secret;
 use crate::written::Written;
 
 /// Keys at the top of a definition that are governed. Prototypes cannot hold any of them.
-pub const GOVERNED_KEYS: [&str; 6] = [
+pub const GOVERNED_KEYS: [&str; 7] = [
     "hypervisors",
     "filter_hypervisors_allow",
+    "destruction_limit",
     "protect",
     "policy",
     "follow",
@@ -45,6 +46,10 @@ pub fn governed_key_difference(before: &Definition, after: &Definition) -> Vec<S
         (
             "filter_hypervisors_allow",
             before.filter_hypervisors_allow != after.filter_hypervisors_allow,
+        ),
+        (
+            "destruction_limit",
+            before.destruction_limit != after.destruction_limit,
         ),
         ("protect", old.protect != new.protect),
         ("policy", old.policy != new.policy),
@@ -131,7 +136,8 @@ mod tests {
         let values = json!({
             "hypervisors": {"pve1": {"type": "proxmox", "host": "h", "password": "p"}},
             "filter_hypervisors_allow": ["pve1"], "protect": true, "policy": "observe",
-            "follow": true, "approvals": {"need": 1, "keys": ["k"]}
+            "follow": true, "approvals": {"need": 1, "keys": ["k"]},
+            "destruction_limit": {"per_hour": 5}
         });
         for key in GOVERNED_KEYS {
             let written = json!({ key: values[key] });

@@ -2,6 +2,7 @@
 //! there, and what a change of it lowers.
 
 use crate::computed::Computed;
+use crate::destruction::{self, DestructionLimit};
 use crate::rules::{Approvals, Policy};
 use crate::secret::Secrets;
 use crate::written::Leaf;
@@ -13,6 +14,8 @@ pub struct Guard {
     pub policy: Policy,
     pub follow: bool,
     pub approvals: Option<Approvals>,
+    /// The root's first.
+    pub destruction_limits: Vec<DestructionLimit>,
 }
 
 /// A key of it that is different.
@@ -34,6 +37,10 @@ impl Computed {
             policy: self.policy(),
             follow: self.follow(),
             approvals: self.approvals().cloned(),
+            destruction_limits: {
+                let limits = self.destruction_limits().iter();
+                limits.map(|limit| limit.value).collect()
+            },
         }
     }
 }
@@ -76,7 +83,29 @@ impl Guard {
                 is_less(before, after),
             );
         }
+        if self.destruction_limits != after.destruction_limits {
+            let (before, after) = (&self.destruction_limits, &after.destruction_limits);
+            let lowers = destruction::is_less(before, after);
+            change(
+                "destruction_limit",
+                limits_shown(before),
+                limits_shown(after),
+                lowers,
+            );
+        }
         changes
+    }
+}
+
+/// `{"per_hour":5}`; those of all levels, where there are several.
+fn limits_shown(limits: &[DestructionLimit]) -> String {
+    match limits {
+        [] => "none".to_owned(),
+        limits => {
+            let each = limits.iter().map(|limit| limit.json(Secrets::Hidden));
+            let each: Vec<String> = each.map(|limit| limit.to_string()).collect();
+            each.join(" and ")
+        }
     }
 }
 
@@ -116,24 +145,45 @@ mod tests {
             policy: Policy::Observe,
             follow: false,
             approvals: approvals(2, &["a", "b", "c"]),
+            destruction_limits: vec![DestructionLimit {
+                per_hour: Some(5),
+                percent: None,
+            }],
         };
         let loose = Guard {
             protect: false,
             policy: Policy::Disruptive,
             follow: true,
             approvals: None,
+            destruction_limits: Vec::new(),
         };
         let keys = |changes: Vec<GuardChange>, lowers: bool| {
             let keys = changes.into_iter().filter(|change| change.lowers == lowers);
             keys.map(|change| change.key).collect::<Vec<_>>()
         };
-        let all = ["protect", "policy", "follow", "approvals"];
+        let all = [
+            "protect",
+            "policy",
+            "follow",
+            "approvals",
+            "destruction_limit",
+        ];
         assert_eq!(keys(strict.changes(&loose), true), all);
         assert_eq!(keys(loose.changes(&strict), false), all);
         assert_eq!(strict.changes(&strict), []);
-        let shown = strict.changes(&loose).pop().unwrap();
-        assert_eq!(shown.before, r#"{"need":2,"keys":["a","b","c"]}"#);
-        assert_eq!(shown.after, "none");
+        let shown: Vec<String> = strict
+            .changes(&loose)
+            .into_iter()
+            .skip(3)
+            .map(|change| format!("{} -> {}", change.before, change.after))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"{"need":2,"keys":["a","b","c"]} -> none"#,
+                r#"{"per_hour":5} -> none"#
+            ]
+        );
     }
 
     #[test]

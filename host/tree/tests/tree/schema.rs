@@ -95,7 +95,8 @@ fn full() -> Value {
                   "domain": {"domain": "d", "ou": "o", "account": "a", "password": "s"}, "user_data": "#c\n"},
         "settings": {"tags": ["a"], "cpu": {"type": "host"}, "agent": null},
         "depends_on": ["/web/db"], "protect": true, "policy": "observe", "follow": false,
-        "approvals": {"need": 1, "keys": ["ssh-ed25519 A", "ssh-ed25519 B"]}, "on_failure": "rollback"
+        "approvals": {"need": 1, "keys": ["ssh-ed25519 A", "ssh-ed25519 B"]}, "on_failure": "rollback",
+        "destruction_limit": {"per_hour": 5, "percent": 10}
     })
 }
 
