@@ -11,6 +11,7 @@
 //!                                                 No(reason) or Refused(reason)
 //! apply(&mut MachineRecord, &PlannedAction, &Outcome)             after it succeeded
 //! skipped(&mut MachineRecord, &PlannedAction, Option<&Machine>)   after a No
+//! Budget::room(&Intended, Timestamp) -> Result<(), Shortage>      how much may be destroyed in an hour
 //! MachinePlan::confine(&Bounds) -> Vec<KeptBack>                  what of it may run without a person
 //! adopt(&mut MachineRecord, &MachinePlan, &Config, &Rules)        what is in step already
 //! definition_of(&Machine, &Config, &Rules) -> Map                 of a machine that was found
@@ -22,6 +23,7 @@
 //! managed and never touched; what could not be read is never written.
 
 mod adoption;
+mod budget;
 mod compare;
 mod continuous;
 mod disks;
@@ -49,6 +51,7 @@ mod undeploy;
 mod unit;
 
 pub use adoption::TakenOver;
+pub use budget::{Budget, Destroyed, Intended, LIMIT_WINDOW_MS, Level, Shortage};
 pub use continuous::{
     Bounds, Drifted, KeptBack, News, Reason, Repairs, TIMES, WINDOW_MS, remember,
 };

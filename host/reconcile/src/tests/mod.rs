@@ -1,6 +1,7 @@
 //! Tests that are about the crate as a whole.
 
 mod adoption;
+mod budget;
 mod cases;
 mod continuous;
 mod execution;

@@ -7,6 +7,7 @@ mod creation;
 mod differences;
 mod disks;
 mod folders;
+mod limits;
 mod lost;
 mod nics;
 mod replace;
