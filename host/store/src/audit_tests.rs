@@ -281,6 +281,7 @@ async fn a_restored_log_goes_on_from_the_backup_and_says_what_it_lost() {
             who: "admin".to_owned(),
             key: "mark".to_owned(),
             document: document("mark"),
+            kept: "kept/".to_owned(),
         })
     })
     .unwrap();

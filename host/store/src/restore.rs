@@ -66,6 +66,9 @@ pub struct RestoreMark {
     /// A row of the table of settings.
     pub key: String,
     pub document: Document,
+    /// Rows of the settings whose keys begin so are taken over from the database that is replaced,
+    /// where that is of the same installation: what they say holds for it all the same.
+    pub kept: String,
 }
 
 /// Why a backup was not restored. The directory's own database is as it was.
@@ -225,10 +228,12 @@ fn prepare(
     let loaded = load::load(&connection, 1, false).map_err(read)?;
     let audited = audit::newest(&connection).map_err(read)?;
     let mut audited_before = None;
+    let mut is_ours = false;
     let (mut newest_epoch, mut newest_number) = (epoch, last_operation);
     if let Some((present, epoch, number, head)) = present(dir)
         && present == installation
     {
+        is_ours = true;
         newest_epoch = newest_epoch.max(epoch);
         newest_number = newest_number.max(number);
         audited_before = head;
@@ -246,6 +251,10 @@ fn prepare(
     };
     let mark = mark(&restored).map_err(RestoreError::Mark)?;
     let row = audit_row(&restored, &mark);
+    let kept = match is_ours {
+        true => kept(dir, &mark.kept),
+        false => Vec::new(),
+    };
     let written = || {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute(
@@ -264,6 +273,15 @@ fn prepare(
             ),
             params![mark.key, mark.document.version, mark.document.body],
         )?;
+        for (key, version, body) in &kept {
+            transaction.execute(
+                &format!(
+                    "INSERT OR IGNORE INTO {} (key, revision, version, body) VALUES (?1, 1, ?2, ?3)",
+                    Table::Meta.name()
+                ),
+                params![key, version, body],
+            )?;
+        }
         audit::append(&transaction, restored.epoch, &row).map_err(|error| match error {
             ApplyError::Database(error) => error,
             // A time or a number beyond what a database holds.
@@ -329,6 +347,22 @@ fn present(dir: &Path) -> Option<(InstallationId, Epoch, OperationId, Option<Hea
         });
     // It is damaged or another's: that is why there is a restore.
     counters.ok()
+}
+
+/// Rows of the settings of the database that is there now: key, version and body. None where it cannot be
+/// read: that is why there is a restore.
+fn kept(dir: &Path, prefix: &str) -> Vec<(String, i64, String)> {
+    let rows = backup::read_only(&dir.join(DATABASE)).and_then(|connection| {
+        let mut statement = connection.prepare(&format!(
+            "SELECT key, version, body FROM {} WHERE substr(key, 1, length(?1)) = ?1",
+            Table::Meta.name()
+        ))?;
+        let rows = statement.query_map(params![prefix], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        rows.collect()
+    });
+    rows.unwrap_or_default()
 }
 
 /// The old files go aside, the new one gets its name.

@@ -14,6 +14,7 @@ fn mark(_: &Restored) -> Result<RestoreMark, DocumentError> {
         who: "operator".to_owned(),
         key: "mark".to_owned(),
         document: document("it was restored"),
+        kept: "kept/".to_owned(),
     })
 }
 
@@ -123,6 +124,34 @@ async fn after_a_restore_no_number_is_given_again_and_the_epoch_is_new() {
     assert_eq!(again.epoch, Epoch(3));
     assert!(again.next_operation > restored.next_operation);
     assert_eq!(again.aside.unwrap(), target.join("before-restore-2"));
+}
+
+#[tokio::test]
+async fn settings_that_hold_whatever_is_restored_are_taken_over_from_what_is_replaced() {
+    let dir = TempDir::new().unwrap();
+    let file = backup(dir.path(), 3).await;
+    let target = dir.path().join("original");
+    let put = |key: &str, text: &str| Write::Put {
+        table: Table::Meta,
+        key: key.to_owned(),
+        document: document(text),
+    };
+    let (store, loaded) = open(&target);
+    let mut later = Commit::new(loaded.fence);
+    later.writes = vec![put("kept/1", "later"), put("other/1", "later")];
+    store.commit(later).await.unwrap();
+    drop(store);
+    restore(&target, &file, mark).unwrap();
+    let (store, loaded) = open(&target);
+    let keys: Vec<&str> = loaded.meta.iter().map(|row| row.key.as_str()).collect();
+    assert_eq!(keys, ["kept/1", "mark"]);
+    drop(store);
+    // Into another directory there is nothing to take over.
+    let other = dir.path().join("new");
+    restore(&other, &file, mark).unwrap();
+    let (_store, loaded) = open(&other);
+    let keys: Vec<&str> = loaded.meta.iter().map(|row| row.key.as_str()).collect();
+    assert_eq!(keys, ["mark"]);
 }
 
 #[tokio::test]
