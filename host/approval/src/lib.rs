@@ -33,6 +33,7 @@ mod quorum;
 mod request;
 mod signature;
 mod text;
+mod utc;
 mod wire;
 
 pub use asked::Asked;
@@ -42,3 +43,4 @@ pub use quorum::{Quorum, Refused, Signer};
 pub use request::{Request, Signed, request_of, signed_of};
 pub use signature::{NAMESPACE, Signature, SignatureError};
 pub use text::{text, units_in};
+pub use utc::utc;

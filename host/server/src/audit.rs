@@ -188,6 +188,17 @@ impl Audit {
         self.push(approval(spec, decision).with("reason", reason));
     }
 
+    /// That a limit does not let something be destroyed yet.
+    pub(crate) fn waits(&mut self, spec: &enginehouse_queue::Spec, reason: &str) {
+        self.push(
+            Note::new(Action::Gate, &spec.who)
+                .about(Some(spec.target), &spec.target_name)
+                .operation(Some(spec.number))
+                .with("decision", "waits")
+                .with("reason", reason),
+        );
+    }
+
     /// What the gate has held of a plan.
     pub(crate) fn held(
         &mut self,
@@ -206,8 +217,15 @@ impl Audit {
         }
     }
 
-    /// What an edit did to rights, and to what protects machines.
-    pub(crate) fn nodes(&mut self, tree: &Tree, change: &enginehouse_tree::Change, cause: &Cause) {
+    /// What an edit did to rights, and to what protects machines. Says whether limits on destruction
+    /// are others.
+    pub(crate) fn nodes(
+        &mut self,
+        tree: &Tree,
+        change: &enginehouse_tree::Change,
+        cause: &Cause,
+    ) -> bool {
+        let mut limits_changed = false;
         for before in change.before() {
             let uid = before.uid;
             let now = tree.node(uid).ok();
@@ -238,6 +256,7 @@ impl Audit {
             if changes.is_empty() {
                 continue;
             }
+            limits_changed |= was.destruction_limits != is.destruction_limits;
             let lowered = changes.iter().filter(|change| change.lowers);
             let lowered = list(lowered.map(|change| change.key.to_owned()));
             let mut entry = note(Action::Protection);
@@ -249,6 +268,7 @@ impl Audit {
             }
             self.push(entry);
         }
+        limits_changed
     }
 
     /// The rows.

@@ -56,6 +56,8 @@ impl Trail {
             | Entry::Asked { .. }
             | Entry::Signed { .. }
             | Entry::Approved { .. }
+            | Entry::Held { .. }
+            | Entry::Released
             | Entry::Planned(_)
             | Entry::Skipped { .. }
             | Entry::Filled { .. }

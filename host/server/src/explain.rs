@@ -54,6 +54,7 @@ pub(crate) fn explain(state: &mut State, number: OperationId, now: Timestamp, en
             "enough have approved it: it is planned again, and goes on if that is what they signed"
                 .to_owned(),
         ),
+        Entry::Held { problem, .. } => say("info", format!("waits for {}", problem.message)),
         Entry::Skipped { reason } => {
             say("info", format!("step {step} is not needed: {reason}"));
         }
@@ -136,6 +137,7 @@ pub(crate) fn explain(state: &mut State, number: OperationId, now: Timestamp, en
         },
         Entry::Queued { .. }
         | Entry::Started
+        | Entry::Released
         | Entry::Called { .. }
         | Entry::Filled { .. }
         | Entry::Sending { .. }

@@ -75,6 +75,7 @@ pub(crate) fn row(restored: &Restored, now: Timestamp) -> Result<RestoreMark, Do
         who: Subject::installation().to_string(),
         key: ROW.to_owned(),
         document: Document::of(VERSION, &hold)?,
+        kept: crate::destruction::PREFIX.to_owned(),
     })
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct State {
     /// Machines that have drifted, or were repaired.
     pub watched: BTreeMap<MachineUid, crate::continuous::Watched>,
     pub pauses: crate::continuous::Pauses,
+    /// What was destroyed within the hour.
+    pub destroyed: crate::destruction::Ledger,
     /// The machines that descriptors have lost.
     pub lost: BTreeMap<NodeUid, crate::inventory::Lost>,
     pub queue: Queue,
@@ -121,6 +123,8 @@ pub(crate) struct Staged {
     pub history: Notes,
     pub audit: Audit,
     pub told: Told,
+    /// Limits on destruction are others now.
+    pub limits_changed: bool,
 }
 
 impl Staged {
@@ -150,7 +154,7 @@ impl Staged {
     /// Nodes that an edit changed, as they are now.
     pub(crate) fn nodes(&mut self, tree: &Tree, change: &Change) {
         self.history.nodes(tree, change);
-        self.audit.nodes(tree, change, self.history.cause());
+        self.limits_changed |= self.audit.nodes(tree, change, self.history.cause());
         self.told.nodes(tree, change);
         for uid in &change.written {
             if let Ok(node) = tree.node(*uid) {
@@ -319,9 +323,21 @@ impl House {
         event: Event,
         also: impl FnOnce(&mut State, &mut Staged, Timestamp),
     ) -> Result<(), Problem> {
+        self.report_by(generation, number, |_, _| event, also).await
+    }
+
+    /// As [`House::report`], where what happened depends on what is the case in that very commit.
+    pub(crate) async fn report_by(
+        self: &Arc<Self>,
+        generation: u64,
+        number: OperationId,
+        event: impl FnOnce(&State, Timestamp) -> Event,
+        also: impl FnOnce(&mut State, &mut Staged, Timestamp),
+    ) -> Result<(), Problem> {
         let result = self
             .transact(|state, staged, now| {
                 state.must_be(generation)?;
+                let event = event(state, now);
                 let output = state
                     .queue
                     .handle(number, event, now)
@@ -365,6 +381,9 @@ impl House {
 fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<Command>, Told) {
     let mut staged = staged;
     crate::secrets::take_in(state, &mut staged);
+    if staged.limits_changed {
+        staged.output.append(state.queue.release_all(now));
+    }
     let Staged {
         writes,
         output,
@@ -408,6 +427,13 @@ fn seal(state: &mut State, staged: Staged, now: Timestamp) -> (Vec<Write>, Vec<C
             && let Some(operation) = state.queue.get(number)
         {
             sealed.audit.asked(operation);
+        }
+        if let Entry::Held { problem, .. } = &entry
+            && let Some(operation) = state.queue.get(number)
+            // Once: it may be held again every hour.
+            && operation.holds == 1
+        {
+            sealed.audit.waits(&operation.spec, &problem.message);
         }
         if let Entry::Planned(plan) = &entry
             && let Some(operation) = state.queue.get(number)

@@ -21,6 +21,7 @@ mod config;
 mod connections;
 mod continuous;
 mod defaults;
+mod destruction;
 mod disk;
 mod doubt;
 mod events;

@@ -240,6 +240,7 @@ impl Live {
         | Entry::Escalated { .. }
         | Entry::Done { .. }
         | Entry::BegunAnew { .. }
+        | Entry::Held { .. }
         | Entry::Resolved {
             how: Resolution::Anew,
             ..
@@ -257,7 +258,7 @@ impl Live {
             }
             Entry::Moved { note, .. } | Entry::Waiting { note, .. } => self.warn(&note.warnings),
             Entry::TaskEnded { end } => self.warn(&end.warnings),
-            Entry::BegunAnew { .. } => {
+            Entry::BegunAnew { .. } | Entry::Held { .. } => {
                 self.step_times.clear();
                 self.warned.clear();
                 self.progress = None;
@@ -273,6 +274,7 @@ impl Live {
             | Entry::Asked { .. }
             | Entry::Signed { .. }
             | Entry::Approved { .. }
+            | Entry::Released
             | Entry::Planned(_)
             | Entry::Called { .. }
             | Entry::Filled { .. }

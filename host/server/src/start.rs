@@ -192,11 +192,12 @@ pub(crate) async fn rebuild(
         .unwrap_or_default();
     let unreadable = |source| RebuildError::Document {
         table: Table::Meta.name(),
-        key: "drift, pause or lost machine".to_owned(),
+        key: "drift, pause, destruction or lost machine".to_owned(),
         source,
     };
     let watched = crate::continuous::load(&loaded.meta).map_err(unreadable)?;
     let pauses = crate::continuous::Pauses::load(&loaded.meta).map_err(unreadable)?;
+    let destroyed = crate::destruction::Ledger::load(&loaded.meta).map_err(unreadable)?;
     let lost = crate::inventory::load_lost(&loaded.meta).map_err(unreadable)?;
     let hold = Hold::of(&loaded.meta).map_err(|source| RebuildError::Document {
         table: Table::Meta.name(),
@@ -211,6 +212,7 @@ pub(crate) async fn rebuild(
         defaults,
         watched,
         pauses,
+        destroyed,
         lost,
         records: rows(Table::Machine, loaded.machines)?,
         providers: rows(Table::Provider, loaded.providers)?,

@@ -193,6 +193,10 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
                     None => format!("operation {before}, which comes before it"),
                 });
             }
+            if let (Some(until), Some(held)) = (operation.held_until, &operation.obstacle) {
+                let at = enginehouse_approval::utc(until);
+                return Some(format!("{}; looked at again {at}", held.message));
+            }
             let first = state.queue.lane(operation.spec.target).next()?;
             Some(
                 if let (true, Some(lost)) = (first.number() == operation.number(), &lost) {

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod folders;
 #[cfg(test)]
+mod gated;
+#[cfg(test)]
 mod kills;
 #[cfg(test)]
 mod people;

@@ -8,6 +8,8 @@ mod history;
 #[cfg(test)]
 mod hypervisors;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod moves;
 #[cfg(test)]
 mod parts;

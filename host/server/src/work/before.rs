@@ -5,10 +5,11 @@ use std::sync::Arc;
 use enginehouse_documents::{Action, ActionRequest, Code, Config, Machine, Problem};
 use enginehouse_engines::Observer;
 use enginehouse_model::{FullName, MachineRecord};
-use enginehouse_queue::Operation;
+use enginehouse_queue::{Event, Operation};
 use enginehouse_reconcile::{Needed, PlannedAction, still_needed};
 
 use crate::approvals::{before_step, still_covers};
+use crate::destruction;
 use crate::house::House;
 use crate::work::call::planned_of;
 use crate::work::plan::grounds;
@@ -17,8 +18,8 @@ use crate::work::{Target, observe};
 pub(super) enum Filled {
     Send(ActionRequest),
     NotNeeded(String),
-    /// It is not what was approved any more.
-    Outdated(Problem),
+    /// It does not go on now: it is not what was approved any more, or a limit holds it.
+    NotNow(Event),
 }
 
 /// Looks at the step again, right before it is begun.
@@ -67,10 +68,15 @@ pub(super) async fn fill(
         Needed::Yes(mut request) => {
             let grounds = grounds(target, observed.as_ref());
             let now = house.now();
-            let approved = before_step(&house.state.lock(), operation, &planned, &grounds, now);
+            let state = house.state.lock();
+            let approved = before_step(&state, operation, &planned, &grounds, now);
             if let Err(problem) = approved {
-                return Ok(Filled::Outdated(problem));
+                return Ok(Filled::NotNow(Event::Outdated(problem)));
             }
+            if let Some(held) = destruction::before_step(&state, operation, &planned, now) {
+                return Ok(Filled::NotNow(held));
+            }
+            drop(state);
             if let Action::Create { desired } = &mut request.action {
                 name_image(house, target, desired);
             }

@@ -10,6 +10,7 @@ use enginehouse_queue::{CallEnd, Event, Operation, Token};
 use enginehouse_reconcile::PlannedAction;
 
 use crate::approvals::is_used;
+use crate::destruction;
 use crate::house::House;
 use crate::kept_engines::StepEngine;
 use crate::orders::Order;
@@ -126,11 +127,12 @@ async fn run(
                         generation,
                         number,
                         Event::Filled(value),
-                        |state, staged, _| {
+                        |state, staged, now| {
                             state.live.entry(number).or_default().engine = Some(engine);
                             if let Ok(planned) = &planned
                                 && planned.is_gated()
                             {
+                                destruction::note(state, staged, operation, now);
                                 staged.audit.gate(&operation.spec, "passed", planned);
                                 // With the first of its steps that is.
                                 if operation.approval.is_some() && !is_used(operation) {
@@ -145,7 +147,7 @@ async fn run(
                 }
                 request
             }
-            Filled::Outdated(problem) => return Ok(Some(Event::Outdated(problem))),
+            Filled::NotNow(event) => return Ok(Some(event)),
             Filled::NotNeeded(reason) => {
                 let planned = planned_of(operation)?;
                 let node = order.node;

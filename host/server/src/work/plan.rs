@@ -11,6 +11,7 @@ use enginehouse_reconcile::{
 };
 use enginehouse_tree::Computed;
 
+use crate::destruction;
 use crate::hold::Hold;
 use crate::house::House;
 use crate::orders::Order;
@@ -194,6 +195,13 @@ async fn plan_targets(
     }
     plan.renumber();
     explain(house, &targets, &mut plan);
+    let now = house.now();
+    let state = house.state.lock();
+    let machines = plan.machines.iter().map(|machine| machine.node);
+    if let Some(budget) = destruction::budget(&state, machines, now) {
+        let below = |node| destruction::chain(&state.tree, node);
+        plan.wait_for_room(budget, below, now);
+    }
     Ok(plan)
 }
 

@@ -14,7 +14,8 @@ use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
 
 use crate::approvals::{Verdict, decide};
-use crate::house::House;
+use crate::destruction;
+use crate::house::{House, State};
 use crate::inventory::Records;
 use crate::orders::{
     Order, agreement_missing, check_settings_now, edit_definition, keep_or_revert,
@@ -43,8 +44,17 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
     let Some(operation) = crate::house::operation_of(&house.state.lock(), number) else {
         return;
     };
+    let order = Order::of(&operation.spec);
+    if operation.holds > 0 && order.as_ref().is_ok_and(Order::destroys) {
+        // It would destroy, and that there is no room for it yet needs no look at the hypervisor.
+        let held = destruction::held(&house.state.lock(), &operation, 1, house.now());
+        if let Some(held) = held {
+            let _ = house.report(generation, number, held, |_, _, _| {}).await;
+            return;
+        }
+    }
     let mut held = Vec::new();
-    let result = match Order::of(&operation.spec) {
+    let result = match order {
         Err(problem) => Err(problem),
         Ok(order) if !order.kind.works_on_machine() => {
             change_tree(house, generation, number, &operation.spec.who, &order).await;
@@ -61,32 +71,51 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
         }
     };
     let node = operation.spec.target;
-    let (event, prepared) = match result {
+    let (planned, prepared) = match result {
         Ok((mut plan, mut prepared)) => {
             plan.warnings = std::mem::take(&mut prepared.warnings);
-            let event = approved(house, &operation, prepared.unit.as_ref(), plan);
-            (event, Some(prepared))
+            (Ok(plan), Some(prepared))
         }
-        Err(problem) => (Event::Prepared(Err(problem)), None),
+        Err(problem) => (Err(problem), None),
     };
+    let unit = prepared.as_ref().and_then(|it| it.unit.clone());
     let _ = house
-        .report(generation, number, event, |state, staged, _| {
-            staged.audit.held(&operation.spec, &held);
-            if let Some(prepared) = prepared {
-                take_in(state, staged, number, node, prepared);
-            }
-        })
+        .report_by(
+            generation,
+            number,
+            |state, now| match planned {
+                Ok(plan) => gated(house, state, &operation, unit.as_ref(), plan, now),
+                Err(problem) => Event::Prepared(Err(problem)),
+            },
+            |state, staged, _| {
+                staged.audit.held(&operation.spec, &held);
+                if let Some(prepared) = prepared {
+                    take_in(state, staged, number, node, prepared);
+                }
+            },
+        )
         .await;
 }
 
-/// What becomes of a plan that was made: it is carried out, or people are asked before.
-fn approved(house: &House, operation: &Operation, unit: Option<&Unit>, plan: StepPlan) -> Event {
+/// What becomes of a plan that was made: it is carried out, people are asked before, or it waits until
+/// the limits on destruction have room for it.
+fn gated(
+    house: &House,
+    state: &State,
+    operation: &Operation,
+    unit: Option<&Unit>,
+    plan: StepPlan,
+    now: Timestamp,
+) -> Event {
     let lifetime = house.config.approval_lifetime.as_millis();
     let lifetime_ms = u64::try_from(lifetime).unwrap_or(u64::MAX);
-    let state = house.state.lock();
-    let (installation, now) = (house.installation, house.now());
-    match decide(&state, installation, operation, unit, lifetime_ms, now) {
-        Verdict::Go => Event::Prepared(Ok(plan)),
+    let installation = house.installation;
+    match decide(state, installation, operation, unit, lifetime_ms, now) {
+        Verdict::Go => {
+            let actions = unit.map_or(0, |unit| unit.actions.len());
+            let held = destruction::held(state, operation, actions, now);
+            held.unwrap_or(Event::Prepared(Ok(plan)))
+        }
         Verdict::Outdated(problem) => Event::Outdated(problem),
         Verdict::Never(problem) => Event::Prepared(Err(problem)),
         Verdict::Ask(request) => match serde_json::to_value(&request) {
@@ -101,7 +130,7 @@ fn approved(house: &House, operation: &Operation, unit: Option<&Unit>, plan: Ste
 
 /// Keeps the record, and what was seen, beside the plan.
 fn take_in(
-    state: &mut crate::house::State,
+    state: &mut State,
     staged: &mut crate::house::Staged,
     number: OperationId,
     node: NodeUid,
