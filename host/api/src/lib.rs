@@ -69,8 +69,8 @@ pub use inventory::{
 };
 pub use lost::{LinkRequest, MissingNodeRequest, Relinked, ReturnedMachine};
 pub use node::{
-    ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia, Status,
-    TreeNode,
+    ComputedValue, HIDDEN, LastError, LastOperation, Node, NodeKind, Origin, OriginVia,
+    ProtectedMachine, Status, TreeNode,
 };
 pub use operation::{
     ChildOperation, CreatedObject, FailedObject, LogLine, LogPage, LogSource, Operation,

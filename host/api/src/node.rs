@@ -111,6 +111,9 @@ pub struct Node {
     /// The machine that it has lost is there again: `POST /v1/nodes/link`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returned: Option<ReturnedMachine>,
+    /// Nothing destroys its machine, whatever its definition says: `protect`, `unprotect`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<ProtectedMachine>,
     /// Nothing is repaired or followed here without a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<Paused>,
@@ -121,6 +124,13 @@ pub struct Node {
     /// The operation that works on it now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub busy: Option<OperationId>,
+}
+
+/// Who protected a machine on its record, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProtectedMachine {
+    pub since: Timestamp,
+    pub by: String,
 }
 
 /// One value of a computed definition and where it came from.

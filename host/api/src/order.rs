@@ -20,6 +20,11 @@ pub enum OperationKind {
     Provision,
     /// Removes a provisioned descriptor.
     Deprovision,
+    /// Protects a deployed machine, or all below a folder, on its record: nothing destroys it, whatever
+    /// its definition says, from this moment on.
+    Protect,
+    /// Takes that away; needs `params.confirm_lowered`.
+    Unprotect,
     /// Changes the definition of a folder or of a provisioned descriptor.
     Edit,
     /// Gives a node the full name `params.to`: another name, another folder, or both.
@@ -53,11 +58,13 @@ pub enum OperationKind {
 }
 
 impl OperationKind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::CreateFolder,
         Self::RemoveFolder,
         Self::Provision,
         Self::Deprovision,
+        Self::Protect,
+        Self::Unprotect,
         Self::Edit,
         Self::Move,
         Self::Reconfigure,
@@ -83,6 +90,8 @@ impl OperationKind {
             Self::RemoveFolder => "remove-folder",
             Self::Provision => "provision",
             Self::Deprovision => "deprovision",
+            Self::Protect => "protect",
+            Self::Unprotect => "unprotect",
             Self::Edit => "edit",
             Self::Move => "move",
             Self::Reconfigure => "reconfigure",
@@ -125,6 +134,8 @@ impl OperationKind {
             | Self::RemoveFolder
             | Self::Provision
             | Self::Deprovision
+            | Self::Protect
+            | Self::Unprotect
             | Self::Edit
             | Self::Move
             | Self::SetGrants
@@ -226,7 +237,7 @@ pub struct Params {
     /// A person said yes to what this destroys.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_destructive: bool,
-    /// `edit`, `reconfigure`, `move`, `remove-folder`, `deprovision`: a person said yes to machines
+    /// `edit`, `reconfigure`, `move`, `remove-folder`, `deprovision`, `unprotect`: a person said yes to machines
     /// being less protected after it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirm_lowered: bool,

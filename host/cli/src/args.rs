@@ -134,6 +134,10 @@ pub enum Command {
     Restart(machine::RestartArgs),
     /// Bring a machine, or all of a folder, back to an earlier deployed config
     Rollback(machine::RollbackArgs),
+    /// Let nothing destroy a machine, or those of a folder, from now on
+    Protect(machine::ProtectArgs),
+    /// Take the protection of machines themselves away
+    Unprotect(machine::UnprotectArgs),
     /// Say that a machine that cannot be reached is gone for good
     Missing(lost::MissingArgs),
     /// Link a machine that was missing, and is there again, to its descriptor

@@ -36,6 +36,8 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::RemoveFolder => "removed",
         OperationKind::Provision => "provisioned",
         OperationKind::Deprovision => "deprovisioned",
+        OperationKind::Protect => "protected",
+        OperationKind::Unprotect => "no longer protects",
         OperationKind::Edit => "edited",
         OperationKind::Move => "moved",
         OperationKind::Reconfigure => "reconfigured",

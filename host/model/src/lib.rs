@@ -13,6 +13,6 @@ pub use enginehouse_documents as documents;
 pub use ids::{HypervisorUid, InstallationId, MachineUid, NodeUid, OperationId, Timestamp};
 pub use mark::Mark;
 pub use name::{FullName, NameError, SegmentError};
-pub use record::{Identity, MachineRecord};
+pub use record::{Identity, MachineRecord, Protected};
 pub use secret_name::{SecretName, SecretNameError};
 pub use units::{Bytes, BytesError};

@@ -33,6 +33,16 @@ pub struct MachineRecord {
     /// Its id or what was applied has changed since the descriptor's history noted it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unnoted: bool,
+    /// A person protects the machine itself, whatever its definition says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<Protected>,
+}
+
+/// Who protected a machine on its record, and since when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Protected {
+    pub since: Timestamp,
+    pub by: String,
 }
 
 /// The provider's own identity of a machine.

@@ -5,7 +5,7 @@
 //! protects it and the way out, so a person sees it before anything is ordered. The rest of that
 //! machine's plan is held with it: what leads up to a destruction is wrong without it.
 
-use enginehouse_model::FullName;
+use enginehouse_model::{FullName, Protected};
 
 use crate::plan::{Class, MachinePlan, Plan, PlannedAction, Refusal};
 
@@ -23,9 +23,27 @@ impl PlannedAction {
 impl MachinePlan {
     /// Holds it back where something of it is gated and the node, or a folder above it, protects it.
     pub fn gate(&mut self, protected_by: Option<&FullName>) {
-        let Some(by) = protected_by else {
-            return;
-        };
+        if let Some(by) = protected_by {
+            let name = &self.name;
+            let why = format!(
+                "{by} protects {name}: set `protect: false` there first, if it really is to go"
+            );
+            self.hold(&why);
+        }
+    }
+
+    /// Holds it back where something of it is gated and the machine is protected on its record.
+    pub fn gate_record(&mut self, protected: Option<&Protected>) {
+        if let Some(protected) = protected {
+            let (name, by) = (&self.name, &protected.by);
+            let why = format!(
+                "{by} protects the machine of {name}: `enginehouse unprotect {name} --lower-protection` first, if it really is to go"
+            );
+            self.hold(&why);
+        }
+    }
+
+    fn hold(&mut self, why: &str) {
         if !self.actions.iter().any(PlannedAction::is_gated) {
             return;
         }
@@ -36,10 +54,9 @@ impl MachinePlan {
                     change: None,
                     class: held.class,
                     reason: format!(
-                        "{} is {}, and {by} protects {}: set `protect: false` there first, if it really is to go",
+                        "{} is {}, and {why}",
                         held.request.action.name(),
-                        held.class,
-                        self.name
+                        held.class
                     ),
                 });
             }

@@ -434,6 +434,7 @@ impl Simulation {
             deployed: Config::default(),
             last_step_ended: Timestamp::default(),
             unnoted: false,
+            protected: None,
         }
     }
 }

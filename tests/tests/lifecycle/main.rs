@@ -16,6 +16,8 @@ mod parts;
 #[cfg(test)]
 mod protection;
 #[cfg(test)]
+mod records;
+#[cfg(test)]
 mod refused;
 #[cfg(test)]
 mod replace;

@@ -263,6 +263,8 @@ impl<'a> Stage<'a> {
             OperationKind::SetGrants => "grant",
             OperationKind::Provision
             | OperationKind::Deprovision
+            | OperationKind::Protect
+            | OperationKind::Unprotect
             | OperationKind::Import
             | OperationKind::Adopt
             | OperationKind::Edit

@@ -63,6 +63,29 @@ pub struct DeprovisionArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  enginehouse protect /web/vm1
+  enginehouse protect /web         all machines that it has now")]
+pub struct ProtectArgs {
+    /// A machine, or a folder: all machines below it
+    path: FullName,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  enginehouse unprotect /web/vm1 --lower-protection")]
+pub struct UnprotectArgs {
+    /// A machine, or a folder: all machines below it
+    path: FullName,
+    #[command(flatten)]
+    lowering: LoweringArgs,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = "Example:\n  enginehouse start /web/vm1")]
 pub struct StartArgs {
     /// A machine, or a folder
@@ -245,6 +268,30 @@ pub async fn deprovision(
         ..Params::default()
     };
     Order::new(OperationKind::Deprovision, args.path, params)
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn protect(
+    client: &Client,
+    args: ProtectArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    Order::new(OperationKind::Protect, args.path, Params::default())
+        .carry_out(client, &args.order, output)
+        .await
+}
+
+pub async fn unprotect(
+    client: &Client,
+    args: UnprotectArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let params = Params {
+        confirm_lowered: args.lowering.confirmed,
+        ..Params::default()
+    };
+    Order::new(OperationKind::Unprotect, args.path, params)
         .carry_out(client, &args.order, output)
         .await
 }

@@ -70,6 +70,8 @@ pub async fn run(cli: Cli, output: &Output) -> Result<(), CommandError> {
         Command::Stop(args) => machine::stop(&client()?, args, output).await,
         Command::Restart(args) => machine::restart(&client()?, args, output).await,
         Command::Rollback(args) => machine::rollback(&client()?, args, output).await,
+        Command::Protect(args) => machine::protect(&client()?, args, output).await,
+        Command::Unprotect(args) => machine::unprotect(&client()?, args, output).await,
         Command::Plan(args) => plan::plan(&client()?, args, output).await,
         Command::Ops(command) => ops::ops(&client()?, command, output).await,
         Command::Approvals(command) => approvals::approvals(&client()?, command, output).await,

@@ -23,8 +23,8 @@ pub struct OrderArgs {
 /// A yes to what protects machines being less afterwards.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LoweringArgs {
-    /// Do it also where machines are less protected afterwards: `protect`, `policy`, `follow` or
-    /// `approvals` let more happen. It is written into the audit log
+    /// Do it also where machines are less protected afterwards: `protect`, `policy`, `follow`,
+    /// `approvals` or `destruction_limit` let more happen. It is written into the audit log
     #[arg(long = "lower-protection")]
     pub confirmed: bool,
 }

@@ -111,6 +111,17 @@ fn facts(node: &Node) -> Table {
         );
         fact("", Style::Warning, hint);
     }
+    if let Some(protected) = &node.protected {
+        fact(
+            "protected",
+            Style::Plain,
+            format!(
+                "by {}, {}",
+                one_line(&protected.by),
+                date_time(protected.since)
+            ),
+        );
+    }
     if let Some(paused) = &node.paused {
         let at = match paused.at == node.full_name {
             true => String::new(),

@@ -146,6 +146,7 @@ mod tests {
             deployed: Config::default(),
             last_step_ended: Timestamp(100),
             unnoted: false,
+            protected: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What protection holds.
 
-use enginehouse_model::FullName;
+use enginehouse_model::{FullName, Protected, Timestamp};
 use proptest::prelude::*;
 
 use super::properties::{intent, world};
@@ -36,6 +36,38 @@ fn an_undeploy_of_what_is_protected_is_held_whole_with_who_protects_it_and_the_w
         "destroy is destructive, and /web protects /web/vm9: set `protect: false` there first, if it really is to go"
     );
     assert_eq!(machine.held().count(), 1);
+}
+
+#[test]
+fn a_machine_that_is_protected_on_its_record_is_held_with_who_did_that_and_the_way_out() {
+    let undeploy = Intent::Undeploy {
+        keep: KeepDisks::Marked,
+    };
+    let mut plan = World::new(9).plan(undeploy);
+    let machine = plan.machines.first_mut().unwrap();
+    let free = machine.clone();
+    machine.gate_record(None);
+    assert_eq!(*machine, free);
+    let protected = Protected {
+        since: Timestamp(1),
+        by: "ann".to_owned(),
+    };
+    machine.gate_record(Some(&protected));
+    assert_eq!(machine.actions, []);
+    let said: Vec<&str> = machine.held().map(|held| held.reason.as_str()).collect();
+    assert_eq!(
+        said,
+        [
+            "destroy is destructive, and ann protects the machine of /web/vm9: `enginehouse unprotect /web/vm9 --lower-protection` first, if it really is to go"
+        ]
+    );
+    // What destroys nothing goes on.
+    let mut stop = World::new(9).plan(Intent::Stop { graceful: true });
+    let before = stop.clone();
+    for machine in &mut stop.machines {
+        machine.gate_record(Some(&protected));
+    }
+    assert_eq!(stop, before);
 }
 
 #[test]

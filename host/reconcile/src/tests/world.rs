@@ -121,6 +121,7 @@ impl World {
             deployed: Config::default(),
             last_step_ended: Timestamp(0),
             unnoted: false,
+            protected: None,
         };
         let observed = Machine {
             id: number.to_string(),

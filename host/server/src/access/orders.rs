@@ -62,6 +62,7 @@ pub(crate) fn check_order(
         | OperationKind::Stop
         | OperationKind::Restart
         | OperationKind::Rollback
+        | OperationKind::Protect
         | OperationKind::Undo => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Operate)
@@ -71,7 +72,7 @@ pub(crate) fn check_order(
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Operate)
         }
-        OperationKind::SetGrants => {
+        OperationKind::SetGrants | OperationKind::Unprotect => {
             let node = caller.find(state, &request.path)?;
             caller.must(state, node, Permission::Govern)
         }

@@ -366,6 +366,15 @@ pub(crate) fn said_missing(
         )));
     }
     let record = state.records.get(&machine);
+    if let Some(protected) = record.and_then(|record| record.protected.as_ref()) {
+        let by = &protected.by;
+        let detail = format!("the machine of {path} is not called missing: {by} protects it");
+        return Err(
+            Refusal::new(ErrorCode::Forbidden, detail).with_hint(format!(
+                "if it really is gone, `enginehouse unprotect {path} --lower-protection` first"
+            )),
+        );
+    }
     let id = record.and_then(|record| Some(record.identity.as_ref()?.machine_id.clone()));
     let note = Note::new(Action::Missing, who).about(Some(node), path);
     staged

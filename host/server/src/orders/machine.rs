@@ -15,6 +15,7 @@ use crate::orders::dependencies::place;
 use crate::orders::limits::limits_of;
 use crate::orders::lowering;
 use crate::orders::projected::{check_overtaking, check_projected};
+use crate::orders::protecting;
 use crate::orders::superseding::supersede;
 use crate::orders::undoing::Undoes;
 use crate::orders::waves::{may_go_in_waves, waves_of, with_waves};
@@ -336,6 +337,16 @@ fn check_machine_order(
                 "if it really is to go, `enginehouse edit {by} protect=false --lower-protection` first"
             )))
         }
+        OperationKind::Undeploy => match protecting::of(state, node) {
+            None => Ok(()),
+            Some(protected) => Err(Problem::new(
+                ErrorCode::Forbidden,
+                format!("{path} is not undeployed: {} protects its machine", protected.by),
+            )
+            .with_hint(format!(
+                "if it really is to go, `enginehouse unprotect {path} --lower-protection` first"
+            ))),
+        },
         OperationKind::Reconfigure if order.changes_definition() => {
             check_edit(state, order)
         }

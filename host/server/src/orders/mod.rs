@@ -16,6 +16,7 @@ mod lowering;
 mod machine;
 mod moving;
 mod projected;
+mod protecting;
 mod settings;
 mod superseding;
 mod tree;
@@ -46,6 +47,7 @@ pub(crate) use limits::{default_limits, set_all_limits};
 pub(crate) use lowering::keep_or_revert;
 pub(crate) use machine::{in_waves, part_of, slot_of};
 pub(crate) use projected::check_order_of_lane;
+pub(crate) use protecting::of as protected;
 pub(crate) use settings::{check_settings, check_settings_now};
 pub(crate) use undoing::done_by;
 pub(crate) use waves::waves_of;
@@ -129,6 +131,8 @@ pub(crate) fn intent(kind: OperationKind, params: &Params) -> Intent {
         | OperationKind::RemoveFolder
         | OperationKind::Provision
         | OperationKind::Deprovision
+        | OperationKind::Protect
+        | OperationKind::Unprotect
         | OperationKind::Edit
         | OperationKind::Move
         | OperationKind::SetGrants
@@ -271,6 +275,7 @@ fn check_params(request: &OperationRequest) -> Result<(), Problem> {
             | OperationKind::Move
             | OperationKind::RemoveFolder
             | OperationKind::Deprovision
+            | OperationKind::Unprotect
     );
     let undeploys = kind == OperationKind::Undeploy;
     let moves = kind == OperationKind::Move;

@@ -145,6 +145,8 @@ impl<'p> Projection<'p> {
             | OperationKind::CreateFolder
             | OperationKind::RemoveFolder
             | OperationKind::Provision
+            | OperationKind::Protect
+            | OperationKind::Unprotect
             | OperationKind::SetGrants
             | OperationKind::SetSecret
             | OperationKind::RemoveSecret

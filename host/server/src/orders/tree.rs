@@ -11,6 +11,7 @@ use crate::orders::definition::{changed_definition, check_edit, new_definition};
 use crate::orders::hypervisors::must_keep_machines;
 use crate::orders::lowering::{self, keep_or_revert};
 use crate::orders::projected::check_projected;
+use crate::orders::protecting;
 use crate::orders::settings;
 use crate::orders::{Order, check_params, check_revision, find, moving, spec};
 
@@ -37,8 +38,12 @@ pub(super) fn order(
         path: request.path.clone(),
         params: request.params.clone(),
     };
-    // Who may do what does not wait for machines.
-    let waits = !creates && request.kind != OperationKind::SetGrants;
+    // Who may do what does not wait for machines, and least of all does what protects them.
+    let at_once = matches!(
+        request.kind,
+        OperationKind::SetGrants | OperationKind::Protect | OperationKind::Unprotect
+    );
+    let waits = !creates && !at_once;
     if waits && state.queue.lane(node).next().is_some() {
         check_projected(state, node, request.kind)?;
         if request.kind == OperationKind::Edit {
@@ -81,6 +86,9 @@ pub(crate) fn apply_to_tree(
 ) -> Result<(), Problem> {
     if order.kind == OperationKind::Move {
         moving::must_be_idle(state, order.node, &order.path, number.is_none())?;
+    }
+    if let OperationKind::Protect | OperationKind::Unprotect = order.kind {
+        return protecting::carry_out(state, staged, order, now);
     }
     let definition = match definition_of(&state.tree, order)? {
         Some(definition) => Some(without_literals(state, staged, order, definition, now)?),

@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use enginehouse_api::{
     ComputedValue, ErrorCode, Healthz, Info, LastError, LastOperation, Node, NodeKind,
-    OperationKind, OperationState, Origin, OriginVia, Problem, Status, TreeNode,
+    OperationKind, OperationState, Origin, OriginVia, Problem, ProtectedMachine, Status, TreeNode,
 };
 use enginehouse_model::{FullName, NodeUid, OperationId};
 use enginehouse_reconcile::{FieldChange, Intent, MachinePlan, Rules, Subject};
@@ -335,6 +335,10 @@ fn whole(caller: &Caller, path: &FullName) -> Result<Node, Problem> {
         pending_changes: pending(house, &state, uid),
         drift: crate::continuous::drift_of(house, &state, uid),
         returned: crate::inventory::returned(house, &state, uid),
+        protected: (crate::orders::protected(&state, uid)).map(|protected| ProtectedMachine {
+            since: protected.since,
+            by: protected.by.clone(),
+        }),
         paused: (state.pauses.of(&state.tree, uid)).and_then(|pause| pause.view(&state.tree)),
         last_error: body.and_then(last_error),
         last_operation: body.and_then(last_operation),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use enginehouse_documents::{Action, ActionRequest, Code, Config, Machine, Problem};
 use enginehouse_engines::Observer;
-use enginehouse_model::{FullName, MachineRecord};
+use enginehouse_model::MachineRecord;
 use enginehouse_queue::{Event, Operation};
 use enginehouse_reconcile::{Needed, PlannedAction, still_needed};
 
@@ -46,9 +46,9 @@ pub(super) async fn fill(
     // The plug is pulled long after the machine was last looked at: another may have its id by then.
     let guarded = planned.is_gated() || operation.state.escalated;
     if planned.is_gated()
-        && let Some(by) = &target.protected_by
+        && let Some(problem) = protected(&planned, target)
     {
-        return Err(protected(&planned, target, by));
+        return Err(problem);
     }
     if let Some(identity) = &record.identity
         && (guarded || observed.is_none())
@@ -104,9 +104,9 @@ pub(super) async fn guard_again(
         return Ok(None);
     }
     if planned.is_gated()
-        && let Some(by) = &target.protected_by
+        && let Some(problem) = protected(&planned, target)
     {
-        return Err(protected(&planned, target, by));
+        return Err(problem);
     }
     let Some(record) = &target.record else {
         return Ok(None);
@@ -130,20 +130,32 @@ pub(super) async fn guard_again(
 }
 
 /// Somebody protected the machine after the plan was made.
-fn protected(planned: &PlannedAction, target: &Target, by: &FullName) -> Problem {
+fn protected(planned: &PlannedAction, target: &Target) -> Option<Problem> {
+    let name = &target.name;
+    let record = target.record.as_ref();
+    let (by, way_out) = match (&target.protected_by, record?.protected.as_ref()) {
+        (Some(by), _) => (
+            format!("{by} protects {name}"),
+            format!("enginehouse edit {by} protect=false --lower-protection"),
+        ),
+        (None, Some(protected)) => (
+            format!("{} protects the machine of {name}", protected.by),
+            format!("enginehouse unprotect {name} --lower-protection"),
+        ),
+        (None, None) => return None,
+    };
     let mut problem = Problem::new(
         Code::Conflict,
         format!(
-            "{} is {}, and {by} protects {} by now",
+            "{} is {}, and {by} by now",
             planned.request.action.name(),
-            planned.class,
-            target.name
+            planned.class
         ),
     );
     problem.detail.hint = Some(format!(
-        "if it really is to go, `enginehouse edit {by} protect=false --lower-protection`, and order it again"
+        "if it really is to go, `{way_out}`, and order it again"
     ));
-    problem
+    Some(problem)
 }
 
 /// A person said that the creation took effect. Nothing is made, and nobody else's machine is touched.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use enginehouse_documents::{Assessment, Machine, Problem, Question};
 use enginehouse_engines::Observer;
-use enginehouse_model::{FullName, NodeUid, Timestamp};
+use enginehouse_model::{NodeUid, Timestamp};
 use enginehouse_reconcile::{
     Bounds, Grounds, Intent, KeptBack, MachinePlan, Plan, PlannedAction, Subject, plan_one,
 };
@@ -27,7 +27,7 @@ pub(crate) async fn plan_target(
 ) -> Result<MachinePlan, Problem> {
     let assessment = assess(target, intent, observed).await?;
     let mut plan = plan_one(&subject(target, intent, observed, assessment.as_ref()));
-    plan.gate(target.protected_by.as_ref());
+    gate(&mut plan, target);
     Ok(plan)
 }
 
@@ -44,8 +44,15 @@ pub(crate) async fn plan_automatic(
     let assessment = assess(target, intent, observed).await?;
     let mut plan = plan_one(&subject(target, intent, observed, assessment.as_ref()));
     let kept_back = plan.confine(bounds);
-    plan.gate(target.protected_by.as_ref());
+    gate(&mut plan, target);
     Ok((plan, kept_back))
+}
+
+/// Holds back what destroys, where the tree or the machine's record protects it.
+fn gate(plan: &mut MachinePlan, target: &Target) {
+    plan.gate(target.protected_by.as_ref());
+    let record = target.record.as_ref();
+    plan.gate_record(record.and_then(|record| record.protected.as_ref()));
 }
 
 /// Asks the engine's `assess`, where it has one and something of the machine changes.
@@ -186,12 +193,12 @@ async fn plan_targets(
     for machine in &mut plan.machines {
         machine.observed_at = kept.get(&machine.node).copied();
     }
-    let protected: BTreeMap<NodeUid, &FullName> = targets
-        .iter()
-        .filter_map(|target| Some((target.node, target.protected_by.as_ref()?)))
-        .collect();
+    let by_node: BTreeMap<NodeUid, &Target> =
+        targets.iter().map(|target| (target.node, target)).collect();
     for machine in &mut plan.machines {
-        machine.gate(protected.get(&machine.node).copied());
+        if let Some(target) = by_node.get(&machine.node) {
+            gate(machine, target);
+        }
     }
     plan.renumber();
     explain(house, &targets, &mut plan);

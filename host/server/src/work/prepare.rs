@@ -515,6 +515,7 @@ fn new_record(
         deployed: enginehouse_documents::Config::default(),
         last_step_ended: Timestamp::default(),
         unnoted: false,
+        protected: None,
     }
 }
 

@@ -90,5 +90,7 @@ fn next(old: &MachineRecord, number: OperationId, now: Timestamp) -> MachineReco
         deployed: Config::default(),
         last_step_ended: now,
         unnoted: false,
+        // Somebody may have said so when it was too late for the old one.
+        protected: old.protected.clone(),
     }
 }

@@ -137,6 +137,13 @@ fn orders() -> Vec<Probe> {
         order("stop", "stop", vm, json!({})),
         order("restart", "restart", vm, json!({})),
         order("rollback", "rollback", vm, json!({})),
+        order("protect", "protect", vm, json!({})),
+        order(
+            "unprotect",
+            "unprotect",
+            vm,
+            json!({"confirm_lowered": true}),
+        ),
         // The host orders it, nobody else.
         order("undo", "undo", vm, json!({})),
         order("set-grants", "set-grants", front, grant),

@@ -249,6 +249,7 @@ fn deployed(tree: &Tree) -> Result<Vec<Deployed>> {
                 deployed,
                 last_step_ended: Timestamp(0),
                 unnoted: false,
+                protected: None,
             },
         });
     }

@@ -484,6 +484,7 @@ fn record(
         deployed: Config::default(),
         last_step_ended: Timestamp(0),
         unnoted: false,
+        protected: None,
     }
 }
 
