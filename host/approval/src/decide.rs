@@ -47,7 +47,10 @@ pub fn decide(
     };
     let epoch = terms.epoch;
     let is_granted = (operation.approval.as_ref()).is_some_and(|approval| approval.granted);
-    let request = request_of(operation).filter(|request| is_granted && request.epoch == epoch);
+    // What lowers protection and what destroys are two questions of one operation.
+    let request = request_of(operation)
+        .filter(|request| is_granted && request.epoch == epoch)
+        .filter(|request| request.unit.is_lowering() == unit.is_lowering());
     if let Some(request) = request {
         return match stale(&request, unit, operation, asked, now) {
             Some(problem) => Verdict::Outdated(problem),

@@ -37,7 +37,7 @@ fn done(kind: OperationKind) -> &'static str {
         OperationKind::Provision => "provisioned",
         OperationKind::Deprovision => "deprovisioned",
         OperationKind::Protect => "protected",
-        OperationKind::Unprotect => "no longer protects",
+        OperationKind::Unprotect => "unprotected",
         OperationKind::Edit => "edited",
         OperationKind::Move => "moved",
         OperationKind::Reconfigure => "reconfigured",

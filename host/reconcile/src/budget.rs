@@ -109,7 +109,7 @@ impl Budget {
     pub fn room(&self, wanted: &Intended, now: Timestamp) -> Result<(), Shortage> {
         let levels = wanted.below.iter().filter_map(|at| self.levels.get(at));
         let short = levels.flat_map(|level| self.short(level, wanted, now));
-        match short.max_by_key(|shortage| shortage.room_at.map_or(Timestamp(0), |at| at)) {
+        match short.max_by_key(|shortage| shortage.room_at.unwrap_or_default()) {
             None => Ok(()),
             Some(shortage) => Err(shortage),
         }

@@ -9,6 +9,10 @@
 //! of the fields that it changes, and the *guards*: what is gone with it, as it is seen. That is, every
 //! disk of a machine that is destroyed, and the disk or nic that is removed.
 //!
+//! What lowers protection, where approvals are asked for, is a unit too ([`Unit::lowering`]): the node that
+//! is ordered about, and of each node that is less protected afterwards what was and what will be. There
+//! is no machine and no engine in it.
+//!
 //! **Not in it**: what changes all the time without making the destruction another one. Other machines,
 //! the machine's other actions, whether it runs, which host it is on, numbers, times.
 
@@ -24,6 +28,8 @@ use crate::plan::{Class, FieldChange, PlannedAction};
 
 /// What begins the bytes that are hashed. Another way to make them gets another text.
 const UNIT: &[u8] = b"enginehouse approval unit 1\n";
+/// What a lowering asks: no action of an engine is written so.
+const LOWERS: &str = "lowers protection";
 /// What stands for something that an observation does not say.
 const UNREAD: &str = "not read";
 const GONE: &str = "not there";
@@ -42,7 +48,8 @@ pub struct Grounds<'a> {
     pub engine: &'a str,
 }
 
-/// The gated actions of one machine: see the module.
+/// The gated actions of one machine, or what an order takes away of the protection of machines: see the
+/// module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unit {
     pub name: FullName,
@@ -108,6 +115,46 @@ impl Unit {
             engine: grounds.engine.to_owned(),
             actions,
         })
+    }
+
+    /// The unit of an order of that kind, after which nodes are less protected; none where none is.
+    /// `lowered`: `/web (UID) approvals`, with before and after.
+    #[must_use]
+    pub fn lowering(
+        name: &FullName,
+        node: NodeUid,
+        kind: &str,
+        lowered: Vec<FieldChange>,
+    ) -> Option<Self> {
+        if lowered.is_empty() {
+            return None;
+        }
+        Some(Self {
+            name: name.clone(),
+            node,
+            hypervisor: HypervisorUid::from_uuid(uuid::Uuid::nil()),
+            hypervisor_name: String::new(),
+            provider: None,
+            machine: None,
+            machine_id: None,
+            incarnation: None,
+            mark: None,
+            engine: String::new(),
+            actions: vec![GatedAction {
+                action: kind.to_owned(),
+                class: Class::Destructive,
+                reason: "machines are less protected afterwards".to_owned(),
+                asks: LOWERS.to_owned(),
+                fields: lowered,
+                guards: BTreeMap::new(),
+            }],
+        })
+    }
+
+    /// Whether it is of protection, and not of a machine.
+    #[must_use]
+    pub fn is_lowering(&self) -> bool {
+        self.actions.iter().any(|action| action.asks == LOWERS)
     }
 
     /// Its digest, 64 hexadecimal digits.
@@ -220,13 +267,19 @@ impl Unit {
 /// The unit for people: what they sign has it in these words.
 impl fmt::Display for Unit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} on {}", self.name, self.hypervisor_name)?;
+        match self.is_lowering() {
+            true => writeln!(f, "{}", self.name)?,
+            false => writeln!(f, "{} on {}", self.name, self.hypervisor_name)?,
+        }
         let lines = [
             ("machine", self.machine_id.as_deref()),
             ("incarnation", self.incarnation.as_deref()),
             ("provider", self.provider.as_deref()),
             ("mark", self.mark.as_deref()),
-            ("engine", Some(self.engine.as_str())),
+            (
+                "engine",
+                Some(self.engine.as_str()).filter(|it| !it.is_empty()),
+            ),
         ];
         for action in &self.actions {
             writeln!(

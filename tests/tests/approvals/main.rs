@@ -8,6 +8,8 @@ mod gated;
 #[cfg(test)]
 mod kills;
 #[cfg(test)]
+mod lowering;
+#[cfg(test)]
 mod people;
 #[cfg(test)]
 mod scene;

@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 use enginehouse_api::{ErrorCode, OperationKind, OperationState, Params, RefuseRequest, Status};
-use enginehouse_tests::defined;
 use serde_json::json;
 
 use crate::scene::Scene;
@@ -230,13 +229,13 @@ async fn what_nobody_can_approve_fails_at_once_with_the_way_out() -> Result<()> 
     let stage = &scene.stage;
     let keys = ["ssh-ed25519 AAAA not-a-key"];
     let approvals = json!({"approvals": {"need": 1, "keys": keys}});
-    let mut params = defined(approvals);
-    params.confirm_lowered = true;
-    stage.order(OperationKind::Edit, "/web", params).await?;
+    stage.folder("/db", approvals).await?;
+    stage.provision("/db/vm2", json!({})).await?;
+    stage.deploy("/db/vm2").await?;
     let begun = stage
         .begin(
             OperationKind::Undeploy,
-            "/web/vm1",
+            "/db/vm2",
             enginehouse_tests::confirmed(),
         )
         .await?;
@@ -245,8 +244,8 @@ async fn what_nobody_can_approve_fails_at_once_with_the_way_out() -> Result<()> 
     let error = ended.error.context("no reason")?;
     ensure!(error.message.contains("nobody can sign"), "{error:#?}");
     ensure!(error.message.contains("key 1 of 1"), "{error:#?}");
-    ensure!(error.hint.is_some_and(|hint| hint.contains("/web")));
-    ensure!(scene.machines() == 1);
+    ensure!(error.hint.is_some_and(|hint| hint.contains("/db")));
+    ensure!(scene.machines() == 2);
     Ok(())
 }
 

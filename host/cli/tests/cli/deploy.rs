@@ -206,6 +206,12 @@ fn start_stop_and_restart_are_ordered_with_their_parameters() {
             json!({"shutdown_timeout_s": 30}),
         ),
         (vec!["deprovision", "/a"], "deprovision", json!({})),
+        (vec!["protect", "/a"], "protect", json!({})),
+        (
+            vec!["unprotect", "/a", "--lower-protection"],
+            "unprotect",
+            json!({"confirm_lowered": true}),
+        ),
         (vec!["folder", "remove", "/a"], "remove-folder", json!({})),
     ] {
         let server =

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::properties::world;
 use super::world::{GIB, World, disk, disks};
-use crate::{Grounds, Intent, KeepDisks, PlannedAction, Unit, plan};
+use crate::{FieldChange, Grounds, Intent, KeepDisks, PlannedAction, Unit, plan};
 use enginehouse_model::documents::Config;
 
 const UNDEPLOY: Intent = Intent::Undeploy {
@@ -285,5 +285,48 @@ proptest! {
         let same = one == other;
         let digests = (one.map(|unit| unit.digest()), other.map(|unit| unit.digest()));
         prop_assert_eq!(same, digests.0 == digests.1);
+    }
+}
+
+fn lowering(fields: &[(&str, &str, &str)]) -> Option<Unit> {
+    let world = World::new(9);
+    let grounds = grounds(&world, "e1");
+    let fields = fields.iter().map(|(field, from, to)| FieldChange {
+        field: (*field).to_owned(),
+        from: (*from).to_owned(),
+        to: (*to).to_owned(),
+    });
+    Unit::lowering(grounds.name, grounds.node, "edit", fields.collect())
+}
+
+#[test]
+fn a_lowering_is_its_nodes_with_before_and_after_and_no_machine() {
+    assert_eq!(lowering(&[]), None);
+    let less = ("/web (01) approvals", "2 of 3", "1 of 3");
+    let unit = lowering(&[less]).unwrap();
+    assert!(unit.is_lowering());
+    let text = unit.to_string();
+    let (text, digest) = text.split_once("  digest").unwrap();
+    assert_eq!(
+        text,
+        "/web/vm9\n  edit: machines are less protected afterwards (destructive)\n    /web (01) approvals: 2 of 3 -> 1 of 3\n"
+    );
+    assert_eq!(digest.trim().len(), 64);
+    for other in [
+        lowering(&[("/web (02) approvals", "2 of 3", "1 of 3")]),
+        lowering(&[("/web (01) approvals", "2 of 3", "none")]),
+        lowering(&[less, ("/web (01) protect", "true", "false")]),
+    ] {
+        let other = other.unwrap();
+        assert_ne!(unit.digest(), other.digest());
+        assert!(unit.difference(&other).is_some());
+    }
+    // It covers no machine's destruction.
+    let world = two_disks();
+    let destroys = self::unit(&world).unwrap();
+    assert!(!destroys.is_lowering());
+    for planned in actions(&world) {
+        let covered = unit.covers(&planned, &grounds(&world, "e1"));
+        assert_eq!(covered.is_err(), planned.is_gated());
     }
 }

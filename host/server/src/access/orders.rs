@@ -88,14 +88,27 @@ pub(crate) fn check_order(
 /// # Errors
 /// `forbidden`, naming the keys.
 pub(crate) fn still_governs(state: &State, who: &str, order: &Order) -> Result<(), Problem> {
-    if !order.changes_definition() {
+    let unprotects = order.kind == OperationKind::Unprotect;
+    if !order.changes_definition() && !unprotects {
         return Ok(());
     }
-    let keys = changed_keys(state, order, governed_key_difference)?;
     let governs = who.parse().is_ok_and(|subject| {
         let permissions = state.tree.permissions(&subject, order.node);
         permissions.is_ok_and(|permissions| permissions.allow(Permission::Govern))
     });
+    if unprotects {
+        return match governs {
+            true => Ok(()),
+            false => Err(Problem::new(
+                enginehouse_api::ErrorCode::Forbidden,
+                format!(
+                    "{who} may not unprotect machines of {} any more",
+                    order.path
+                ),
+            )),
+        };
+    }
+    let keys = changed_keys(state, order, governed_key_difference)?;
     if keys.is_empty() || governs {
         return Ok(());
     }

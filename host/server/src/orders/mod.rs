@@ -44,7 +44,7 @@ pub(crate) use definition::{edit_definition, keep_secrets, new_definition};
 pub(crate) use hypervisors::must_keep_machines;
 pub(crate) use import::import;
 pub(crate) use limits::{default_limits, set_all_limits};
-pub(crate) use lowering::keep_or_revert;
+pub(crate) use lowering::{keep_or_revert, unit as lowering_unit};
 pub(crate) use machine::{in_waves, part_of, slot_of};
 pub(crate) use projected::check_order_of_lane;
 pub(crate) use protecting::of as protected;

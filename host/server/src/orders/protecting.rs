@@ -6,7 +6,8 @@
 
 use enginehouse_api::{ErrorCode, OperationKind, Problem};
 use enginehouse_audit::Action;
-use enginehouse_model::{MachineUid, NodeUid, Protected, Timestamp};
+use enginehouse_model::{FullName, MachineUid, NodeUid, Protected, Timestamp};
+use enginehouse_reconcile::FieldChange;
 
 use crate::audit::Note;
 use crate::house::{Staged, State};
@@ -39,9 +40,21 @@ pub(super) fn carry_out(
         })
         .collect();
     if !protects {
+        if let Some(name) = changed
+            .iter()
+            .find_map(|uid| asks_others(state, order, *uid))
+        {
+            return Err(Problem::new(
+                ErrorCode::Conflict,
+                format!("{name} asks other people for approval than {}", order.path),
+            )
+            .with_hint(format!(
+                "order it of the machine, `enginehouse unprotect {name} --lower-protection`, and the like"
+            )));
+        }
         let lowered: Vec<String> = changed
             .iter()
-            .filter_map(|uid| lowered(state, *uid))
+            .filter_map(|uid| described(state, *uid))
             .collect();
         if let Some(refused) = lowering::refusal(&lowered, order.params.confirm_lowered) {
             return Err(refused);
@@ -96,8 +109,40 @@ fn machines(state: &State, order: &Order) -> Result<Vec<MachineUid>, Problem> {
     Ok(machines)
 }
 
+/// What an `unprotect` takes away, to be approved.
+pub(super) fn lowered(state: &State, order: &Order) -> Vec<FieldChange> {
+    let machines = machines(state, order).unwrap_or_default();
+    let records = machines.iter().filter_map(|uid| state.records.get(uid));
+    records
+        .filter_map(|record| {
+            let by = &record.protected.as_ref()?.by;
+            let name = state.tree.full_name(record.node).ok()?;
+            Some(FieldChange {
+                field: format!("{name} ({}) record", record.uid),
+                from: format!("protected by {by}"),
+                to: "none".to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// A machine below whose own folder asks others for approvals than the node that is ordered about: their
+/// approval would be left out.
+fn asks_others(state: &State, order: &Order, uid: MachineUid) -> Option<FullName> {
+    let record = state.records.get(&uid)?;
+    record.protected.as_ref()?;
+    let asks = |node| {
+        let computed = state.tree.computed(node).ok()?;
+        computed.approvals().cloned()
+    };
+    let theirs = asks(record.node)?;
+    let is_other = asks(order.node).as_ref() != Some(&theirs);
+    let name = state.tree.full_name(record.node).ok()?;
+    is_other.then(|| name.clone())
+}
+
 /// `/web/vm1: its machine, which ann protects`
-fn lowered(state: &State, uid: MachineUid) -> Option<String> {
+fn described(state: &State, uid: MachineUid) -> Option<String> {
     let record = state.records.get(&uid)?;
     let by = &record.protected.as_ref()?.by;
     let name = state.tree.full_name(record.node).ok()?;

@@ -44,8 +44,18 @@ pub(super) fn order(
         OperationKind::SetGrants | OperationKind::Protect | OperationKind::Unprotect
     );
     let waits = !creates && !at_once;
-    if waits && state.queue.lane(node).next().is_some() {
-        check_projected(state, node, request.kind)?;
+    // What lowers protection where people are asked waits for them.
+    let asks = !creates && lowering::waits_for_approval(state, &order);
+    if asks && at_once {
+        let number = state.number();
+        let spec = spec(number, &order, who, now, None);
+        staged.output = state.queue.submit(vec![spec], now);
+        return crate::view::of_number(state, number);
+    }
+    if waits && (asks || state.queue.lane(node).next().is_some()) {
+        if state.tree.descriptor(node).is_ok() {
+            check_projected(state, node, request.kind)?;
+        }
         if request.kind == OperationKind::Edit {
             check_edit(state, &order)?;
         }

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use crate::approvals::{Verdict, decide};
 use crate::destruction;
-use crate::house::{House, State};
+use crate::house::{House, Staged, State};
 use crate::inventory::Records;
 use crate::orders::{
-    Order, agreement_missing, check_settings_now, edit_definition, keep_or_revert,
+    Order, agreement_missing, check_settings_now, edit_definition, keep_or_revert, lowering_unit,
     must_keep_machines, without_literals,
 };
 use crate::work::earlier;
@@ -37,6 +37,13 @@ struct Prepared {
     warnings: Vec<String>,
     /// What of the plan is to be approved where its folder asks for that.
     unit: Option<Unit>,
+}
+
+/// How the beginning of an operation ended.
+enum Begun {
+    Planned(Box<Prepared>),
+    /// Before anything was looked at: people are asked, or what they approved is another.
+    Instead(Event),
 }
 
 /// Runs the beginning of operation `number` and reports it.
@@ -62,12 +69,17 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
         }
         Ok(order) => {
             let observer = listen(house, vec![(number, None)]);
-            begin(house, generation, &operation, &order, &observer)
-                .await
-                .and_then(|prepared| {
+            match begin(house, generation, &operation, &order, &observer).await {
+                Ok(Begun::Instead(event)) => {
+                    let _ = house.report(generation, number, event, |_, _, _| {}).await;
+                    return;
+                }
+                Ok(Begun::Planned(prepared)) => {
                     held = prepared.plan.held().cloned().collect();
-                    Ok((steps(&prepared.plan, &order)?, prepared))
-                })
+                    steps(&prepared.plan, &order).map(|steps| (steps, prepared))
+                }
+                Err(problem) => Err(problem),
+            }
         }
     };
     let node = operation.spec.target;
@@ -90,7 +102,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
             |state, staged, _| {
                 staged.audit.held(&operation.spec, &held);
                 if let Some(prepared) = prepared {
-                    take_in(state, staged, number, node, prepared);
+                    take_in(state, staged, number, node, *prepared);
                 }
             },
         )
@@ -112,7 +124,8 @@ fn gated(
     let installation = house.installation;
     match decide(state, installation, operation, unit, lifetime_ms, now) {
         Verdict::Go => {
-            let actions = unit.map_or(0, |unit| unit.actions.len());
+            let destroys = unit.filter(|unit| !unit.is_lowering());
+            let actions = destroys.map_or(0, |unit| unit.actions.len());
             let held = destruction::held(state, operation, actions, now);
             held.unwrap_or(Event::Prepared(Ok(plan)))
         }
@@ -131,7 +144,7 @@ fn gated(
 /// Keeps the record, and what was seen, beside the plan.
 fn take_in(
     state: &mut State,
-    staged: &mut crate::house::Staged,
+    staged: &mut Staged,
     number: OperationId,
     node: NodeUid,
     prepared: Prepared,
@@ -181,12 +194,18 @@ async fn change_tree(
                 OperationKind::Move => crate::access::still_may_move(state, who, order),
                 _ => crate::access::still_governs(state, who, order),
             };
-            let result = allowed.and_then(|()| {
-                crate::orders::apply_to_tree(state, staged, order, Some(number), now)
-            });
-            let event = Event::Prepared(match result {
-                Ok(()) => Ok(StepPlan::default()),
-                Err(problem) => Err(crate::problem::in_operation(problem, Code::Conflict)),
+            let instead = match allowed {
+                Ok(()) => approved_lowering(house, state, staged, number, order, now),
+                Err(_) => None,
+            };
+            let event = instead.unwrap_or_else(|| {
+                let result = allowed.and_then(|()| {
+                    crate::orders::apply_to_tree(state, staged, order, Some(number), now)
+                });
+                Event::Prepared(match result {
+                    Ok(()) => Ok(StepPlan::default()),
+                    Err(problem) => Err(crate::problem::in_operation(problem, Code::Conflict)),
+                })
             });
             match state.queue.handle(number, event, now) {
                 Ok(output) => staged.output = output,
@@ -197,19 +216,57 @@ async fn change_tree(
         .await;
 }
 
+/// What happens instead of a change that lowers protection, where it was not approved as it would be made
+/// now. With `None` it goes on, and uses its approval up.
+fn approved_lowering(
+    house: &House,
+    state: &mut State,
+    staged: &mut Staged,
+    number: OperationId,
+    order: &Order,
+    now: Timestamp,
+) -> Option<Event> {
+    if !order.params.confirm_lowered {
+        // It is refused for that.
+        return None;
+    }
+    let unit = lowering_unit(state, order)?;
+    let operation = state.queue.get(number)?.clone();
+    let event = gated(
+        house,
+        state,
+        &operation,
+        Some(&unit),
+        StepPlan::default(),
+        now,
+    );
+    if let Event::Prepared(Ok(_)) = event {
+        if operation.approval.is_some() {
+            staged.audit.approval_used(&operation);
+        }
+        return None;
+    }
+    Some(event)
+}
+
 async fn begin(
     house: &Arc<House>,
     generation: u64,
     operation: &Operation,
     order: &Order,
     observer: &Arc<dyn Observer>,
-) -> Result<Prepared, Problem> {
+) -> Result<Begun, Problem> {
     let (number, spec) = (operation.number(), &operation.spec);
     let (queued_at, hypervisor) = (spec.queued_at, spec.hypervisor);
     // It was written before people were asked; others may have changed it since.
-    let is_written = operation.approval.is_some();
-    if order.kind == OperationKind::Reconfigure && order.changes_definition() && !is_written {
-        write_definition(house, generation, spec, order).await?;
+    let asked = crate::approvals::request_of(operation);
+    let is_written = asked.is_some_and(|asked| !asked.unit.is_lowering());
+    if order.kind == OperationKind::Reconfigure
+        && order.changes_definition()
+        && !is_written
+        && let Some(event) = write_definition(house, generation, spec, order).await?
+    {
+        return Ok(Begun::Instead(event));
     }
     check_state(house, order)?;
     check_settings_now(&house.state.lock(), &order.path, order.node, order.intent())?;
@@ -344,14 +401,14 @@ async fn begin(
         plan.actions.clear();
     }
     let unit = Unit::of(&grounds(&target, observed.as_ref()), &plan.actions);
-    Ok(Prepared {
+    Ok(Begun::Planned(Box::new(Prepared {
         plan,
         record: target.record,
         observed,
         forgets,
         warnings,
         unit,
-    })
+    })))
 }
 
 /// How far an automatic order may go now: nowhere, where it was paused since it was given.
@@ -383,11 +440,15 @@ async fn write_definition(
     generation: u64,
     spec: &Spec,
     order: &Order,
-) -> Result<(), Problem> {
+) -> Result<Option<Event>, Problem> {
     house
         .transact(|state, staged, now| {
             state.must_be(generation)?;
             crate::access::still_governs(state, &spec.who, order)?;
+            let instead = approved_lowering(house, state, staged, spec.number, order, now);
+            if instead.is_some() {
+                return Ok(instead);
+            }
             let definition = edit_definition(state, order)?;
             must_keep_machines(state, order.node, &definition)?;
             let definition = without_literals(state, staged, order, definition, now)?;
@@ -399,7 +460,7 @@ async fn write_definition(
             let change = keep_or_revert(&mut state.tree, change, confirmed)?;
             staged.because_of(spec);
             staged.nodes(&state.tree, &change);
-            Ok(())
+            Ok(None)
         })
         .await
         .map_err(|problem| {

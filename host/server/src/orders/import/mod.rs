@@ -169,6 +169,15 @@ fn carry_out(
     if let Some(refused) = lowering::refusal(&decided.answer.lowered, confirmed) {
         return Err(refused);
     }
+    if let Some(by) = lowering::approved_by_people(&touched) {
+        return Err(Problem::new(
+            ErrorCode::Conflict,
+            format!("it lowers what protects machines, and {by} asks for approvals of that"),
+        )
+        .with_hint(
+            "lower it first, node by node: `enginehouse edit NODE KEY=VALUE --lower-protection` waits for the approvals",
+        ));
+    }
     let answer = apply(caller, state, staged, import, decided, now)?;
     Ok((answer, definitions))
 }
