@@ -33,7 +33,6 @@ mod quorum;
 mod request;
 mod signature;
 mod text;
-mod utc;
 mod wire;
 
 pub use asked::Asked;
@@ -43,4 +42,3 @@ pub use quorum::{Quorum, Refused, Signer};
 pub use request::{Request, Signed, request_of, signed_of};
 pub use signature::{NAMESPACE, Signature, SignatureError};
 pub use text::{text, units_in};
-pub use utc::utc;

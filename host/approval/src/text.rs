@@ -54,7 +54,7 @@ pub fn units_in(text: &str) -> Vec<OperationId> {
 
 /// `2026-11-21T11:47:22Z`; what is below a second is in the number behind it.
 fn moment(at: Timestamp) -> String {
-    format!("{} ({} ms)", crate::utc::utc(at), at.0)
+    format!("{} ({} ms)", at.utc(), at.0)
 }
 
 #[cfg(test)]

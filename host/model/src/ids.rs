@@ -103,4 +103,13 @@ impl Timestamp {
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// As people read it: `2026-11-21T11:47:22Z`. What is below a second is left out; what lies behind
+    /// the calendar's last year is in milliseconds.
+    #[must_use]
+    pub fn utc(self) -> String {
+        let seconds = i64::try_from(self.0 / 1000).ok();
+        let shown = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+        shown.map_or_else(|| format!("{} ms", self.0), |shown| shown.to_string())
+    }
 }

@@ -194,7 +194,7 @@ fn waiting_for(state: &State, operation: &Operation) -> Option<String> {
                 });
             }
             if let (Some(until), Some(held)) = (operation.held_until, &operation.obstacle) {
-                let at = enginehouse_approval::utc(until);
+                let at = until.utc();
                 return Some(format!("{}; looked at again {at}", held.message));
             }
             let first = state.queue.lane(operation.spec.target).next()?;
