@@ -57,6 +57,7 @@ pub(crate) fn ended(state: &mut State, operation: &Operation, staged: &mut Stage
         && let Ok(order) = Order::of(&operation.spec)
     {
         settle_machine(state, staged, operation, &order, *end);
+        end_step(state, staged, operation, *end, now);
         crate::continuous::ended(state, staged, operation, &order, *end, now);
         let trouble = view
             .error
@@ -212,6 +213,25 @@ fn settle_machine(
         }
     }
     note_deployed(state, staged, order.node);
+}
+
+/// A step that has begun and did not succeed has ended as well, and may have had an effect all the same:
+/// what was seen of the machine before does not count any more.
+fn end_step(
+    state: &mut State,
+    staged: &mut Staged,
+    operation: &Operation,
+    end: Final,
+    now: Timestamp,
+) {
+    if end == Final::Succeeded || operation.state.request.is_none() {
+        return;
+    }
+    let uid = state.record_of(operation.spec.target).map(|it| it.uid);
+    if let Some(record) = uid.and_then(|uid| state.records.get_mut(&uid)) {
+        record.last_step_ended = now;
+        staged.record(record);
+    }
 }
 
 /// Whether the old machine of a replace is gone.

@@ -70,9 +70,7 @@ impl Simulation {
             let outdated = self.outside.ledger.outdated.contains(&operation.number());
             let gave_way = *end == Final::Superseded && !outdated;
             if *end != Final::Succeeded && !gave_way {
-                let now = self.now();
                 self.outside.ledger.upset.insert(node);
-                self.outside.ledger.failed_at.insert(node, now);
             }
             let params = params_of(&operation.spec);
             self.after_repair(staged, operation, kind, &params, *end)?;
@@ -81,6 +79,7 @@ impl Simulation {
                 staged.promises.push(Promise::Brought(node));
             }
             self.settle_machine(staged, operation, kind, *end)?;
+            self.end_step(staged, operation, *end)?;
         }
         self.check_story(operation)?;
         self.check_rollout(operation)?;
@@ -107,6 +106,23 @@ impl Simulation {
             memory.reservations.remove(&key);
             staged.delete(Table::Reservation, format!("{}/{}", key.0, key.1));
         }
+        Ok(())
+    }
+
+    /// A step that did not succeed has ended as well, and may have had an effect all the same.
+    fn end_step(
+        &mut self,
+        staged: &mut Staged,
+        operation: &Operation,
+        end: Final,
+    ) -> Result<(), Violation> {
+        if end == Final::Succeeded || operation.state.request.is_none() {
+            return Ok(());
+        }
+        let now = self.now();
+        let node = operation.spec.target;
+        self.memory()?
+            .with_record(staged, node, |record| record.last_step_ended = now);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use enginehouse_api::{ErrorCode, Operation, Problem, Undo};
 use enginehouse_model::{FullName, NodeUid, OperationId};
 
+use crate::disk::READS;
 use crate::history::Entry;
 use crate::house::House;
 use crate::orders::{find, kind_is_undone};
@@ -38,6 +39,7 @@ pub(crate) async fn done_by(
         let below = below.map_err(|error| crate::problem::of_lookup(&error))?;
         below.map(|node| node.uid).collect()
     };
+    on_disk(house).await?;
     let whole = read(house, of).await?;
     if !kind_is_undone(whole.kind) {
         return Err(Problem::new(
@@ -58,25 +60,28 @@ pub(crate) async fn done_by(
             }
         }
     }
+    let did = parts.iter().filter(|part| did_something(part));
+    let did: Vec<(NodeUid, &Operation)> = did
+        .filter_map(|part| Some((part.node.filter(|node| below.contains(node))?, part)))
+        .collect();
+    // What comes before it may change them yet.
+    let open: Vec<String> = {
+        let state = house.state.lock();
+        let before = |(node, part): &(NodeUid, &Operation)| {
+            let before = state.queue.lane(*node).next()?;
+            let (number, kind) = (before.number(), &before.spec.kind);
+            Some(format!("operation {number} ({kind}) on {}", part.path))
+        };
+        did.iter().filter_map(before).collect()
+    };
+    // What is in no lane any more has ended, and is in the history once it is on disk.
+    on_disk(house).await?;
     let mut done = Undoes::new();
     let mut changed = Vec::new();
-    // What comes before it may change them yet.
-    let mut open = Vec::new();
-    for part in parts.iter().filter(|part| did_something(part)) {
-        let Some(node) = part.node.filter(|node| below.contains(node)) else {
-            continue;
-        };
+    for (node, part) in did {
         if let Some(since) = changed_since(house, node, part.number).await? {
             changed.push(format!("{} by operation {since}", part.path));
         }
-        open.extend(house.state.lock().queue.lane(node).next().map(|before| {
-            format!(
-                "operation {} ({}) on {}",
-                before.number(),
-                before.spec.kind,
-                part.path
-            )
-        }));
         let undo = Undo {
             of: part.number,
             destroy: false,
@@ -117,6 +122,22 @@ pub(crate) async fn done_by(
         .with_hint(format!("`enginehouse ops show {of}` says what it did")));
     }
     Ok(done)
+}
+
+/// Waits until what memory has by now is on disk: what has ended is read from there.
+async fn on_disk(house: &Arc<House>) -> Result<(), Problem> {
+    for _ in 0..READS {
+        let fence = house.state.lock().fence;
+        if house.stands(fence).await {
+            return Ok(());
+        }
+        house.reloaded().await;
+    }
+    Err(Problem::new(
+        ErrorCode::Busy,
+        "the database cannot be written: it is not known what operations have done",
+    )
+    .with_hint("see the host's log; order it again"))
 }
 
 async fn read(house: &Arc<House>, number: OperationId) -> Result<Operation, Problem> {

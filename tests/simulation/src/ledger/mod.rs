@@ -108,8 +108,6 @@ pub struct Ledger {
     pub(crate) outdated: BTreeSet<OperationId>,
     /// Those of them that have not begun again.
     rejoined: BTreeSet<OperationId>,
-    /// When an operation on each descriptor failed last.
-    pub(crate) failed_at: BTreeMap<NodeUid, Timestamp>,
     /// When an operation on each descriptor ended last.
     pub(crate) ended_at: BTreeMap<NodeUid, Timestamp>,
     /// Machines that were found by their mark, without an id on record: to go on with, and to remove.
