@@ -2,6 +2,7 @@
 
 mod before;
 mod call;
+mod definition;
 mod doubted;
 mod earlier;
 mod observe;

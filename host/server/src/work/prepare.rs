@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use enginehouse_api::{Adopts, Automatic, ErrorCode, OperationKind, Whose};
+use enginehouse_api::{Adopts, Automatic, OperationKind, Whose};
 use enginehouse_documents::{Action, Code, Machine, MachineRef, Problem};
 use enginehouse_engines::Observer;
 use enginehouse_model::{
     Identity, MachineRecord, MachineUid, Mark, NodeUid, OperationId, Timestamp,
 };
-use enginehouse_queue::{Event, Json, Operation, Spec, StepPlan, StepSpec};
+use enginehouse_queue::{Event, Json, Operation, StepPlan, StepSpec};
 use enginehouse_reconcile::{Bounds, MachinePlan, Unit, recognise};
 use enginehouse_tree::Event as TreeEvent;
 use uuid::Uuid;
@@ -17,10 +17,8 @@ use crate::approvals::{Verdict, decide};
 use crate::destruction;
 use crate::house::{House, Staged, State};
 use crate::inventory::Records;
-use crate::orders::{
-    Order, agreement_missing, check_settings_now, edit_definition, keep_or_revert, lowering_unit,
-    must_keep_machines, without_literals,
-};
+use crate::orders::{Order, agreement_missing, check_settings_now};
+use crate::work::definition::{change_tree, write_definition};
 use crate::work::earlier;
 use crate::work::observe::{self, Room};
 use crate::work::observer::listen;
@@ -111,7 +109,7 @@ pub(crate) async fn prepare(house: &Arc<House>, generation: u64, number: Operati
 
 /// What becomes of a plan that was made: it is carried out, people are asked before, or it waits until
 /// the limits on destruction have room for it.
-fn gated(
+pub(super) fn gated(
     house: &House,
     state: &State,
     operation: &Operation,
@@ -172,81 +170,6 @@ fn take_in(
     }
     let live = state.live.entry(number).or_default();
     live.see(prepared.observed.as_ref());
-}
-
-/// Kinds that change only the tree, when they had to wait in a lane.
-async fn change_tree(
-    house: &Arc<House>,
-    generation: u64,
-    number: OperationId,
-    who: &str,
-    order: &Order,
-) {
-    let _ = house
-        .transact(|state, staged, now| {
-            if state.generation != generation {
-                return Ok(());
-            }
-            if let Some(operation) = state.queue.get(number) {
-                staged.because_of(&operation.spec);
-            }
-            let allowed = match order.kind {
-                OperationKind::Move => crate::access::still_may_move(state, who, order),
-                _ => crate::access::still_governs(state, who, order),
-            };
-            let instead = match allowed {
-                Ok(()) => approved_lowering(house, state, staged, number, order, now),
-                Err(_) => None,
-            };
-            let event = instead.unwrap_or_else(|| {
-                let result = allowed.and_then(|()| {
-                    crate::orders::apply_to_tree(state, staged, order, Some(number), now)
-                });
-                Event::Prepared(match result {
-                    Ok(()) => Ok(StepPlan::default()),
-                    Err(problem) => Err(crate::problem::in_operation(problem, Code::Conflict)),
-                })
-            });
-            match state.queue.handle(number, event, now) {
-                Ok(output) => staged.output = output,
-                Err(illegal) => tracing::error!(%illegal, "an edit was not taken in"),
-            }
-            Ok(())
-        })
-        .await;
-}
-
-/// What happens instead of a change that lowers protection, where it was not approved as it would be made
-/// now. With `None` it goes on, and uses its approval up.
-fn approved_lowering(
-    house: &House,
-    state: &mut State,
-    staged: &mut Staged,
-    number: OperationId,
-    order: &Order,
-    now: Timestamp,
-) -> Option<Event> {
-    if !order.params.confirm_lowered {
-        // It is refused for that.
-        return None;
-    }
-    let unit = lowering_unit(state, order)?;
-    let operation = state.queue.get(number)?.clone();
-    let event = gated(
-        house,
-        state,
-        &operation,
-        Some(&unit),
-        StepPlan::default(),
-        now,
-    );
-    if let Event::Prepared(Ok(_)) = event {
-        if operation.approval.is_some() {
-            staged.audit.approval_used(&operation);
-        }
-        return None;
-    }
-    Some(event)
 }
 
 async fn begin(
@@ -431,45 +354,6 @@ fn makes_another(plan: &MachinePlan) -> bool {
 /// Whether it brings a machine back to what it was.
 fn takes_back(order: &Order) -> bool {
     matches!(order.kind, OperationKind::Rollback | OperationKind::Undo) && !order.destroys()
-}
-
-/// The definition of a `reconfigure` is written when it starts to run: what fails after that stays
-/// as a pending change. Writing it twice, after a pause or a restart, changes nothing.
-async fn write_definition(
-    house: &Arc<House>,
-    generation: u64,
-    spec: &Spec,
-    order: &Order,
-) -> Result<Option<Event>, Problem> {
-    house
-        .transact(|state, staged, now| {
-            state.must_be(generation)?;
-            crate::access::still_governs(state, &spec.who, order)?;
-            let instead = approved_lowering(house, state, staged, spec.number, order, now);
-            if instead.is_some() {
-                return Ok(instead);
-            }
-            let definition = edit_definition(state, order)?;
-            must_keep_machines(state, order.node, &definition)?;
-            let definition = without_literals(state, staged, order, definition, now)?;
-            let change = state
-                .tree
-                .apply_reconfigure(order.node, definition, None, &mut Uuid::now_v7)
-                .map_err(|error| crate::problem::of_edit(&error))?;
-            let confirmed = order.params.confirm_lowered;
-            let change = keep_or_revert(&mut state.tree, change, confirmed)?;
-            staged.because_of(spec);
-            staged.nodes(&state.tree, &change);
-            Ok(None)
-        })
-        .await
-        .map_err(|problem| {
-            let code = match problem.code {
-                ErrorCode::Busy | ErrorCode::Internal | ErrorCode::Stale => Code::Busy,
-                _ => Code::Invalid,
-            };
-            crate::problem::in_operation(problem, code)
-        })
 }
 
 fn is_deployed(house: &House, node: NodeUid) -> bool {
